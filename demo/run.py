@@ -1,0 +1,224 @@
+"""`make demo`: start a server, send it a year of real flights through the real client, show where to look.
+
+With ONCE=1 in the environment it then checks every figure against pandas and exits 0 or 1. A second run starts
+at once with the data that is there. Settings: DEMO_DATA (folder), DEMO_PORT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from figures import check_figures
+from flights import TOTALS, build_events, expected, read_flights
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from tallymark import Client
+
+console = Console(highlight=False)
+EVENTS = sum(TOTALS.values())
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    data = Path(os.environ.get("DEMO_DATA", "demo-data"))
+    once = os.environ.get("ONCE", "") not in ("", "0")
+    port = int(os.environ.get("DEMO_PORT", "8600"))
+    secret = read_secrets(data)
+    server = start_server(data, port, secret)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url, server)
+        if stored_events(url, secret["read"]) < EVENTS:
+            send_flights(url, secret)
+        code = 0
+        if once:
+            code = print_figures(url, secret["read"])
+        else:
+            show_the_way(url, secret)
+            server.wait()
+    except KeyboardInterrupt:
+        code = 0
+    finally:
+        stop_server(server)
+    return code
+
+
+def read_secrets(data: Path) -> dict[str, str]:
+    """Return the demo's keys and password; made at the first run and kept beside its data."""
+    path = data / "demo-secrets.json"
+    if not path.exists():
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = {name: secrets.token_urlsafe(24) for name in ("write", "read")} | {
+            "password": secrets.token_urlsafe(9)
+        }
+        path.write_text(json.dumps(made))
+        path.chmod(0o600)
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def start_server(data: Path, port: int, secret: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start `tallymark serve` as anybody would."""
+    environment = os.environ | {
+        "TALLYMARK_WRITE_KEY": secret["write"],
+        "TALLYMARK_READ_KEY": secret["read"],
+        "TALLYMARK_ADMIN_PASSWORD": secret["password"],
+    }
+    command = [
+        str(Path(sys.executable).with_name("tallymark")),
+        "serve",
+        "--data",
+        str(data),
+        "--port",
+        str(port),
+    ]
+    # Its own session: Ctrl-C is for the demo, which then stops the server in order.
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def stop_server(server: subprocess.Popen[bytes]) -> None:
+    """Stop the server in order."""
+    server.send_signal(signal.SIGTERM)
+    try:
+        server.wait(60)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Wait until the server is ready."""
+    for _ in range(600):
+        if server.poll() is not None:
+            sys.exit(server.returncode or 1)
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    sys.exit("The server is not ready after a minute; its lines above say why.")
+
+
+def ask(url: str, key: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the server's API."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, {"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def read_ledger(url: str, key: str) -> dict[str, Any]:
+    """Return the whole ledger's totals."""
+    return ask(url, key, "/v1/ledger?from=2020-01-01T00:00:00Z&interval=day")
+
+
+def stored_events(url: str, key: str) -> int:
+    """Return how many events are stored."""
+    for _ in range(100):
+        try:
+            stored: int = read_ledger(url, key)["totals"]["stored"]
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            time.sleep(0.1)
+        else:
+            return stored
+    return 0
+
+
+def send_flights(url: str, secret: dict[str, str]) -> None:
+    """Send all flights through the client, then wait until they can be queried."""
+    console.print("Reading the flights …")
+    table = read_flights()
+    client = Client(url=url, key=secret["write"]).with_service("flights", version="2013")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=console) as progress:
+        sending = progress.add_task("sending", total=EVENTS)
+
+        def watched() -> Iterator[dict[str, Any]]:
+            for number, event in enumerate(build_events(table), 1):
+                if number % 5000 == 0:
+                    progress.update(sending, completed=number)
+                yield event
+            progress.update(sending, completed=EVENTS)
+
+        summary = client.send_all(watched())
+        sent = time.monotonic() - started
+        loading = progress.add_task("loading", total=EVENTS)
+        while (totals := read_ledger(url, secret["read"])["totals"])["in_flight"]:
+            progress.update(loading, completed=totals["stored"])
+            time.sleep(0.2)
+        progress.update(loading, completed=totals["stored"])
+    whole = time.monotonic() - started
+    client.close()
+    console.print(
+        f"[bold]{summary.sent:,}[/] events acknowledged in {sent:.1f} s ({summary.sent / sent:,.0f} events/s); "
+        f"queryable after {whole:.1f} s ({summary.sent / whole:,.0f} events/s)"
+    )
+
+
+def print_figures(url: str, key: str) -> int:
+    """Check and print all figures and the ledger; returns the exit code."""
+    wrong = 0
+    for figure in check_figures(
+        lambda question: ask(url, key, "/v1/query", question), expected(read_flights())
+    ):
+        wrong += not figure.right
+        shown = figure.answer if not isinstance(figure.answer, dict) else f"{len(figure.answer)} values"
+        mark = "[green]equal[/]" if figure.right else f"[bold red]differs[/] (pandas: {figure.expected})"
+        console.print(f"{figure.name:42} {shown!s:>28}  {mark}", soft_wrap=True)
+    ledger = read_ledger(url, key)
+    totals = ledger["totals"]
+    right = ledger["balanced"] and totals["stored"] == EVENTS and not totals["in_flight"]
+    wrong += not right
+    console.print(
+        f"{'ledger':42} received {totals['received']:,} = stored {totals['stored']:,} + duplicate {totals['duplicate']:,}"
+        f"  {'[green]balanced[/]' if right else '[bold red]wrong[/]'}",
+        soft_wrap=True,
+    )
+    console.print(
+        "[green]all figures are right[/]" if not wrong else f"[bold red]{wrong} figures are wrong[/]"
+    )
+    return 1 if wrong else 0
+
+
+def show_the_way(url: str, secret: dict[str, str]) -> None:
+    """Print where to look."""
+    console.print(
+        f"\n  [bold]{url}[/]   sign in as [bold]admin[/] with [bold]{secret['password']}[/]\n", soft_wrap=True
+    )
+    console.print(
+        f"  TALLYMARK_URL={url} TALLYMARK_READ_KEY={secret['read']} .venv/bin/tallymark ledger\n",
+        soft_wrap=True,
+    )
+    console.print("  Ctrl-C ends it; 'make demo' starts again at once with what is there.\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

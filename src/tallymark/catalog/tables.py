@@ -1,0 +1,89 @@
+"""The catalog's tables (SQLAlchemy Core), on SQLite by default and PostgreSQL by URL.
+
+The migrations bring a database to this state; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+PROJECT = sa.Table(
+    "project",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    # Names of privacy rules that are switched off, as a JSON list.
+    sa.Column("privacy_off", sa.JSON, nullable=False),
+    # Events a second; 0 is no limit.
+    sa.Column("rate_limit", sa.Integer, nullable=False, server_default="0"),
+)
+
+API_KEY = sa.Table(
+    "api_key",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+    sa.Column("scope", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(128), nullable=False),
+    # SHA-256 of the key, in hex. Keys are random and long, so a fast hash is enough.
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("hint", sa.String(16), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("revoked_at", sa.DateTime(timezone=True)),
+)
+
+PERSON = sa.Table(
+    "person",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    # Argon2id in its standard text form.
+    sa.Column("password_hash", sa.String(256), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+SESSION = sa.Table(
+    "session",
+    METADATA,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("person", sa.String(64), sa.ForeignKey("person.name"), nullable=False),
+    sa.Column("csrf", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+# One value by name: `secret` (hex) keys fingerprints and pseudonyms, `version` rises with every change.
+FACT = sa.Table(
+    "fact",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+
+def open_engine(url: str) -> sa.Engine:
+    """Connect to the catalog; SQLite gets WAL, synced commits and a patient wait for other writers."""
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def prepare(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+            cursor = connection.cursor()
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+                "busy_timeout = 10000",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+    return engine
+
+
+def sqlite_url(data: Path) -> str:
+    """Return the URL of the catalog that stands in the data folder."""
+    return f"sqlite:///{data / 'catalog.sqlite'}"

@@ -1,0 +1,284 @@
+"""The loop between a buffer and a far side: batches, retries, and the end with a deadline.
+
+Comes in: events in a `Buffer`, a `deliver` that tries a batch once. Goes out: every event settled as sent or
+dropped for a reason. Sinks that deliver in the background own one; it runs in their worker thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tallymark.client.buffer import Buffer
+from tallymark.client.drops import Drops
+from tallymark.client.retry import Outcome, RetryPolicy
+from tallymark.client.settings import Settings
+from tallymark.client.worker import Worker
+
+
+class Delivery(Protocol):
+    """A far side that a sender delivers to."""
+
+    sent_bytes: int
+    # Whether the far side wants to know what was dropped.
+    takes_reports: bool
+    # Monotonic time at which a delivery has to end, besides its own limit.
+    deadline: float | None
+
+    def deliver(self, lines: Sequence[bytes]) -> Outcome:
+        """Try a batch once, within a time limit; no lines: only what else there is to say. Never raises."""
+        ...
+
+    def abort(self) -> None:
+        """End a delivery that hangs; called from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        ...
+
+    def forget(self) -> None:
+        """After a fork: let go without touching what the parent uses."""
+        ...
+
+
+class Source(Protocol):
+    """Something that makes events of its own in time, such as summed counters."""
+
+    def due(self) -> float | None:
+        """Return the monotonic time at which it wants to be polled; None: nothing waits."""
+        ...
+
+    def poll(self) -> None:
+        """Emit what has gathered."""
+        ...
+
+
+class Sender:
+    """Delivers what waits in a buffer, in its own thread or in the thread that closes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        buffer: Buffer,
+        drops: Drops,
+        delivery: Delivery,
+        *,
+        batch_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self._settings = settings
+        self._buffer = buffer
+        self._drops = drops
+        self.delivery = delivery
+        self._clock = clock
+        self._policy = policy or build_policy(settings)
+        self.sources: list[Source] = []
+        self._batch_bytes = batch_bytes
+        self.worker = Worker(self.step, lambda: self.close(settings.close_timeout))
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew in a child process."""
+        self._turn = threading.RLock()
+        self.worker.reset()
+        self.sent = 0
+        self.retries = 0
+        self.last_error = ""
+        self._due: float | None = None
+        self._not_before = 0.0
+        self._report_not_before = 0.0
+        self._resting = False
+        self._attempts = 0
+        self._first_attempt = 0.0
+        self._asked_to_wait = False
+        self._hurry = 0
+        self._limit_events = self._settings.batch_events
+
+    # What the thread does.
+
+    def step(self) -> float | None:
+        """Deliver what is ready; return the seconds until there may be more to do, None: until woken."""
+        with self._turn:
+            self._poll_sources()
+            delay = self._deliver_ready()
+            self._drops.tell()
+        due = [delay] if delay is not None else []
+        due += [max(0.0, at - self._clock()) for source in self.sources if (at := source.due()) is not None]
+        return min(due) if due else None
+
+    def _poll_sources(self) -> None:
+        now = self._clock()
+        for source in self.sources:
+            at = source.due()
+            if at is not None and (at <= now or self._hurry):
+                source.poll()
+
+    def _deliver_ready(self) -> float | None:
+        while not self.worker.stopping:
+            now = self._clock()
+            self._resting = now < self._not_before
+            if self._resting:
+                return self._not_before - now
+            queued = self._buffer.queued
+            if queued == 0 and (self._drops.is_reported or not self.delivery.takes_reports):
+                self._due = None
+                return None
+            if queued == 0 and now < self._report_not_before:
+                return self._report_not_before - now
+            if not self._is_ready(queued, now):
+                return max(0.0, (self._due or now) - now)
+            self._attempt(self._buffer.take(self._limit_events, self._batch_bytes))
+        return None
+
+    def _is_ready(self, queued: int, now: float) -> bool:
+        if self._due is None:
+            self._due = now + self._settings.flush_interval
+        full = queued >= self._limit_events or self._buffer.queued_bytes >= self._batch_bytes
+        return full or now >= self._due or self._hurry > 0
+
+    def _attempt(self, batch: list[bytes]) -> None:
+        """Try a batch once and settle it, or put it back and set the time of the next try."""
+        if not self._attempts:
+            self._first_attempt = self._clock()
+        self._attempts += 1
+        try:
+            outcome = self.delivery.deliver(batch)
+        except BaseException:
+            self._buffer.give_back(batch)
+            raise
+        if outcome.error:
+            self.last_error = outcome.error
+        if outcome.split:
+            self._limit_events = max(1, len(batch) // 2)
+            self._attempts = 0
+            self._buffer.give_back(batch)
+        elif outcome.retry:
+            self._plan_retry(batch, outcome)
+        else:
+            self._settle(batch, outcome)
+
+    def _plan_retry(self, batch: list[bytes], outcome: Outcome) -> None:
+        age = self._clock() - self._first_attempt
+        if batch and self._policy.is_exhausted(self._attempts, age):
+            with self._buffer.lock:
+                self._drops.count("retries_exhausted", len(batch), batch[0])
+                self._buffer.settle(batch)
+            self._attempts = 0
+        else:
+            self.retries += 1
+            self._buffer.give_back(batch)
+        delay = self._policy.build_delay(max(1, self._attempts), outcome.wait)
+        if self._hurry and outcome.wait is None:
+            delay = min(delay, self._policy.base)
+        self._asked_to_wait = outcome.wait is not None
+        self._not_before = self._clock() + delay
+
+    def _settle(self, batch: list[bytes], outcome: Outcome) -> None:
+        self._attempts = 0
+        self._asked_to_wait = False
+        with self._buffer.lock:
+            self.sent += outcome.accepted
+            if outcome.refused:
+                self._drops.count("refused", len(outcome.refused), batch[outcome.refused[0]])
+            self._buffer.settle(batch)
+        # After a batch that was too large, grow back with care.
+        self._limit_events = min(self._settings.batch_events, self._limit_events * 2)
+        if not batch and not self._drops.is_reported:
+            # The server answered and yet did not take the report: asking again at once would help nobody.
+            self._report_not_before = self._clock() + self._policy.cap
+        if not self._buffer.queued:
+            self._due = None
+
+    # What callers ask for.
+
+    def note(self) -> None:
+        """Say that there is something to look at; wakes the thread unless it rests until a retry."""
+        if self._buffer.closed:
+            self._drops.tell()
+        elif not self._resting:
+            self.worker.wake()
+
+    def flush(self, timeout: float) -> bool:
+        """Deliver all that waits now; True when it was acknowledged and nothing was lost meanwhile."""
+        deadline = time.monotonic() + timeout
+        self._poll_all()
+        target = self._buffer.added
+        lost = self._drops.total
+        done = self._finish(lambda: self._buffer.gone >= target, deadline)
+        return done and self._drops.total == lost
+
+    def _poll_all(self) -> None:
+        for source in self.sources:
+            source.poll()
+
+    def _finish(self, done: Callable[[], bool], deadline: float) -> bool:
+        """Deliver without waiting for full batches until `done`, here or in the thread; Retry-After still counts."""
+        if done():
+            return True
+        with self._buffer.lock:
+            self._hurry += 1
+        try:
+            if not self._asked_to_wait:
+                self._not_before = 0.0
+            self._report_not_before = 0.0
+            self.worker.wake()
+            if self.worker.is_alive and not self.worker.is_current:
+                return self._buffer.wait_until(done, deadline)
+            return self._drain(done, deadline)
+        finally:
+            with self._buffer.lock:
+                self._hurry -= 1
+
+    def _drain(self, done: Callable[[], bool], deadline: float) -> bool:
+        """Deliver in the calling thread: there is no other."""
+        self.delivery.deadline = deadline
+        try:
+            while not done():
+                delay = self.step()
+                left = deadline - time.monotonic()
+                if left <= 0 or delay is None:
+                    break
+                time.sleep(min(left, delay))
+        finally:
+            self.delivery.deadline = None
+        return done()
+
+    def close(self, timeout: float) -> bool:
+        """Deliver what waits within `timeout` seconds, drop the rest as `closed`; True when nothing was left."""
+        deadline = time.monotonic() + max(0.0, timeout)
+        self._poll_all()
+        self._buffer.close()
+        self._finish(self._is_finished, deadline)
+        done = self._buffer.waiting == 0
+        self.worker.stop()
+        if not done:
+            self._buffer.abandon()
+            self.delivery.abort()
+        self.worker.join(max(0.1, deadline - time.monotonic()) if done else 0.1)
+        if not self.worker.is_alive:
+            self.delivery.close()
+        self._drops.tell()
+        return done
+
+    def _is_finished(self) -> bool:
+        return self._buffer.waiting == 0 and (self._drops.is_reported or not self.delivery.takes_reports)
+
+    def forget(self) -> None:
+        """After a fork: begin anew in the child."""
+        self.delivery.forget()
+        self.reset()
+
+
+def build_policy(settings: Settings) -> RetryPolicy:
+    """Return the retry policy that the settings ask for."""
+    return RetryPolicy(
+        base=settings.retry_base,
+        cap=settings.retry_cap,
+        after_cap=settings.retry_after_cap,
+        max_age=settings.retry_max_age,
+        max_attempts=settings.retry_max_attempts,
+    )

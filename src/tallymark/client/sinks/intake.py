@@ -1,0 +1,51 @@
+"""The sink that matters: events go to tallymark's intake over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tallymark.client.drops import Drops, OnDrop
+from tallymark.client.importer import Importer
+from tallymark.client.sender import build_policy
+from tallymark.client.settings import Settings, build_settings
+from tallymark.client.sinks.buffered import BufferedSink
+from tallymark.client.stats import SendSummary, Stats
+from tallymark.client.transport import HttpTransport
+
+
+class IntakeSink(BufferedSink):
+    """Posts events to `{url}/v1/events` in batches, with retries, from one background thread."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        settings: Settings | None = None,
+        on_drop: OnDrop | None = None,
+    ) -> None:
+        settings = settings or build_settings({"url": url, "key": key})
+        drops = Drops(on_drop)
+        super().__init__(settings, drops, HttpTransport(settings, drops))
+        self._importer = self._build_importer()
+
+    def _build_importer(self) -> Importer:
+        return Importer(
+            lambda: HttpTransport(self.settings, self.drops),
+            self.drops,
+            build_policy(self.settings),
+            self.settings,
+        )
+
+    def send_all(self, lines: Iterator[bytes], timeout: float | None) -> SendSummary:
+        """Send all of them beside the buffer, several batches at a time, so that nothing makes room for anything."""
+        return self._importer.run(lines, timeout)
+
+    def stats(self) -> Stats:
+        """Return the counts so far, those of `send_all` included."""
+        return self._importer.add_to(super().stats())
+
+    def forget(self) -> None:
+        """Begin anew in a child process."""
+        super().forget()
+        self._importer = self._build_importer()

@@ -1,0 +1,96 @@
+"""The vocabulary that both ends share: what an event is, on the wire and in the program.
+
+The client builds events of this shape, the receiver decodes into it, the store's table has its columns.
+Nothing here does I/O and nothing here knows the server.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+MAX_ID_BYTES = 128
+MAX_NAME_BYTES = 256
+MAX_TEXT_BYTES = 8192
+MAX_EVENT_BYTES = 256 * 1024
+MAX_ATTRIBUTES = 1000
+MAX_DEPTH = 32
+# The client cuts events down to this size; the server takes larger ones, up to MAX_EVENT_BYTES.
+CLIENT_EVENT_BYTES = 32 * 1024
+
+DEFAULT_STREAM = "default"
+
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_BYTES)]
+_Short = Annotated[str, msgspec.Meta(max_length=MAX_NAME_BYTES)]
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_BYTES)]
+
+
+class Event(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """One thing that happened.
+
+    `event_time` stands first: the intake relies on it when it turns an encoded event into a row.
+    Texts are UTF-8; an empty text means "not given". Limits are in characters here and in bytes at the intake.
+    """
+
+    event_time: Annotated[datetime, msgspec.Meta(tz=True)]
+    event_id: _Id
+    event_type: _Name
+    event_name: _Name
+    # One number that the event measures, such as a duration or an amount.
+    value: float | None = None
+    # Who and where: ids by which events belong together.
+    session_id: _Short = ""
+    user_id: _Short = ""
+    install_id: _Short = ""
+    device_id: _Short = ""
+    # What sent it.
+    service_name: _Short = ""
+    service_version: _Short = ""
+    service_commit: _Short = ""
+    is_dev: bool = False
+    # The agent that the person used.
+    agent_client_platform: _Short = ""
+    agent_client_platform_family: _Short = ""
+    agent_os: _Short = ""
+    agent_browser: _Short = ""
+    agent_app_version: _Short = ""
+    agent_language: _Short = ""
+    agent_user_agent: _Text = ""
+    # The page or screen.
+    page_id: _Short = ""
+    page_title: _Text = ""
+    page_url: _Text = ""
+    page_referrer: _Text = ""
+    page_content_language: _Short = ""
+    # The person, as far as the application says.
+    performer_id: _Short = ""
+    performer_name: _Short = ""
+    performer_is_logged_in: bool | None = None
+    performer_is_bot: bool | None = None
+    performer_language: _Short = ""
+    performer_groups: list[_Short] = []
+    # The client had to cut the event; `attributes` then says why.
+    truncated: bool = False
+    # Timings and histograms: representative values and how often each was seen (DDSketch, see client/sketch.py).
+    sketch_values: list[float] = []
+    sketch_counts: list[Annotated[int, msgspec.Meta(ge=0)]] = []
+    attributes: dict[str, Any] = {}
+
+
+REQUIRED_FIELDS = ("event_id", "event_time", "event_type", "event_name")
+CORE_FIELDS = tuple(field for field in Event.__struct_fields__ if field != "attributes")
+CONTEXT_FIELDS = tuple(
+    field
+    for field in CORE_FIELDS
+    if field not in (*REQUIRED_FIELDS, "value", "truncated", "sketch_values", "sketch_counts")
+)
+
+
+class ClientReport(msgspec.Struct, omit_defaults=True):
+    """What one client instance let go so far, by reason: running totals, of which the server keeps the maximum."""
+
+    instance: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    dropped: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}

@@ -1,0 +1,49 @@
+"""Who sends a request: the key in it, and what that key may do.
+
+Used by every route that takes a key, also outside the intake. Keys are compared by digest.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from tallymark.catalog.snapshot import KeyHolder, Snapshot
+from tallymark.errors import RequestRefused
+
+# What each scope may do. `admin` is for people's own scripts; it must never stand in a browser.
+ALLOWED = {"write": ("write", "admin"), "read": ("read", "admin"), "admin": ("admin",)}
+
+
+def parse_key(authorization: str | None, query: Mapping[str, str]) -> str:
+    """Return the key of a request: Bearer, the user name of Basic, or `?key=`; '' when there is none."""
+    if authorization:
+        kind, _, value = authorization.partition(" ")
+        if kind.lower() == "bearer":
+            return value.strip()
+        if kind.lower() == "basic":
+            return parse_basic(value)[0]
+    return query.get("key", "")
+
+
+def parse_basic(value: str) -> tuple[str, str]:
+    """Return user name and password of a Basic header's value; empty texts when it is none."""
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return user, password
+
+
+def check_key(snapshot: Snapshot, key: str, action: str) -> KeyHolder:
+    """Return whom the key lets in; raises RequestRefused (unauthorized, forbidden)."""
+    if not key:
+        raise RequestRefused("unauthorized", "The request has no key. Send 'Authorization: Bearer KEY'.")
+    holder = snapshot.find_key(key)
+    if holder is None:
+        raise RequestRefused("unauthorized", "The key is unknown or was revoked.")
+    if holder.scope not in ALLOWED[action]:
+        allowed = "' or '".join(ALLOWED[action])
+        raise RequestRefused("forbidden", f"The key has scope '{holder.scope}'; this needs '{allowed}'.")
+    return holder

@@ -1,0 +1,92 @@
+"""What the intake allows, and the counters that enforce it across requests.
+
+Bodies that are being read or judged are bounded in bytes together with what waits for the disk; each project
+may have a rate. Past a bound a request is turned away at once: memory does not grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tallymark.clock import Clock
+from tallymark.errors import RequestRefused
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """Bounds of one request (bytes, events, seconds between two pieces) and of all together (bytes)."""
+
+    body_bytes: int = 4 * 1024 * 1024
+    text_bytes: int = 16 * 1024 * 1024
+    events: int = 20_000
+    chunk_seconds: float = 10.0
+    body_seconds: float = 60.0
+    memory_bytes: int = 128 * 1024 * 1024
+    requests: int = 2_000
+
+
+class MemoryBudget:
+    """Bytes and requests that are in the intake's hands at this moment."""
+
+    def __init__(self, limits: IntakeLimits) -> None:
+        self._limits = limits
+        self._bytes = 0
+        self._requests = 0
+
+    @contextmanager
+    def request(self) -> Iterator[Reservation]:
+        """Hold a place for one request; gives back what it took however it ends. Raises `overloaded`."""
+        if self._requests >= self._limits.requests:
+            raise RequestRefused("overloaded", retry_after=1)
+        self._requests += 1
+        reservation = Reservation(self)
+        try:
+            yield reservation
+        finally:
+            self._requests -= 1
+            self._bytes -= reservation.bytes
+
+    def take(self, size: int) -> None:
+        """Add bytes, or raise `overloaded`."""
+        if self._bytes + size > self._limits.memory_bytes:
+            raise RequestRefused("overloaded", retry_after=1)
+        self._bytes += size
+
+
+class Reservation:
+    """What one request took of the budget, in bytes."""
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self.bytes = 0
+
+    def take(self, size: int) -> None:
+        """Take `size` more bytes; raises `overloaded`."""
+        self._budget.take(size)
+        self.bytes += size
+
+
+class RateLimiter:
+    """A token bucket per project, in events; holds one second's worth."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def admit(self, project: str, events: int, per_second: int) -> None:
+        """Let `events` pass or raise `rate_limited`. No limit when `per_second` is 0.
+
+        A batch larger than the bucket passes when the bucket is full and then has to be paid back.
+        """
+        if per_second <= 0:
+            return
+        now = self._clock.monotonic()
+        level, since = self._buckets.get(project, (float(per_second), now))
+        level = min(float(per_second), level + (now - since) * per_second)
+        if level < min(events, per_second):
+            self._buckets[project] = (level, now)
+            wait = (min(events, per_second) - level) / per_second
+            raise RequestRefused("rate_limited", retry_after=max(1, round(wait + 0.5)))
+        self._buckets[project] = (level - events, now)

@@ -1,0 +1,1 @@
+"""One module per protocol: bytes of a request's body in, events and failures out."""

@@ -1,0 +1,232 @@
+"""Our own protocol: a JSON object, an array of objects, or one object per line.
+
+`parse_events` takes the text of a body and gives events with their places in it, and a failure for every
+element that is none. Whole bodies of well-formed events take one call of the decoder; only what does not
+pass it is looked at piece by piece.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from tallymark.errors import RequestRefused
+from tallymark.event import CORE_FIELDS, MAX_EVENT_BYTES, REQUIRED_FIELDS, Event
+from tallymark.intake.json_text import split_array, split_lines
+from tallymark.journal.record import FailedEvent
+from tallymark.pipeline.batch import Scan
+
+_BOM = b"\xef\xbb\xbf"
+_event = msgspec.json.Decoder(Event)
+_events = msgspec.json.Decoder(list[Event])
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+_anything = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+_FIELD_TYPES = typing.get_type_hints(Event, include_extras=True)
+
+_NOT_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity|nan|inf)(?![\w\"])")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+# Digits become 0 and separators vanish, so that one search finds any run of 13 digits.
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 13
+_EXPONENT_HINT = re.compile(rb"\.\d{1,3}\.\d{1,3}\.\d")
+_HEX = b"0123456789abcdefABCDEF"
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What a body held: events, the place of each in the body, failures, and what a quick scan found possible."""
+
+    events: list[Event]
+    indexes: list[int]
+    failed: list[FailedEvent] = field(default_factory=list)
+    scan: Scan = field(default_factory=Scan)
+
+
+def parse_events(text: bytes, max_events: int) -> Parsed:
+    """Decode the text of a body; raises RequestRefused when it is empty or holds more than `max_events`."""
+    text = text.removeprefix(_BOM).strip()
+    if not text:
+        raise RequestRefused("empty_body")
+    parsed = _parse_whole(text) if len(text) <= MAX_EVENT_BYTES or text[:1] == b"[" else None
+    if parsed is None:
+        parsed = _parse_pieces(text)
+    if len(parsed.events) + len(parsed.failed) > max_events:
+        raise RequestRefused(
+            "body_too_large", f"More than {max_events} events in one request. Send smaller batches."
+        )
+    parsed.scan = scan_text(text)
+    return parsed
+
+
+def scan_text(text: bytes) -> Scan:
+    """Look over the bytes of a body for what the steps would have to look at closely.
+
+    May find what is not there, never misses what is: see the property test beside it.
+    """
+    people = (
+        b"@" in text
+        or b"=" in text
+        or b"Mozilla/" in text
+        or b"gent" in text
+        or b"GENT" in text
+        or b'"ua"' in text
+        or b"::" in text
+        or b"eyJ" in text
+        or b"earer " in text
+        or b"asic " in text
+        or _EXPONENT_HINT.search(text) is not None
+        or b":::::" in text.translate(None, _HEX)
+    )
+    numbers = _LONG_NUMBER in text.translate(_DIGITS, b"- ")
+    return Scan(numbers=numbers, escapes=b"\\u" in text, people=people)
+
+
+def _parse_whole(text: bytes) -> Parsed | None:
+    """Decode a body of nothing but well-formed events in one call; None when it is not that."""
+    try:
+        if text[:1] == b"[":
+            if (
+                len(text) > MAX_EVENT_BYTES
+                and max(map(len, _elements.decode(text)), default=0) > MAX_EVENT_BYTES
+            ):
+                return None
+            events = _events.decode(text)
+        else:
+            events = _event.decode_lines(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return Parsed(events, list(range(len(events))))
+
+
+def _parse_pieces(text: bytes) -> Parsed:
+    parsed = Parsed([], [])
+    for index, (start, piece, whole) in enumerate(_split(text)):
+        outcome = _parse_piece(piece, index, start, whole=whole)
+        if isinstance(outcome, Event):
+            parsed.events.append(outcome)
+            parsed.indexes.append(index)
+        else:
+            parsed.failed.append(outcome)
+    return parsed
+
+
+def _split(text: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    if text[:1] == b"[":
+        slices = split_array(text)
+    elif _is_one_value(text):
+        slices = iter([(0, len(text), True)])
+    else:
+        slices = split_lines(text)
+    for start, end, whole in slices:
+        piece = text[start:end]
+        yield start + len(piece) - len(piece.lstrip()), piece.strip(), whole
+
+
+def _is_one_value(text: bytes) -> bool:
+    """Tell an object that was spread over several lines from one object per line."""
+    if b"\n" not in text:
+        return True
+    try:
+        _anything.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _parse_piece(piece: bytes, index: int, start: int, *, whole: bool) -> Event | FailedEvent:
+    """Decode one element; what fails gets its code, and is kept whole where it parsed."""
+    if len(piece) > MAX_EVENT_BYTES:
+        message = f"the event has {len(piece)} bytes, {MAX_EVENT_BYTES} are allowed"
+        return _describe(piece, index, "event_too_large", message, f"byte {start}")
+    if not whole:
+        return _describe(piece, index, "malformed_json", "a bracket or quote does not close", f"byte {start}")
+    try:
+        value = _anything.decode(piece)
+    except RecursionError:
+        return _describe(piece, index, "too_deep", "nested too deeply to be read", f"byte {start}")
+    except UnicodeDecodeError as error:
+        return _describe(piece, index, "invalid_utf8", "the text is not UTF-8", f"byte {start + error.start}")
+    except msgspec.ValidationError:
+        return _describe(
+            piece, index, "number_out_of_range", "a number does not fit a 64-bit float", f"byte {start}"
+        )
+    except msgspec.DecodeError as error:
+        return _describe(piece, index, *_name_malformed(piece, str(error)), f"byte {start}")
+    if not isinstance(value, dict):
+        return _describe(
+            piece, index, "not_an_object", f"expected an object, got {_json_type(value)}", f"byte {start}"
+        )
+    return _build_event(value, piece, index)
+
+
+def _name_malformed(piece: bytes, reason: str) -> tuple[str, str]:
+    if _NOT_FINITE.search(piece):
+        return "number_not_finite", "NaN and Infinity are not JSON"
+    if _SURROGATE.search(piece):
+        return "invalid_unicode", "a string holds half of a surrogate pair"
+    return "malformed_json", reason
+
+
+def _build_event(value: dict[str, Any], piece: bytes, index: int) -> Event | FailedEvent:
+    """Make an event of an object: unknown members become attributes, then every field is checked by itself."""
+    attributes = value.get("attributes", {})
+    if not isinstance(attributes, dict):
+        message = f"attributes must be an object, got {_json_type(attributes)}"
+        return _keep(value, piece, index, "wrong_type", message, "attributes")
+    extra = {name: item for name, item in value.items() if name not in _FIELD_TYPES}
+    for name in REQUIRED_FIELDS:
+        if name not in value:
+            required = ", ".join(REQUIRED_FIELDS)
+            return _keep(
+                value, piece, index, "missing_field", f"the event has no {name}; required: {required}", name
+            )
+    fields: dict[str, Any] = {"attributes": {**extra, **attributes}}
+    for name in CORE_FIELDS:
+        if name not in value or (value[name] is None and name not in REQUIRED_FIELDS):
+            continue
+        try:
+            fields[name] = msgspec.convert(value[name], type=_FIELD_TYPES[name])
+        except msgspec.ValidationError as error:
+            return _keep(value, piece, index, *_name_invalid(name, value[name], str(error)), name)
+    return Event(**fields)
+
+
+def _name_invalid(name: str, value: Any, reason: str) -> tuple[str, str]:
+    if name == "event_time" and isinstance(value, str):
+        return "time_invalid", f"event_time {value[:40]!r} is not ISO 8601 with a time zone"
+    if isinstance(value, str) and _FIELD_TYPES[name] not in (float, bool):
+        return "field_invalid", f"{name} has {len(value)} characters: {reason}"
+    return "wrong_type", f"{name}: {reason}"
+
+
+def _keep(
+    value: dict[str, Any], piece: bytes, index: int, code: str, message: str, place: str
+) -> FailedEvent:
+    event_id, event_name = value.get("event_id"), value.get("event_name")
+    return FailedEvent(
+        code,
+        message,
+        index,
+        place,
+        event_id if isinstance(event_id, str) else "",
+        event_name if isinstance(event_name, str) else "",
+        _encoder.encode(value),
+        size=len(piece),
+    )
+
+
+def _describe(piece: bytes, index: int, code: str, message: str, place: str) -> FailedEvent:
+    return FailedEvent(code, message, index, place, sha256=hashlib.sha256(piece).hexdigest(), size=len(piece))
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "text", int: "number", float: "number", bool: "boolean"}
+    return names.get(type(value), "null")

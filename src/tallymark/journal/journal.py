@@ -1,0 +1,51 @@
+"""What a journal is, for those who write to it and those who read it.
+
+Local segments are the first implementation (`segments.py`, `reader.py`); another must keep the same words:
+`append` answers after the record is durable, `read_from` yields records in order, `release` lets old ones go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from tallymark.journal.record import Heading, Record
+
+# A reader's vector of positions: for every shard the number of the record that it wants next.
+Cursor = dict[int, int]
+
+
+class JournalWriter(Protocol):
+    """The end that the intake holds. One writing process is one shard."""
+
+    def next_number(self) -> int:
+        """Reserve the number of the next record; rows carry it."""
+        ...
+
+    def append(self, record: Record) -> asyncio.Future[None]:
+        """Queue the record at once; what is returned is done once the record is durable.
+
+        Raises RequestRefused, now or through the future: disk_full, journal_unavailable, overloaded.
+        """
+        ...
+
+
+class JournalReader(Protocol):
+    """The end that the loader, the ledger and the destinations hold. Sees durable records only."""
+
+    def durable_number(self) -> int:
+        """Return the number after the last durable record."""
+        ...
+
+    def read_from(self, number: int, max_bytes: int) -> list[Record]:
+        """Return the durable records from `number` on, in order, at least one if there is one, up to `max_bytes`."""
+        ...
+
+    def read_headings(self, number: int) -> Iterator[tuple[int, Heading]]:
+        """Yield number and heading of every durable record from `number` on."""
+        ...
+
+    def release(self, number: int, older_than_us: int) -> int:
+        """Remove segments wholly before `number` and older than the time (µs since 1970); return how many."""
+        ...

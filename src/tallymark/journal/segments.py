@@ -1,0 +1,306 @@
+"""The writer of local segments: group commit, one fsync for all requests that wait.
+
+`append` puts a framed record into a bounded queue; one thread writes what waits, syncs it once, publishes the
+durable end and wakes the requests. The intake calls it; nothing else writes here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.crashpoints import reach
+from tallymark.errors import RequestRefused
+from tallymark.journal.files import (
+    HEADER_BYTES,
+    DurableEnd,
+    SegmentHeader,
+    list_segments,
+    lock_folder,
+    parse_header,
+    render_header,
+    scan_frames,
+    segment_path,
+    sync_folder,
+)
+from tallymark.journal.record import Record, render_frame
+
+log = structlog.get_logger("tallymark.journal")
+
+# A call on the disk, so that tests can put a failing or forgetful one in its place.
+Sync = Callable[[int], None]
+
+
+class SegmentWriter:
+    """One shard's writer. Thread-safe towards its own thread only: call it from one event loop.
+
+    `at_least` is the lowest number for the next record: what readers know may be ahead of a journal whose
+    files were taken away. `max_waiting_bytes` bounds the queue in front of the disk; `reserve_bytes` is the free room below which
+    nothing is written any more, so that readers, deletion and administration still can.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        shard: int = 0,
+        at_least: int = 0,
+        segment_bytes: int = 64 * 1024 * 1024,
+        max_waiting_bytes: int = 64 * 1024 * 1024,
+        reserve_bytes: int = 256 * 1024 * 1024,
+        clock: Clock = SYSTEM_CLOCK,
+        sync: Sync = os.fdatasync,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._shard = shard
+        self._segment_bytes = segment_bytes
+        self._max_waiting_bytes = max_waiting_bytes
+        self._reserve_bytes = reserve_bytes
+        self._clock = clock
+        self._sync = sync
+        self._lock = lock_folder(folder)
+        self._end = DurableEnd(folder, writable=True)
+        self._queue: list[tuple[bytes, int, asyncio.Future[None]]] = []
+        self._waiting_bytes = 0
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._segment = -1
+        self._size = 0
+        self._unfit = False
+        self._refusal: RequestRefused | None = None
+        self._checked_at = -1e9
+        self._next, earlier_end = self._recover(at_least)
+        self._queued_number = self._next - 1
+        self._open_segment(self._next, earlier_end)
+        self._end.set(self._next)
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    # What the intake calls
+
+    def next_number(self) -> int:
+        """Reserve the number of the next record."""
+        number = self._next
+        self._next += 1
+        return number
+
+    def admit(self, size: int) -> None:
+        """Raise RequestRefused when a request of `size` bytes has no chance: queue full, disk full, disk broken."""
+        if self._stopping:
+            raise RequestRefused("shutting_down", retry_after=2)
+        if self._waiting_bytes + size > self._max_waiting_bytes:
+            raise RequestRefused("overloaded", retry_after=1)
+        self._check_room()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def append(self, record: Record) -> asyncio.Future[None]:
+        """Queue the record; what is returned is done once the record is durable.
+
+        Raises RequestRefused, now or through the future, with disk_full, journal_unavailable, overloaded or
+        shutting_down; then the record is not in the journal and never will be.
+        """
+        if record.number <= self._queued_number:
+            raise ValueError(f"record {record.number} comes after {self._queued_number}: numbers must rise")
+        frame = render_frame(record)
+        self.admit(len(frame))
+        self._queued_number = record.number
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._wake:
+            self._queue.append((frame, record.number, done))
+            self._waiting_bytes += len(frame)
+            self._wake.notify()
+        return done
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for the disk."""
+        return self._waiting_bytes
+
+    @property
+    def durable_number(self) -> int:
+        """The number after the last durable record."""
+        return self._end.get()
+
+    def check(self) -> None:
+        """Raise RequestRefused when the journal cannot be written now."""
+        self.admit(0)
+
+    def close(self) -> None:
+        """Write what waits, then let go of the files and the lock."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+        if self._segment >= 0:
+            os.close(self._segment)
+        self._end.close()
+        os.close(self._lock)
+
+    # Start
+
+    def _recover(self, at_least: int) -> tuple[int, int]:
+        """Cut the torn tail of the last segment; return the next record's number and the end of what is valid."""
+        following = max(at_least, self._end.get())
+        for first, path in reversed(list_segments(self._folder)):
+            raw = path.read_bytes()
+            following = max(following, first)
+            header = parse_header(raw[:HEADER_BYTES], path)
+            if header is None:
+                # Torn while it was made: nothing in it was acknowledged. Damaged later: kept for `verify`.
+                if len(raw) <= HEADER_BYTES:
+                    path.unlink()
+                else:
+                    log.error("journal_segment_unreadable", segment=path.name, fix="tallymark journal verify")
+                continue
+            last = self._cut_tail(path, raw)
+            if last is None:
+                return following, header.earlier_end
+            return max(following, last + 1), last + 1
+        return following, following
+
+    def _cut_tail(self, path: Path, raw: bytes) -> int | None:
+        """Cut what follows the last intact record, make the rest durable; return that record's number."""
+        valid_end, last = HEADER_BYTES, None
+        for number, _, frame_end, intact in scan_frames(raw, HEADER_BYTES, len(raw)):
+            if intact:
+                valid_end, last = frame_end, number
+        if valid_end < len(raw):
+            log.warning("journal_tail_cut", segment=path.name, bytes=len(raw) - valid_end)
+            os.truncate(path, valid_end)
+        # What a killed process wrote but never synced counts as received, once it is durable.
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            self._sync(descriptor)
+        finally:
+            os.close(descriptor)
+        return last
+
+    def _open_segment(self, first: int, earlier_end: int) -> None:
+        """Begin a new segment; its header says where the earlier ones end."""
+        if self._segment >= 0:
+            os.close(self._segment)
+            self._segment = -1
+        path = segment_path(self._folder, first)
+        created_us = int(self._clock.now().timestamp() * 1_000_000)
+        header = render_header(SegmentHeader(self._shard, first, earlier_end, created_us))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, header)
+            self._sync(descriptor)
+            sync_folder(self._folder)
+        except OSError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        self._segment, self._size, self._unfit = descriptor, HEADER_BYTES, False
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._stopping:
+                    self._wake.wait()
+                if not self._queue:
+                    return
+                group, self._queue = self._queue, []
+            refusal: RequestRefused | None = None
+            try:
+                self._write(group)
+            except RequestRefused as error:
+                refusal = error
+            except Exception as error:
+                log.exception("journal_write_failed")
+                refusal = RequestRefused("journal_unavailable", str(error), retry_after=5)
+                self._unfit = True
+            with self._wake:
+                self._waiting_bytes -= sum(len(frame) for frame, _, _ in group)
+            _answer(group, refusal)
+
+    def _write(self, group: list[tuple[bytes, int, asyncio.Future[None]]]) -> None:
+        try:
+            if self._unfit or self._segment < 0 or self._size >= self._segment_bytes:
+                self._open_segment(group[0][1], self._end.get())
+        except OSError as error:
+            raise self._unavailable("cannot begin a segment", error) from error
+        data = b"".join([frame for frame, _, _ in group])
+        before = self._size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._segment, data[written:] if written else data)
+        except OSError as error:
+            self._take_back(before)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                self._refusal = RequestRefused("disk_full", retry_after=10)
+                self._checked_at = self._clock.monotonic()
+                raise self._refusal from error
+            raise self._unavailable("cannot write", error) from error
+        reach("journal.after_write_before_fsync")
+        try:
+            self._sync(self._segment)
+        except OSError as error:
+            # After a failed sync the kernel may have thrown the pages away: asking again would lie.
+            # Nothing of this segment past `before` exists any more; the next segment's header says so.
+            self._take_back(before)
+            self._unfit = True
+            raise self._unavailable("cannot sync", error) from error
+        self._size = before + len(data)
+        self._end.set(group[-1][1] + 1)
+        reach("journal.after_fsync_before_answer")
+
+    def _take_back(self, size: int) -> None:
+        """Cut what was not made durable; a failure here is no further harm, the next header tells the end."""
+        try:
+            os.ftruncate(self._segment, size)
+        except OSError:
+            self._unfit = True
+
+    def _unavailable(self, what: str, error: OSError) -> RequestRefused:
+        log.error(
+            "journal_unavailable", what=what, error=str(error), fix="check the disk under the data folder"
+        )
+        return RequestRefused("journal_unavailable", f"The journal {what}: {error.strerror}.", retry_after=5)
+
+    def _check_room(self) -> None:
+        """Look at the free room, at most once a second."""
+        now = self._clock.monotonic()
+        if now - self._checked_at < 1.0:
+            return
+        self._checked_at = now
+        state = os.statvfs(self._folder)
+        if state.f_bavail * state.f_frsize < self._reserve_bytes:
+            if self._refusal is None:
+                log.error(
+                    "disk_nearly_full", reserve_bytes=self._reserve_bytes, fix="free room on the data disk"
+                )
+            self._refusal = RequestRefused("disk_full", retry_after=10)
+        elif self._refusal is not None:
+            log.info("disk_has_room_again")
+            self._refusal = None
+
+
+def _answer(group: list[tuple[bytes, int, asyncio.Future[None]]], refusal: RequestRefused | None) -> None:
+    """Wake all requests of a group, with one call into their loop."""
+
+    def settle() -> None:
+        for _, _, done in group:
+            if done.done():
+                continue
+            if refusal is None:
+                done.set_result(None)
+            else:
+                done.set_exception(refusal)
+
+    loop = group[0][2].get_loop()
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(settle)

@@ -1,0 +1,218 @@
+"""The writing end of the ledger: one commit per loaded batch, all or nothing.
+
+The loader fills an `Entry` with what became of each event and commits it together with its cursor.
+Nobody else writes here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tallymark.crashpoints import reach
+from tallymark.journal.record import FailedEvent, Heading
+from tallymark.ledger.tables import open_book
+
+_MINUTE_US = 60_000_000
+_DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of what is kept beside the store.
+
+    Per project: bytes and days of quarantine, rows and days of traces of what was not stored.
+    """
+
+    quarantine_bytes: int = 256 * 1024 * 1024
+    quarantine_days: float = 30.0
+    trace_rows: int = 1_000_000
+    trace_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """What is remembered of an event that was not stored."""
+
+    event_id: str
+    event_name: str
+    verdict: str
+    reason: str
+    detail: str = ""
+    first_record: int | None = None
+    sha256: str = ""
+    size: int = 0
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one commit says: counts by (project, source, minute, line, reason), and rows to keep."""
+
+    counts: Counter[tuple[str, str, int, str, str]] = field(default_factory=Counter)
+    failed: list[tuple[Heading, int, FailedEvent]] = field(default_factory=list)
+    traces: list[tuple[Heading, int, TraceRow]] = field(default_factory=list)
+    clients: list[Heading] = field(default_factory=list)
+    replayed: list[tuple[int, int]] = field(default_factory=list)
+
+    def count(self, heading: Heading, line: str, events: int, reason: str = "") -> None:
+        """Add `events` to a line of the record's project, source and receive minute."""
+        if events:
+            minute = heading.received_us // _MINUTE_US
+            self.counts[heading.project, heading.source, minute, line, reason] += events
+
+
+class Book:
+    """The ledger, open for writing. One process, one thread."""
+
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
+        self._connection = open_book(path)
+        self._limits = limits or Limits()
+
+    def cursor(self, shard: int) -> int:
+        """Return the number of the record that the loader wants next."""
+        row = self._connection.execute("SELECT record FROM cursor WHERE shard = ?", (shard,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def commit(self, entry: Entry, shard: int, record: int, now_us: int) -> None:
+        """Write an entry and move the cursor to `record`, durably and as one.
+
+        Failed events that were kept whole become `quarantined` as long as the project's quarantine has room,
+        else `refused`; which of them is decided here, in the same transaction that counts it.
+        """
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        try:
+            for heading, number, failed in entry.failed:
+                self._settle_failed(entry, heading, number, failed, now_us)
+            for heading in entry.clients:
+                self._raise_client_totals(entry, heading)
+            self._write_counts(entry)
+            reach("ledger.during_roll_up")
+            self._write_traces(entry, now_us)
+            for quarantine_id, received_us in entry.replayed:
+                run("UPDATE quarantine SET replayed_us = ? WHERE id = ?", (received_us, quarantine_id))
+            run("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (shard, record))
+            run("COMMIT")
+        except BaseException:
+            run("ROLLBACK")
+            raise
+
+    def prune(self, now_us: int) -> None:
+        """Remove quarantined events and traces past their age or number. Their counts stay."""
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        oldest = now_us - int(self._limits.quarantine_days * _DAY_US)
+        run("DELETE FROM quarantine WHERE received_us < ?", (oldest,))
+        run("DELETE FROM quarantine_size")
+        run("INSERT INTO quarantine_size SELECT project, sum(length(body)) FROM quarantine GROUP BY project")
+        run("DELETE FROM trace WHERE received_us < ?", (now_us - int(self._limits.trace_days * _DAY_US),))
+        run(
+            "DELETE FROM trace WHERE id <= (SELECT max(id) FROM trace) - ?",
+            (self._limits.trace_rows,),
+        )
+        run("COMMIT")
+
+    def note(self, name: str, value: int) -> None:
+        """Keep one number that the pages show, such as the dedup horizon."""
+        self._connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _settle_failed(
+        self, entry: Entry, heading: Heading, number: int, failed: FailedEvent, now_us: int
+    ) -> None:
+        run = self._connection.execute
+        size = len(failed.body)
+        row = run("SELECT bytes FROM quarantine_size WHERE project = ?", (heading.project,)).fetchone()
+        used = row[0] if row else 0
+        old = heading.received_us < now_us - int(self._limits.quarantine_days * _DAY_US)
+        if not failed.kept or old or used + size > self._limits.quarantine_bytes:
+            entry.count(heading, "refused", 1, failed.code)
+            trace = TraceRow(
+                failed.event_id,
+                failed.event_name,
+                "refused",
+                failed.code,
+                _detail(failed),
+                None,
+                failed.sha256,
+                failed.size,
+            )
+            entry.traces.append((heading, number, trace))
+            return
+        entry.count(heading, "quarantined", 1, failed.code)
+        run(
+            "INSERT INTO quarantine (project, source, received_us, record, position, code, message, place, event_id,"
+            " event_name, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                heading.project,
+                heading.source,
+                heading.received_us,
+                number,
+                failed.index,
+                failed.code,
+                failed.message,
+                failed.place,
+                failed.event_id,
+                failed.event_name,
+                failed.body,
+            ),
+        )
+        run(
+            "INSERT INTO quarantine_size VALUES (?, ?) ON CONFLICT (project) DO UPDATE SET bytes = bytes + excluded.bytes",
+            (heading.project, size),
+        )
+
+    def _raise_client_totals(self, entry: Entry, heading: Heading) -> None:
+        """Keep the maximum of each running total; what it rose by belongs to this record's minute."""
+        run = self._connection.execute
+        for reason, total in heading.client_dropped.items():
+            key = (heading.project, heading.client_instance, reason)
+            row = run(
+                "SELECT total FROM client_total WHERE project = ? AND instance = ? AND reason = ?", key
+            ).fetchone()
+            before = row[0] if row else 0
+            if total > before:
+                entry.count(heading, "client_dropped", total - before, reason)
+                run(
+                    "INSERT OR REPLACE INTO client_total VALUES (?, ?, ?, ?, ?)",
+                    (*key, total, heading.received_us),
+                )
+
+    def _write_counts(self, entry: Entry) -> None:
+        self._connection.executemany(
+            "INSERT INTO line (project, source, minute, line, reason, events) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (project, minute, source, line, reason) DO UPDATE SET events = events + excluded.events",
+            [(*key, events) for key, events in entry.counts.items()],
+        )
+
+    def _write_traces(self, entry: Entry, now_us: int) -> None:
+        self._connection.executemany(
+            "INSERT INTO trace (project, event_id, event_name, source, received_us, judged_us, record, verdict, reason,"
+            " detail, first_record, sha256, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    heading.project,
+                    row.event_id,
+                    row.event_name,
+                    heading.source,
+                    heading.received_us,
+                    now_us,
+                    number,
+                    row.verdict,
+                    row.reason,
+                    row.detail,
+                    row.first_record,
+                    row.sha256,
+                    row.size,
+                )
+                for heading, number, row in entry.traces
+            ],
+        )
+
+
+def _detail(failed: FailedEvent) -> str:
+    return f"{failed.message} (at {failed.place})" if failed.place else failed.message

@@ -1,0 +1,197 @@
+"""The reading end of the ledger: totals and rows for a stretch of time, with what is still in flight.
+
+The API, the command line and the pages use it. Cursor and counts come from one snapshot, and what the
+journal holds beyond that cursor is in flight: so the equation holds at any moment, also while events arrive.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tallymark.journal.reader import SegmentReader
+from tallymark.journal.record import Heading
+from tallymark.ledger.tables import open_for_reading
+
+_MINUTE_US = 60_000_000
+INTERVAL_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
+
+Key = tuple[str, int]
+
+
+class Lines(msgspec.Struct):
+    """The lines of the equation; by reason where there are reasons. All are numbers of events."""
+
+    received: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    dropped: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    quarantined: dict[str, int] = {}
+    in_flight: int = 0
+    removed: dict[str, int] = {}
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every received event is on exactly one of the other lines."""
+        reasons = (self.dropped, self.refused, self.quarantined)
+        accounted = sum(sum(line.values()) for line in reasons)
+        return self.received == self.stored + self.duplicate + accounted + self.in_flight
+
+
+class Row(msgspec.Struct):
+    """One interval of one source."""
+
+    time: datetime
+    source: str
+    lines: Lines
+
+
+class Outside(msgspec.Struct):
+    """Counts beside the equation, best effort: see docs/ledger.md."""
+
+    requests_turned_away: dict[str, int] = {}
+    hasty_acknowledged: int = 0
+    client_dropped: dict[str, int] = {}
+    conflicts: int = 0
+    scrubbed: dict[str, int] = {}
+
+
+class LedgerReport(msgspec.Struct):
+    """What `GET /v1/ledger` answers. `dedup_horizon`: repetitions of what is older count as new."""
+
+    project: str
+    totals: Lines
+    balanced: bool
+    rows: list[dict[str, Any]]
+    outside: Outside
+    dedup_horizon: datetime | None = None
+
+
+def build_report(
+    path: Path, reader: SegmentReader, project: str, start: datetime, end: datetime, interval: str = "minute"
+) -> LedgerReport:
+    """Return the ledger of `project` from `start` to before `end`, in rows of one `interval` and source."""
+    first, last = _minute(start), _minute_up(end)
+    connection = open_for_reading(path)
+    try:
+        connection.execute("BEGIN")
+        counts = _read_counts(connection, project, first, last)
+        cursor = _read_cursor(connection)
+        horizon = connection.execute("SELECT value FROM fact WHERE name = 'dedup_oldest_us'").fetchone()
+    finally:
+        connection.close()
+    for _, heading in reader.read_headings(cursor):
+        minute = heading.received_us // _MINUTE_US
+        if heading.project == project and first <= minute < last and heading.total:
+            counts[heading.source, minute, "received", ""] += heading.total
+            counts[heading.source, minute, "in_flight", ""] += heading.total
+    return _build(project, counts, INTERVAL_MINUTES[interval], _time(horizon[0]) if horizon else None)
+
+
+def count_lag(path: Path, reader: SegmentReader) -> tuple[int, float]:
+    """Return how many events wait for the loader, and since when the oldest does (µs since 1970; 0 if none)."""
+    connection = open_for_reading(path)
+    try:
+        cursor = _read_cursor(connection)
+    finally:
+        connection.close()
+    events, oldest = 0, 0.0
+    for _, heading in reader.read_headings(cursor):
+        oldest = oldest or heading.received_us
+        events += heading.total
+    return events, oldest
+
+
+def read_cursor(path: Path) -> int:
+    """Return the number of the record that the loader wants next; 0 before there is a ledger."""
+    if not path.exists():
+        return 0
+    connection = open_for_reading(path)
+    try:
+        return _read_cursor(connection)
+    except sqlite3.OperationalError:  # made, but not yet filled by the loader
+        return 0
+    finally:
+        connection.close()
+
+
+def _read_cursor(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT record FROM cursor WHERE shard = 0").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _read_counts(
+    connection: sqlite3.Connection, project: str, first: int, last: int
+) -> Counter[tuple[str, int, str, str]]:
+    counts: Counter[tuple[str, int, str, str]] = Counter()
+    rows = connection.execute(
+        "SELECT source, minute, line, reason, events FROM line WHERE project = ? AND minute >= ? AND minute < ?",
+        (project, first, last),
+    )
+    for source, minute, line, reason, events in rows:
+        counts[source, minute, line, reason] += events
+    return counts
+
+
+def _build(
+    project: str, counts: Counter[tuple[str, int, str, str]], minutes: int, horizon: datetime | None
+) -> LedgerReport:
+    totals, outside = Lines(), Outside()
+    rows: dict[Key, Lines] = {}
+    for (source, minute, line, reason), events in sorted(counts.items()):
+        if _count_outside(outside, line, reason, events):
+            continue
+        begin = minute // minutes * minutes
+        for lines in (totals, rows.setdefault((source, begin), Lines())):
+            _count(lines, line, reason, events)
+    listed = [
+        {
+            "time": _time(begin * _MINUTE_US),
+            "source": source,
+            **msgspec.structs.asdict(lines),
+            "balanced": lines.balanced,
+        }
+        for (source, begin), lines in sorted(rows.items(), key=lambda item: (item[0][1], item[0][0]))
+    ]
+    balanced = totals.balanced and all(lines.balanced for lines in rows.values())
+    return LedgerReport(project, totals, balanced, listed, outside, horizon)
+
+
+def _count(lines: Lines, line: str, reason: str, events: int) -> None:
+    if reason:
+        by_reason = getattr(lines, line)
+        by_reason[reason] = by_reason.get(reason, 0) + events
+    else:
+        setattr(lines, line, getattr(lines, line) + events)
+
+
+def _count_outside(outside: Outside, line: str, reason: str, events: int) -> bool:
+    if line == "hasty":
+        outside.hasty_acknowledged += events
+    elif line == "conflict":
+        outside.conflicts += events
+    elif line in ("turned_away", "client_dropped", "scrubbed"):
+        name = "requests_turned_away" if line == "turned_away" else line
+        by_reason = getattr(outside, name)
+        by_reason[reason] = by_reason.get(reason, 0) + events
+    else:
+        return False
+    return True
+
+
+def _minute(time: datetime) -> int:
+    return int(time.timestamp()) // 60
+
+
+def _minute_up(time: datetime) -> int:
+    return -(-int(time.timestamp()) // 60)
+
+
+def _time(microseconds: float) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

@@ -1,0 +1,109 @@
+"""Following one event by its id through the stations that the ledger and the journal know.
+
+The web joins this with the store's row. What is found: repetitions, refusals and drops that the ledger
+remembers, the quarantine, and records that still wait in the journal.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tallymark.journal.reader import SegmentReader
+from tallymark.ledger.report import read_cursor
+from tallymark.ledger.tables import open_for_reading
+
+
+class Station(msgspec.Struct):
+    """One station of an event: when, where, and what was decided there."""
+
+    time: datetime
+    station: str
+    verdict: str
+    reason: str = ""
+    detail: str = ""
+    source: str = ""
+    journal_record: int | None = None
+    first_record: int | None = None
+
+
+def trace_event(path: Path, reader: SegmentReader, project: str, event_id: str) -> list[Station]:
+    """Return the stations of `event_id` outside the store, in order of time; an empty list when unknown."""
+    stations = []
+    connection = open_for_reading(path)
+    try:
+        connection.execute("BEGIN")
+        for row in connection.execute(
+            "SELECT source, received_us, judged_us, record, verdict, reason, detail, first_record FROM trace"
+            " WHERE project = ? AND event_id = ? ORDER BY id LIMIT 100",
+            (project, event_id),
+        ):
+            source, received_us, judged_us, record, verdict, reason, detail, first = row
+            stations.append(Station(_time(received_us), "journal", "received", "", "", source, record))
+            station = "dedup" if verdict in ("duplicate", "conflict") else "intake"
+            stations.append(
+                Station(_time(judged_us), station, verdict, reason, detail, source, record, first)
+            )
+        for row in connection.execute(
+            "SELECT id, source, received_us, record, code, message, place, replayed_us FROM quarantine"
+            " WHERE project = ? AND event_id = ? ORDER BY id LIMIT 100",
+            (project, event_id),
+        ):
+            stations.extend(_quarantine_stations(*row))
+    finally:
+        connection.close()
+    stations.extend(_in_flight(reader, read_cursor(path), project, event_id))
+    return sorted(stations, key=lambda station: station.time)
+
+
+def _quarantine_stations(
+    identity: int,
+    source: str,
+    received_us: int,
+    record: int,
+    code: str,
+    message: str,
+    place: str,
+    replayed_us: int | None,
+) -> list[Station]:
+    detail = f"quarantine {identity}: {message}" + (f" (at {place})" if place else "")
+    found = [
+        Station(_time(received_us), "journal", "received", "", "", source, record),
+        Station(_time(received_us), "quarantine", "quarantined", code, detail, source, record),
+    ]
+    if replayed_us is not None:
+        found.append(
+            Station(_time(replayed_us), "quarantine", "replayed", code, f"quarantine {identity}", source)
+        )
+    return found
+
+
+def _in_flight(reader: SegmentReader, cursor: int, project: str, event_id: str) -> list[Station]:
+    """Scan the records that the loader has not passed; the id's encoded text is looked for before decoding."""
+    needle = msgspec.json.encode(event_id)
+    found = []
+    number = cursor
+    while records := reader.read_from(number, 16 * 1024 * 1024):
+        for record in records:
+            number = record.number + 1
+            if record.heading.project != project:
+                continue
+            waits = any(failed.event_id == event_id for failed in record.failed)
+            if not waits and needle in record.rows:
+                rows = record.rows.splitlines()
+                waits = any(
+                    needle in row and msgspec.json.decode(row)["event_id"] == event_id for row in rows
+                )
+            if waits:
+                time = _time(record.heading.received_us)
+                source = record.heading.source
+                found.append(
+                    Station(time, "journal", "in_flight", "", "waits for the loader", source, record.number)
+                )
+    return found
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

@@ -1,0 +1,143 @@
+"""The loader's loop: read the journal, judge, insert, commit, and clean up behind.
+
+One process runs it. Each round is repeatable: what a crash interrupts is read, judged and reconciled again.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import UTC
+
+import structlog
+
+from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.crashpoints import reach
+from tallymark.dedup.index import DedupIndex
+from tallymark.dedup.judge import judge_records
+from tallymark.journal.reader import SegmentReader
+from tallymark.journal.record import Record
+from tallymark.ledger.book import Book
+from tallymark.loader.account import build_entry
+from tallymark.loader.insert import Inserter, Stopped
+
+log = structlog.get_logger("tallymark.loader")
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderSettings:
+    """How the loader paces itself.
+
+    `linger_seconds` collects rows so that the store gets few, larger inserts: it is most of the time between
+    acknowledged and visible. `batch_bytes` bounds one insert, `keep_journal_seconds` how long segments stay
+    after they were loaded.
+    """
+
+    linger_seconds: float = 0.4
+    poll_seconds: float = 0.02
+    batch_bytes: int = 24 * 1024 * 1024
+    keep_journal_seconds: float = 24 * 3600.0
+    tidy_seconds: float = 30.0
+
+
+class Loader:
+    """Moves one shard of the journal into the store and the ledger until `stopping` is set."""
+
+    def __init__(
+        self,
+        reader: SegmentReader,
+        index: DedupIndex,
+        inserter: Inserter,
+        book: Book,
+        stopping: threading.Event,
+        settings: LoaderSettings | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        shard: int = 0,
+    ) -> None:
+        self._reader = reader
+        self._index = index
+        self._inserter = inserter
+        self._book = book
+        self._stopping = stopping
+        self._settings = settings or LoaderSettings()
+        self._clock = clock
+        self._shard = shard
+        self._cursor = book.cursor(shard)
+        self._loaded_us = 0
+        self._tidied_at = -1e9
+
+    def run(self) -> None:
+        """Load until told to stop; what is acknowledged by then stays in the journal for the next start."""
+        self._catch_up_index()
+        try:
+            while not self._stopping.is_set():
+                loaded = self.load_once()
+                self._tidy()
+                if loaded < self._settings.batch_bytes:
+                    self._wait_for_more()
+        except Stopped:
+            log.info("loader_stopped_with_backlog", next_record=self._cursor)
+        finally:
+            self._index.flush(self._cursor, self._loaded_us)
+
+    def load_once(self) -> int:
+        """Load one batch; return its size in bytes, 0 when there was nothing."""
+        records = self._reader.read_from(self._cursor, self._settings.batch_bytes)
+        if not records:
+            return 0
+        judged = judge_records(self._index, records)
+        reach("loader.after_judging_before_insert")
+        refused = self._inserter.insert(judged)
+        reach("loader.after_insert_before_commit")
+        following = records[-1].number + 1
+        self._book.commit(build_entry(judged, refused), self._shard, following, self._now_us())
+        self._cursor = following
+        self._loaded_us = max(self._loaded_us, max(record.heading.received_us for record in records))
+        if self._index.wants_flush():
+            self._index.flush(self._cursor, self._loaded_us)
+        return sum(_size(record) for record in records)
+
+    def _catch_up_index(self) -> None:
+        """Judge again what was committed after the index was last written: its verdicts are known to be the same."""
+        number = self._index.record
+        while number < self._cursor:
+            records = [
+                record
+                for record in self._reader.read_from(number, self._settings.batch_bytes)
+                if record.number < self._cursor
+            ]
+            if not records:
+                break
+            judge_records(self._index, records)
+            number = records[-1].number + 1
+
+    def _wait_for_more(self) -> None:
+        """Wait until something is durable, then a little for what comes with it."""
+        while not self._stopping.is_set() and self._reader.durable_number() <= self._cursor:
+            self._stopping.wait(self._settings.poll_seconds)
+            self._tidy()
+        self._stopping.wait(self._settings.linger_seconds)
+
+    def _tidy(self) -> None:
+        """Remove what nobody needs any more, now and then."""
+        now = self._clock.monotonic()
+        if now - self._tidied_at < self._settings.tidy_seconds:
+            return
+        self._tidied_at = now
+        oldest = self._index.oldest_us()
+        if oldest is not None:
+            self._book.note("dedup_oldest_us", oldest)
+        self._book.note("damaged_records", self._reader.damaged_records)
+        self._book.prune(self._now_us())
+        keep_from = self._now_us() - int(self._settings.keep_journal_seconds * 1_000_000)
+        # Segments that the index would have to read again after a crash stay, loaded or not.
+        removed = self._reader.release(min(self._cursor, self._index.record), keep_from)
+        if removed:
+            log.info("journal_segments_removed", segments=removed)
+
+    def _now_us(self) -> int:
+        return int(self._clock.now().astimezone(UTC).timestamp() * 1_000_000)
+
+
+def _size(record: Record) -> int:
+    return len(record.rows) + len(record.fingerprints)

@@ -1,0 +1,4 @@
+"""The pipeline: what happens to an event between its receiver and the journal.
+
+`steps/__init__.py` holds the list of steps, read top to bottom; `run.py` runs it; `batch.py` is what they share.
+"""

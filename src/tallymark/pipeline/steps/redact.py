@@ -1,0 +1,43 @@
+"""Take out what the project may not keep about people, before anything reaches the disk.
+
+The rules are in `rules/privacy.py`; this step applies them to every text of an event, except its id, and counts.
+"""
+
+from __future__ import annotations
+
+from tallymark.event import CORE_FIELDS, Event
+from tallymark.pipeline.batch import Batch
+from tallymark.rules.privacy import PrivacyRules, redact_id, redact_text, redact_value
+
+_IDS = ("session_id", "user_id", "install_id", "device_id", "performer_id", "performer_name")
+# The id is the event's identity towards its sender: changing it would break repetition and trace.
+_TEXTS = tuple(
+    field
+    for field, kind in Event.__annotations__.items()
+    if field in CORE_FIELDS and field not in (*_IDS, "event_id") and kind in ("_Name", "_Short", "_Text")
+)
+
+
+def redact(batch: Batch) -> None:
+    """Redact every event, unless the request's bytes cannot hold anything that a rule looks for."""
+    rules = batch.arrival.privacy
+    if batch.scan.quiet or not rules.enabled:
+        return
+    for event in batch.events:
+        _redact_event(event, rules, batch)
+
+
+def _redact_event(event: Event, rules: PrivacyRules, batch: Batch) -> None:
+    counts = batch.scrubbed
+    for field in _IDS:
+        text = getattr(event, field)
+        if text:
+            setattr(event, field, redact_id(text, rules, counts))
+    for field in _TEXTS:
+        text = getattr(event, field)
+        if text:
+            setattr(event, field, redact_text(text, rules, counts, key=field))
+    if event.performer_groups:
+        event.performer_groups = [redact_text(group, rules, counts) for group in event.performer_groups]
+    if event.attributes:
+        event.attributes = redact_value(event.attributes, rules, counts)

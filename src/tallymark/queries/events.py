@@ -1,0 +1,136 @@
+"""Single events: the newest, those that meet conditions, page by page, and one of them whole.
+
+Comes in: a store, a project, conditions. Goes out: events as dictionaries of what they have. The web room calls it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from tallymark.event import CORE_FIELDS
+from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
+from tallymark.queries.fields import NULLABLE
+from tallymark.queries.filters import build_filters
+from tallymark.queries.period import parse_time, parse_zone
+from tallymark.queries.question import Filter, refuse
+from tallymark.queries.sql import Parameters, Statement, build_scope
+
+MAX_PAGE: Final = 500
+_TIMES: Final = ("event_time", "client_time", "received_at")
+_OTHERS: Final = tuple(field for field in CORE_FIELDS if field != "event_time")
+_COLUMNS: Final = (*_TIMES, *_OTHERS, "source", "streams", "skew_ms", "attributes")
+# Always shown, also when they are false, zero or empty.
+_ALWAYS: Final = frozenset(
+    {"event_id", "event_type", "event_name", "source", "streams", "attributes", *_TIMES}
+)
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Some events, newest first, and the cursor of the next page (None on the last)."""
+
+    events: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class _Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """The last event of a page: its time as ISO text in UTC, and its id."""
+
+    time: str
+    event_id: str
+
+
+def list_events(
+    store: QueryStore,
+    project: str,
+    *,
+    event_name: str | None = None,
+    filters: Sequence[Filter] = (),
+    start: str | None = None,
+    end: str | None = None,
+    timezone: str = "UTC",
+    cursor: str | None = None,
+    limit: int = 50,
+    limits: Limits = DEFAULT_LIMITS,
+) -> EventPage:
+    """Return events by falling time, from `start` up to, not including, `end` (as in a question).
+
+    `cursor` is a page's `next_cursor`: paging by it neither repeats nor skips an event that was there at the start.
+    Raises `RequestRefused` for what is not well formed, and as `ask_store` does.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise refuse(f"limit is {limit}; allowed are 1 to {MAX_PAGE}.", "limit")
+    after = None if cursor is None else _parse_cursor(cursor)
+    parameters = Parameters()
+    zone = parse_zone(timezone)
+    conditions = build_filters(filters, "filters", parameters)
+    if start is not None:
+        conditions.append(f"event_time >= {parameters.time(parse_time(start, zone, 'start'))}")
+    if end is not None:
+        conditions.append(f"event_time < {parameters.time(parse_time(end, zone, 'end'))}")
+    if after is not None:
+        conditions.append(_before(after, parameters))
+    scope = build_scope(parameters, project, None, [event_name] if event_name else [], conditions)
+    # First only times are read, to find from when on the page lies; then the whole of these few events.
+    count = parameters.add(limit + 1, "UInt32")
+    oldest = f"SELECT min(event_time) FROM (SELECT event_time {scope} ORDER BY event_time DESC LIMIT {count})"
+    page_scope = f"{scope} AND event_time >= ({oldest})"
+    sql = f"SELECT {_columns()}\n{page_scope}\nORDER BY events.event_time DESC, event_id DESC LIMIT {count}"
+    rows, _ = ask_store(store, Statement(sql, parameters.values), limits)
+    events = [_event(row) for row in rows[:limit]]
+    more = len(rows) > limit
+    return EventPage(events, _render_cursor(events[-1]) if more else None)
+
+
+def find_event(
+    store: QueryStore, project: str, event_id: str, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Any] | None:
+    """Return the stored event of that id, None where there is none. Raises `RequestRefused` as `ask_store` does."""
+    parameters = Parameters()
+    scope = build_scope(parameters, project, None, [], [f"event_id = {parameters.text(event_id)}"])
+    rows, _ = ask_store(store, Statement(f"SELECT {_columns()}\n{scope}\nLIMIT 1", parameters.values), limits)
+    return _event(rows[0]) if rows else None
+
+
+def _columns() -> str:
+    times = [f"formatDateTime(events.{name}, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC')" for name in _TIMES]
+    return ", ".join([*times, *_COLUMNS[len(_TIMES) :]])
+
+
+def _event(row: list[Any]) -> dict[str, Any]:
+    """Return an event with the fields that it has."""
+    event = dict(zip(_COLUMNS, row, strict=True))
+    # `value` may be 0 and a person may be known not to be a bot; elsewhere false, 0 and '' mean "not given".
+    return {
+        name: value
+        for name, value in event.items()
+        if name in _ALWAYS or (value is not None if name in NULLABLE else bool(value))
+    }
+
+
+def _before(cursor: _Cursor, parameters: Parameters) -> str:
+    time = parameters.time(datetime.fromisoformat(cursor.time))
+    event_id = parameters.text(cursor.event_id)
+    return f"(event_time < {time} OR (event_time = {time} AND event_id < {event_id}))"
+
+
+def _render_cursor(event: dict[str, Any]) -> str:
+    encoded = msgspec.json.encode(_Cursor(event["event_time"], event["event_id"]))
+    return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+
+
+def _parse_cursor(text: str) -> _Cursor:
+    try:
+        decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        cursor = msgspec.json.decode(decoded, type=_Cursor)
+        if datetime.fromisoformat(cursor.time).tzinfo is None or "\0" in cursor.event_id:
+            raise ValueError(text)
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        message = f"The cursor {text[:80]!r} is not one. Allowed is the next_cursor of a page, or none."
+        raise refuse(message, "cursor") from None
+    return cursor

@@ -1,0 +1,126 @@
+"""Ratio: one figure divided by another over time, also by breakdown, with the interval in which the rate lies.
+
+Comes in: the question as it stands in JSON. Goes out: SQL, and the table `time`, breakdown, `numerator`,
+`denominator`, `ratio`, `low`, `high`. `run` calls it through `kinds.KINDS`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from tallymark.queries.grid import GridQuery
+from tallymark.queries.measures import needs_exact
+from tallymark.queries.period import Period, build_period
+from tallymark.queries.question import Asked, Interval, Selection
+from tallymark.queries.result import Cell, Column, Table
+from tallymark.queries.sql import Statement
+
+# The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
+_Z: Final = 1.959963984540054
+_COUNTS: Final = frozenset({"count", "unique"})
+
+
+class Ratio(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="ratio", kw_only=True):
+    """`numerator` divided by `denominator`; both meet the common filters and share time and breakdown."""
+
+    numerator: Selection
+    denominator: Selection
+    interval: Interval | None = None
+
+    def period(self) -> Period:
+        """Return the time of the question, cut into its intervals. Raises `RequestRefused`."""
+        return build_period(self.start, self.end, self.interval or "", self.timezone)
+
+    def selections(self) -> list[tuple[str, Selection]]:
+        """Return the two selections with their paths."""
+        return [("numerator", self.numerator), ("denominator", self.denominator)]
+
+    def has_exact_form(self) -> bool:
+        """Whether a figure is exact or approximate depending on the number of rows."""
+        return any(needs_exact(selection.measure) for _, selection in self.selections())
+
+    def build_sql(self, project: str, period: Period, *, exact: bool) -> Statement:
+        """Build the statement; raises `RequestRefused` for what is not well formed."""
+        return self._query(period, exact=exact).build_sql(project)
+
+    def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
+        """Make the table of the statement's rows."""
+        query = self._query(period, exact=exact)
+        grid = query.shape(rows)
+        first, second = grid.aggregates
+        columns = (
+            *query.lead_columns(),
+            Column("numerator", first.type, first.unit),
+            Column("denominator", second.type, second.unit),
+            Column("ratio", "number", "ratio"),
+            Column("low", "number", "ratio"),
+            Column("high", "number", "ratio"),
+        )
+        are_counts = all(selection.measure.op in _COUNTS for _, selection in self.selections())
+        table: list[list[Cell]] = []
+        tally = _Tally()
+        for lead, figures in query.lead_rows(grid):
+            above, below = (first.empty, second.empty) if figures is None else figures[1:3]
+            table.append([*lead, above, below, *tally.divide(above, below, are_counts=are_counts)])
+        doubts = [
+            at
+            for place, (at, _) in enumerate(self.selections(), len(query.lead_columns()))
+            if not any(row[place] for row in table)
+        ]
+        notes = [*grid.notes, *tally.notes(len(table), are_counts=are_counts)]
+        return Table(columns, table, notes, [*doubts, *query.breakdown_doubts(grid)])
+
+    def _query(self, period: Period, *, exact: bool) -> GridQuery:
+        return GridQuery(self, period, self.selections(), exact)
+
+
+class _Tally:
+    """Divides row by row and remembers what has to be said at the end."""
+
+    def __init__(self) -> None:
+        self.zeros = 0
+        self.above_one = 0
+
+    def divide(self, above: Any, below: Any, *, are_counts: bool) -> tuple[Cell, Cell, Cell]:
+        """Return ratio, low and high; null where they mean nothing."""
+        if above is None or not below:
+            self.zeros += not below
+            return (None, None, None)
+        if not are_counts:
+            return (above / below, None, None)
+        if above > below:
+            self.above_one += 1
+            return (above / below, None, None)
+        return (above / below, *wilson_interval(above, below))
+
+    def notes(self, rows: int, *, are_counts: bool) -> list[str]:
+        """Return the sentences for what was met."""
+        notes = []
+        if self.zeros:
+            notes.append(
+                f"In {self.zeros:,} of {rows:,} rows the denominator is 0 or missing: there is no ratio."
+            )
+        if self.above_one:
+            notes.append(
+                f"In {self.above_one:,} rows the numerator is larger than the denominator: it is no share, and low and high are null."
+            )
+        if not are_counts:
+            notes.append("low and high are given for counts only, not for this measure.")
+        return notes
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share of `successes` in `trials` (1 or more), both ends in [0, 1].
+
+    E. B. Wilson (1927), "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22, 209-212.
+    """
+    share = successes / trials
+    scale = 1 + _Z * _Z / trials
+    centre = (share + _Z * _Z / (2 * trials)) / scale
+    reach = _Z / scale * math.sqrt(share * (1 - share) / trials + _Z * _Z / (4 * trials * trials))
+    # At the ends the formula is exactly 0 or 1; rounding must not leave the share outside.
+    low = 0.0 if successes == 0 else centre - reach
+    high = 1.0 if successes == trials else centre + reach
+    return (low, high)

@@ -1,0 +1,139 @@
+"""What is computed of events: from a `Measure` to an aggregate function.
+
+Comes in: a measure, the condition of its events and whether exact figures are affordable. Goes out: an `Aggregate`
+with its SQL, the type and unit of its column, and what must be said about it. `grid` and the kinds call it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tallymark.queries.fields import NULLABLE, Field, Type, parse_field
+from tallymark.queries.question import Measure, refuse
+from tallymark.queries.sql import Parameters
+
+# Above this many rows that the index cannot rule out, unique and quantile become approximate.
+EXACT_ROWS: Final = 10_000_000
+UNIQUE_ERROR: Final = "standard error 0.3 %"
+QUANTILE_ERROR: Final = "relative error of at most 1 %"
+SKETCH_ERROR: Final = "relative error of at most 1 %"
+_NUMERIC: Final = {
+    "sum": "sum",
+    "average": "avg",
+    "minimum": "min",
+    "maximum": "max",
+}
+_SKETCH: Final = {
+    "sum": "sum{If}(arraySum((v, c) -> v * c, sketch_values, sketch_counts){cond})",
+    "average": (
+        "sum{If}(arraySum((v, c) -> v * c, sketch_values, sketch_counts){cond})"
+        " / sum{If}(arraySum(sketch_counts){cond})"
+    ),
+    "minimum": "min{Array}{If}(sketch_values{cond})",
+    "maximum": "max{Array}{If}(sketch_values{cond})",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One figure: its SQL, its column's type and unit (None = unknown), its value where there are no events.
+
+    `others` counts the values that are no numbers and were left out ('' = none can be).
+    """
+
+    sql: str
+    type: str
+    unit: str | None
+    empty: int | None
+    others: str = ""
+    note: str = ""
+
+
+def build_measure(
+    measure: Measure, at: str, condition: str, parameters: Parameters, *, exact: bool
+) -> Aggregate:
+    """Build the aggregate of one measure over the rows that meet `condition` ('' = all of the statement's rows).
+
+    Raises `RequestRefused` for a field or `q` that the operator needs or does not take.
+    """
+    _check_shape(measure, at)
+    if measure.field is None:
+        return Aggregate(f"countIf({condition})" if condition else "count()", "integer", "events", 0)
+    field = parse_field(measure.field, f"{at}.field")
+    if measure.op == "unique":
+        return _build_unique(field, condition, at, exact=exact)
+    if field.type is Type.SKETCH:
+        return _build_sketch(measure, condition, parameters)
+    if field.type not in {Type.NUMBER, Type.ANY}:
+        message = f"{measure.op} needs numbers; {field.name} is of type {field.type.value}. Allowed: value, sketch, or an attribute."
+        raise refuse(message, f"{at}.field")
+    return _build_numeric(measure, field, condition, parameters, exact=exact)
+
+
+def needs_exact(measure: Measure) -> bool:
+    """Whether the measure has an exact and an approximate form."""
+    return measure.op == "unique" or (measure.op == "quantile" and measure.field != "sketch")
+
+
+def _check_shape(measure: Measure, at: str) -> None:
+    if measure.op == "count" and measure.field is not None:
+        raise refuse("count counts events and takes no field; unique counts a field's values.", f"{at}.field")
+    if measure.op != "count" and measure.field is None:
+        raise refuse(f"{measure.op} needs a field, such as value or attributes.NAME.", f"{at}.field")
+    if measure.op == "quantile" and measure.q is None:
+        raise refuse('quantile needs q between 0 and 1, such as "q": 0.95.', f"{at}.q")
+    if measure.op != "quantile" and measure.q is not None:
+        raise refuse(f"Only quantile takes q, not {measure.op}.", f"{at}.q")
+
+
+def _build_unique(field: Field, condition: str, at: str, *, exact: bool) -> Aggregate:
+    if field.type in {Type.SKETCH, Type.TEXTS}:
+        raise refuse(f"unique cannot count {field.name}, which holds lists.", f"{at}.field")
+    conditions = [condition] if condition else []
+    if field.type is Type.TEXT:
+        conditions.append(field.exists())
+    function = "uniqExact" if exact else "uniqCombined64(17)"
+    name, _, rest = function.partition("(")
+    suffix = "If" if conditions else ""
+    call = f"{name}{suffix}" + (f"({rest}" if rest else "")
+    arguments = ", ".join([field.text(), *([" AND ".join(conditions)] if conditions else [])])
+    note = "" if exact else f"unique {field.name} is approximate ({UNIQUE_ERROR})"
+    return Aggregate(f"{call}({arguments})", "integer", None, 0, note=note)
+
+
+def _build_numeric(
+    measure: Measure, field: Field, condition: str, parameters: Parameters, *, exact: bool
+) -> Aggregate:
+    number = field.number()
+    suffix, arguments = ("If", f"{number}, {condition}") if condition else ("", number)
+    note = ""
+    if measure.op == "quantile":
+        level = parameters.add(measure.q, "Float64")
+        call = f"quantileExactInclusive{suffix}({level})"
+        if not exact:
+            call = f"quantileDD{suffix}(0.01, {level})"
+            note = f"the quantile of {field.name} is approximate ({QUANTILE_ERROR})"
+    else:
+        call = f"{_NUMERIC[measure.op]}{suffix}"
+    sql = f"{call}({arguments})"
+    if measure.op == "sum":
+        sql = f"ifNull({sql}, 0)"
+    others = ""
+    if field.name not in NULLABLE:
+        others = f"countIf({condition + ' AND ' if condition else ''}isNull({number}) AND {field.exists()})"
+    return Aggregate(sql, "number", None, 0 if measure.op == "sum" else None, others, note)
+
+
+def _build_sketch(measure: Measure, condition: str, parameters: Parameters) -> Aggregate:
+    conditions = "notEmpty(sketch_values)" + (f" AND {condition}" if condition else "")
+    note = f"{measure.op} of sketch has a {SKETCH_ERROR}: timings and histograms are sent as sketches"
+    if measure.op == "quantile":
+        level = parameters.add(measure.q, "Float64")
+        sql = f"quantileExactWeightedArrayIf({level})(sketch_values, sketch_counts, {conditions})"
+    else:
+        sql = _SKETCH[measure.op].format(If="If", Array="Array", cond=f", {conditions}")
+    # These aggregates give 0 for no rows, which is not an answer.
+    if measure.op != "sum":
+        sql = f"if(countIf({conditions}) = 0, NULL, {sql})"
+    return Aggregate(sql, "number", None, 0 if measure.op == "sum" else None, note=note)

@@ -1,0 +1,212 @@
+"""Which event names, fields and values exist in a project; and which of a question's do not.
+
+Comes in: a store and a project. Goes out: lists for the page that chooses, and notes with near names for answers in
+which something was not found. `run` and the web room call it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
+from tallymark.queries.fields import ATTRIBUTE_PREFIX, CORE, SKETCH, Type, parse_field
+from tallymark.queries.kinds import Question
+from tallymark.queries.result import Cell
+from tallymark.queries.sql import Parameters, Statement, build_scope
+
+# Fields are gathered from the newest events of each name; what only older events have is not listed.
+SAMPLE_EVENTS: Final = 20_000
+_SAMPLED_NAMES: Final = 50
+_NEAR: Final = 3
+_NEAR_ENOUGH: Final = 0.5
+_TYPES: Final = {
+    "Int64": "number",
+    "UInt64": "number",
+    "Float64": "number",
+    "String": "text",
+    "Bool": "boolean",
+}
+
+
+class EventName(msgspec.Struct, frozen=True):
+    """An event name, how many events have it, and the time of the latest (ISO 8601, UTC)."""
+
+    name: str
+    count: int
+    last_time: str
+
+
+class FieldInfo(msgspec.Struct, frozen=True):
+    """A field as a question names it, and the types its values have: text, number, boolean, time, list, sketch."""
+
+    name: str
+    types: list[str]
+
+
+class FieldValue(msgspec.Struct, frozen=True):
+    """A value of a field, null for missing, and in how many events."""
+
+    value: Cell
+    count: int
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Notes about names that were never seen, and their paths in the question."""
+
+    notes: list[str]
+    paths: list[str]
+
+
+def list_event_names(store: QueryStore, project: str, *, limit: int = 1_000) -> list[EventName]:
+    """Return the project's event names, the most frequent first. Raises `RequestRefused` as `ask_store` does."""
+    parameters = Parameters()
+    sql = (
+        "SELECT event_name, count() AS events, formatDateTime(max(event_time), '%Y-%m-%dT%H:%i:%SZ', 'UTC')\n"
+        f"{build_scope(parameters, project)}\nGROUP BY event_name ORDER BY events DESC, event_name\n"
+        f"LIMIT {parameters.add(limit, 'UInt32')}"
+    )
+    return [EventName(*row) for row in _ask(store, sql, parameters)]
+
+
+def list_fields(store: QueryStore, project: str, event_name: str | None = None) -> list[FieldInfo]:
+    """Return the fields that the newest events have, of one event name or of all: core columns, then attributes."""
+    names = [event_name] if event_name else _names(store, project)[:_SAMPLED_NAMES]
+    found: dict[str, set[str]] = {}
+    for name in names:
+        for field in _sample_fields(store, project, name):
+            found.setdefault(field.name, set()).update(field.types)
+    order = {name: place for place, name in enumerate(CORE)}
+    ordered = sorted(found, key=lambda name: (order.get(name, len(order)), name))
+    return [FieldInfo(name, sorted(found[name])) for name in ordered]
+
+
+def list_values(
+    store: QueryStore, project: str, event_name: str, field: str, *, limit: int = 50
+) -> list[FieldValue]:
+    """Return the field's most frequent values among the newest events of that name, as text."""
+    parameters = Parameters()
+    text = parse_field(field, "field").text()
+    sql = (
+        f"SELECT toString(value), count() AS events FROM (\nSELECT {text} AS value\n"
+        f"{build_scope(parameters, project, None, [event_name])}\nORDER BY event_time DESC LIMIT {SAMPLE_EVENTS}\n)\n"
+        f"GROUP BY value ORDER BY events DESC, value LIMIT {parameters.add(limit, 'UInt32')}"
+    )
+    return [FieldValue(*row) for row in _ask(store, sql, parameters)]
+
+
+def find_missing(
+    question: Question,
+    doubts: Sequence[str],
+    store: QueryStore,
+    project: str,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Missing:
+    """Look which names at the doubted paths were never seen in the project, at any time."""
+    missing = Missing([], [])
+    names = _names(store, project, limits)
+    doubted = [(at, selection) for at, selection in question.selections() if at in doubts]
+    for at, selection in doubted:
+        if selection.event_name not in names:
+            missing.paths.append(f"{at}.event_name")
+            near = _near(selection.event_name, names)
+            missing.notes.append(f"No event is called {selection.event_name!r}.{near}")
+    known = [selection.event_name for _, selection in question.selections() if selection.event_name in names]
+    if known:
+        _find_missing_fields(question, doubts, store, project, known, missing)
+    return missing
+
+
+def _find_missing_fields(
+    question: Question,
+    doubts: Sequence[str],
+    store: QueryStore,
+    project: str,
+    known: list[str],
+    missing: Missing,
+) -> None:
+    asked = {text: at for at, text in _asked_fields(question, doubts)}
+    attributes = [text for text in asked if parse_field(text, asked[text]).is_attribute]
+    unseen = _unseen(store, project, known, attributes)
+    if not unseen:
+        return
+    fields = sorted({field.name for name in known[:5] for field in list_fields(store, project, name)})
+    for text in unseen:
+        missing.paths.append(asked[text])
+        near = _near(
+            text.removeprefix(ATTRIBUTE_PREFIX), [name.removeprefix(ATTRIBUTE_PREFIX) for name in fields]
+        )
+        missing.notes.append(f"No event called {' or '.join(known)} has the attribute {text!r}.{near}")
+
+
+def _asked_fields(question: Question, doubts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the path and text of each field that could be why the doubted paths found nothing."""
+    yield from ((at, question.breakdown[int(at[10:-1])]) for at in doubts if at.startswith("breakdown["))
+    selections = [(at, selection) for at, selection in question.selections() if at in doubts]
+    if not selections:
+        return
+    yield from ((f"filters[{n}].field", one.field) for n, one in enumerate(question.filters))
+    by = getattr(question, "by", None)
+    if by is not None:
+        yield ("by", by)
+    for at, selection in selections:
+        yield from ((f"{at}.filters[{n}].field", one.field) for n, one in enumerate(selection.filters))
+        measure = getattr(selection, "measure", None)
+        if measure is not None and measure.field is not None:
+            yield (f"{at}.measure.field", measure.field)
+
+
+def _unseen(store: QueryStore, project: str, names: list[str], fields: list[str]) -> list[str]:
+    """Return those of the attributes that no event of these names has."""
+    if not fields:
+        return []
+    parameters = Parameters()
+    counts = ", ".join(f"countIf({parse_field(text, '').exists()})" for text in fields)
+    rows = _ask(store, f"SELECT {counts}\n{build_scope(parameters, project, None, names)}", parameters)
+    return [text for text, count in zip(fields, rows[0], strict=True) if not count]
+
+
+def _names(store: QueryStore, project: str, limits: Limits = DEFAULT_LIMITS) -> list[str]:
+    parameters = Parameters()
+    sql = f"SELECT DISTINCT event_name\n{build_scope(parameters, project)}"
+    return sorted(row[0] for row in _ask(store, sql, parameters, limits))
+
+
+def _sample_fields(store: QueryStore, project: str, name: str) -> Iterator[FieldInfo]:
+    parameters = Parameters()
+    fields = {text: parse_field(text, "") for text in CORE}
+    present = ", ".join(f"countIf({field.exists()})" for field in fields.values())
+    columns = ", ".join(dict.fromkeys(path for field in fields.values() for path in field.paths))
+    sql = (
+        f"SELECT distinctJSONPathsAndTypes(attributes), {present} FROM (\nSELECT attributes, {columns}\n"
+        f"{build_scope(parameters, project, None, [name])}\nORDER BY event_time DESC LIMIT {SAMPLE_EVENTS}\n)"
+    )
+    row = _ask(store, sql, parameters)[0]
+    for field, count in zip(fields.values(), row[1:], strict=True):
+        if count:
+            kind = "list" if field.type is Type.TEXTS else field.type.value
+            yield FieldInfo(field.name, [SKETCH if field.name == SKETCH else kind])
+    for path, types in row[0].items():
+        yield FieldInfo(_field_text(path), sorted({_TYPES.get(one, "list") for one in types}))
+
+
+def _field_text(path: str) -> str:
+    """Return the engine's path as a question names it: a dot in a key is written as it is where that is clear."""
+    nested = "." in path
+    return ATTRIBUTE_PREFIX + (path if nested else path.replace("%2E", "."))
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    by_fold = {one.casefold(): one for one in names}
+    near = [by_fold[one] for one in difflib.get_close_matches(name.casefold(), by_fold, _NEAR, _NEAR_ENOUGH)]
+    return f" Near names: {', '.join(near)}." if near else ""
+
+
+def _ask(
+    store: QueryStore, sql: str, parameters: Parameters, limits: Limits = DEFAULT_LIMITS
+) -> list[list[Any]]:
+    rows, _ = ask_store(store, Statement(sql, parameters.values), limits)
+    return rows

@@ -1,0 +1,281 @@
+"""The time of a question: from when to when, cut into which intervals, in which time zone.
+
+Comes in: the texts of a question. Goes out: a `Period` with the SQL that gives an event's interval a number, and
+for every number the time at which the interval begins. The kinds call it.
+
+An interval is an interval of local time. The engine adds the zone's offset, which changes at a few known instants,
+and divides; offsets come from one source only (the time zone data of Python), so both sides always agree.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import cached_property
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from tallymark.queries.question import refuse
+
+MAX_INTERVALS: Final = 50_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY: Final = 86_400
+# Seconds added so that local times just before 1970 stay positive; whole weeks, and a Monday stays a Monday.
+_SHIFT_DAYS: Final = 7
+# No zone changed its offset and back within this time since 1970, so every change shows at one of the looks.
+_LOOK: Final = 3 * _DAY
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2100
+_SHORT: Final = {"minute": 60, "hour": 3_600}
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One interval: its number in the engine and the time at which it begins, aware, in the question's zone."""
+
+    key: int
+    start: datetime
+
+
+@dataclass(frozen=True)
+class Period:
+    """From `start` up to, not including, `end` (aware, UTC), cut into `interval` ('' = not cut) in `zone`."""
+
+    start: datetime
+    end: datetime
+    interval: str
+    zone: tzinfo
+
+    @cached_property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Return every interval that begins before `end` and ends after `start`, in the order of time."""
+        if not self.interval:
+            return ()
+        if self.interval in _SHORT:
+            return tuple(self._short_buckets(_SHORT[self.interval]))
+        return tuple(self._date_buckets())
+
+    @property
+    def starts_inside(self) -> bool:
+        """Whether the first interval begins before the period does, so that it is counted in part."""
+        return bool(self.buckets) and self.buckets[0].start < self.start
+
+    @property
+    def ends_inside(self) -> bool:
+        """Whether the last interval ends after the period does, so that it is counted in part."""
+        if not self.buckets:
+            return False
+        after = Period(self.end, self.end + timedelta(microseconds=1), self.interval, self.zone)
+        return after.buckets[0].key == self.buckets[-1].key
+
+    def key_sql(self) -> str:
+        """Return an integer expression over `event_time`: the number of the event's interval."""
+        seconds = "toUnixTimestamp(event_time)"
+        local = f"({seconds} + {self._offset_sql(seconds)})"
+        if self.interval in _SHORT:
+            return f"toUInt32({seconds} - {local} % {_SHORT[self.interval]})"
+        if self.interval == "week":
+            # 1970-01-01 was a Thursday: three days on, weeks begin on Mondays.
+            return f"toUInt16(intDiv({local} + {3 * _DAY}, {7 * _DAY}))"
+        day = f"toUInt16(intDiv({local}, {_DAY}))"
+        if self.interval == "day":
+            return day
+        calendar = f"toDate32(toInt32({day}) - {_SHIFT_DAYS})"
+        return {
+            "month": f"toYYYYMM({calendar})",
+            "quarter": f"(toYear({calendar}) * 10 + toQuarter({calendar}))",
+            "year": f"toYear({calendar})",
+        }[self.interval]
+
+    def _offset_sql(self, seconds: str) -> str:
+        """Return the local offset in seconds plus the shift, as a piecewise constant of the event's time."""
+        pieces = self._offsets
+        last = pieces[-1][1] + _SHIFT_DAYS * _DAY
+        if len(pieces) == 1:
+            return str(last)
+        branches = ", ".join(
+            f"{seconds} < {until}, {offset + _SHIFT_DAYS * _DAY}"
+            for (_, offset), (until, _) in zip(pieces, pieces[1:], strict=False)
+        )
+        return f"multiIf({branches}, {last})"
+
+    @cached_property
+    def _offsets(self) -> tuple[tuple[int, int], ...]:
+        """Return (from this Unix second, local offset in seconds) pieces that cover the period."""
+        first, last = _unix(self.start), _unix(self.end)
+        pieces = [(first, self._offset_at(first))]
+        at = first
+        while at < last:
+            step = min(at + _LOOK, last)
+            if self._offset_at(step) != pieces[-1][1]:
+                changed = self._find_change(at, step)
+                pieces.append((changed, self._offset_at(changed)))
+                at = changed
+            else:
+                at = step
+        return tuple(pieces)
+
+    def _find_change(self, before: int, after: int) -> int:
+        """Return the first Unix second with another offset than `before`, which `after` has."""
+        old = self._offset_at(before)
+        while after - before > 1:
+            middle = (before + after) // 2
+            if self._offset_at(middle) == old:
+                before = middle
+            else:
+                after = middle
+        return after
+
+    def _offset_at(self, second: int) -> int:
+        offset = (_EPOCH + timedelta(seconds=second)).astimezone(self.zone).utcoffset()
+        return 0 if offset is None else int(offset.total_seconds())
+
+    def _short_buckets(self, size: int) -> Iterator[Bucket]:
+        last = _unix_up(self.end)
+        pieces = self._offsets
+        ends = [*(start for start, _ in pieces[1:]), last]
+        for (start, offset), end in zip(pieces, ends, strict=True):
+            key = start - (start + offset) % size
+            while key < end:
+                # After a change of the offset an interval may begin in the middle of itself.
+                begin = key if start == pieces[0][0] else max(key, start)
+                yield Bucket(key, self._local(begin))
+                key += size
+
+    def _date_buckets(self) -> Iterator[Bucket]:
+        first = self.start.astimezone(self.zone).date()
+        # A zone that turns its clock back over midnight has its last date before its last instant.
+        last = max((self.end - timedelta(microseconds=1)).astimezone(self.zone).date(), first)
+        for second, _ in self._offsets:
+            last = max(last, (_EPOCH + timedelta(seconds=second - 1)).astimezone(self.zone).date())
+        day = _first_of(first, self.interval)
+        while day <= last:
+            begin = self._begin(day)
+            if begin is not None:
+                yield Bucket(_date_key(day, self.interval), begin)
+            day = _next_of(day, self.interval)
+
+    def _begin(self, day: date) -> datetime | None:
+        """Return the first instant of the interval that begins with the local date, None where all of it is skipped."""
+        midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+        begin = self._local(_unix(midnight.astimezone(UTC)))
+        return begin if begin.date() < _next_of(day, self.interval) else None
+
+    def _local(self, second: int) -> datetime:
+        return (_EPOCH + timedelta(seconds=second)).astimezone(self.zone)
+
+
+def build_period(start: str, end: str, interval: str, timezone: str) -> Period:
+    """Build the period of a question from its texts; `interval` is '' for one figure.
+
+    Raises `RequestRefused` for what is no time or zone, an empty period, and more than `MAX_INTERVALS` intervals.
+    """
+    zone = parse_zone(timezone)
+    period = Period(parse_time(start, zone, "from"), parse_time(end, zone, "to"), interval, zone)
+    if period.start >= period.end:
+        raise refuse(f"'to' is exclusive and must be after 'from': {start} is not before {end}.", "to")
+    if interval:
+        _check_size(period)
+    return period
+
+
+def parse_zone(text: str) -> tzinfo:
+    """Return the IANA time zone of that name; raises `RequestRefused` with near names."""
+    if text == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = difflib.get_close_matches(text, available_timezones(), 3)
+        hint = f" Near names: {', '.join(near)}." if near else ""
+        message = (
+            f"There is no time zone {text!r}. Allowed are IANA names such as UTC or Europe/Berlin.{hint}"
+        )
+        raise refuse(message, "timezone") from None
+
+
+_TIME: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
+)
+
+
+def parse_time(text: str, zone: tzinfo, at: str) -> datetime:
+    """Return the time, aware, in UTC; a date or a time without an offset is local to `zone`."""
+    try:
+        if not _TIME.fullmatch(text):
+            raise ValueError(text)
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        message = f"{text!r} is not a time. Allowed is ISO 8601 such as 2026-01-31 or 2026-01-31T12:00:00Z."
+        raise refuse(message, at) from None
+
+
+def _check_size(period: Period) -> None:
+    for time, at in ((period.start, "from"), (period.end, "to")):
+        # Dates of zones ahead of and behind UTC stay inside what the engine's small integers hold.
+        if not _FIRST_YEAR <= time.year <= _LAST_YEAR and time != datetime(_LAST_YEAR + 1, 1, 1, tzinfo=UTC):
+            message = (
+                f"With an interval the time lies between {_FIRST_YEAR} and {_LAST_YEAR}, not in {time.year}."
+            )
+            raise refuse(message, at)
+    shortest = {"minute": 60, "hour": 3_600, "day": _DAY, "week": 7 * _DAY}.get(period.interval, 28 * _DAY)
+    count = int((period.end - period.start).total_seconds() // shortest)
+    if count > MAX_INTERVALS:
+        message = (
+            f"From {period.start:%Y-%m-%d} to {period.end:%Y-%m-%d} there are about {count:,} intervals of one"
+            f" {period.interval}; at most {MAX_INTERVALS:,} are allowed. Ask for a shorter time or a longer interval."
+        )
+        raise refuse(message, "interval")
+
+
+def _first_of(day: date, interval: str) -> date:
+    """Return the first date of the interval that holds the date."""
+    match interval:
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+        case "quarter":
+            return day.replace(month=day.month - (day.month - 1) % 3, day=1)
+        case "year":
+            return day.replace(month=1, day=1)
+        case _:
+            return day
+
+
+def _next_of(day: date, interval: str) -> date:
+    """Return the first date of the interval after the one that begins with the date."""
+    if interval in {"day", "week"}:
+        return day + timedelta(days=1 if interval == "day" else 7)
+    months = day.year * 12 + day.month - 1 + {"month": 1, "quarter": 3, "year": 12}[interval]
+    return date(months // 12, months % 12 + 1, 1)
+
+
+def _date_key(day: date, interval: str) -> int:
+    """Return the number that `key_sql` gives to events of the interval that begins with the date."""
+    days = (day - _EPOCH.date()).days
+    match interval:
+        case "week":
+            return (days + _SHIFT_DAYS + 3) // 7
+        case "month":
+            return day.year * 100 + day.month
+        case "quarter":
+            return day.year * 10 + (day.month + 2) // 3
+        case "year":
+            return day.year
+        case _:
+            return days + _SHIFT_DAYS
+
+
+def _unix(time: datetime) -> int:
+    """Return whole Unix seconds, rounded down."""
+    return (time - _EPOCH) // timedelta(seconds=1)
+
+
+def _unix_up(time: datetime) -> int:
+    """Return whole Unix seconds, rounded up."""
+    return -((_EPOCH - time) // timedelta(seconds=1))

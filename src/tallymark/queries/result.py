@@ -1,0 +1,119 @@
+"""The answer to a question: a table that says its columns, with notes and what it cost; and its forms as bytes.
+
+Comes in: rows from a kind. Goes out: JSON, NDJSON or CSV. The web room, the CLI and the pages call it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+Cell = str | int | float | bool | None
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column: `type` is time, text, integer, number or boolean; `unit` such as events or s, None = unknown."""
+
+    name: str
+    type: str
+    unit: str | None = None
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What the answer took: milliseconds in all, rows that the store read."""
+
+    elapsed_ms: float
+    rows_read: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A table in the order of its rows. `notes` are sentences that belong under it."""
+
+    columns: tuple[Column, ...]
+    rows: list[list[Cell]]
+    notes: list[str]
+    statistics: Cost
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What a kind makes of the store's rows; `doubts` are paths of the question for which nothing was found."""
+
+    columns: tuple[Column, ...]
+    rows: list[list[Cell]]
+    notes: list[str]
+    doubts: list[str]
+
+
+MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "text/csv")
+# What spreadsheets take for the begin of a formula.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+
+
+def render_answer(answer: Answer, media_type: str) -> bytes:
+    """Return the answer as bytes in one of `MEDIA_TYPES`. Raises ValueError for another media type."""
+    if media_type not in _RENDERERS:
+        raise ValueError(f"There is no media type {media_type!r}. Allowed: {', '.join(MEDIA_TYPES)}.")
+    return _RENDERERS[media_type](answer)
+
+
+def _render_json(answer: Answer) -> bytes:
+    rows = [[_finite(cell) for cell in row] for row in answer.rows]
+    return msgspec.json.encode(msgspec.structs.replace(answer, rows=rows))
+
+
+def _render_ndjson(answer: Answer) -> bytes:
+    names = [column.name for column in answer.columns]
+    lines = [
+        msgspec.json.encode(dict(zip(names, map(_finite, row), strict=True))) + b"\n" for row in answer.rows
+    ]
+    return b"".join(lines)
+
+
+def _render_csv(answer: Answer) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([_defused(column.name) for column in answer.columns])
+    for row in answer.rows:
+        writer.writerow([_defused(_finite(cell)) for cell in row])
+    return text.getvalue().encode()
+
+
+def _finite(cell: Cell) -> Cell:
+    """Return None for what JSON has no number for."""
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
+
+
+def _defused(cell: Cell) -> Cell:
+    """Return a cell that no spreadsheet runs: an apostrophe in front of what looks like a formula."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA):
+        return "'" + cell
+    return cell
+
+
+_RENDERERS: Final[dict[str, Callable[[Answer], bytes]]] = {
+    "application/json": _render_json,
+    "application/x-ndjson": _render_ndjson,
+    "text/csv": _render_csv,
+}
+
+
+def decode_rows(body: bytes) -> tuple[list[list[Any]], int]:
+    """Return rows and the number of rows read from the store's JSONCompact answer."""
+    answer = msgspec.json.decode(body, type=_JsonCompact)
+    return answer.data, answer.statistics.rows_read
+
+
+class _EngineStatistics(msgspec.Struct):
+    rows_read: int = 0
+
+
+class _JsonCompact(msgspec.Struct):
+    data: list[list[Any]]
+    statistics: _EngineStatistics

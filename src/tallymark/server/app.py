@@ -1,0 +1,143 @@
+"""The wiring of the `web` process: read it first. It opens what the rooms need, joins them, and serves.
+
+Journal, acceptor and intake on the one side; store, ledger and pages on the other. They meet here and nowhere
+else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+from litestar import Litestar
+
+from tallymark.catalog.repository import Catalog
+from tallymark.catalog.snapshot import SnapshotSource
+from tallymark.catalog.tables import open_engine, sqlite_url
+from tallymark.intake.accept import Acceptor
+from tallymark.intake.app import Intake
+from tallymark.intake.app import build_routes as build_intake_routes
+from tallymark.intake.limits import IntakeLimits
+from tallymark.journal.segments import SegmentWriter
+from tallymark.ledger.report import read_cursor
+from tallymark.server.config import Config
+from tallymark.server.orders import STORE_USER, Orders, find_paths
+from tallymark.store.client import StoreClient
+from tallymark.web.app import build_app
+from tallymark.web.services import Services
+
+log = structlog.get_logger("tallymark.web")
+
+_CONNECTIONS = 4096
+
+
+def build_services(orders: Orders) -> tuple[Intake, Services]:
+    """Open everything that the web process works with."""
+    config = orders.config
+    paths = find_paths(config.data)
+    catalog = Catalog(open_engine(config.catalog_url or sqlite_url(Path(config.data))))
+    secret = bytes.fromhex(catalog.fact("secret") or "")
+    journal = SegmentWriter(
+        paths.journal,
+        at_least=read_cursor(paths.ledger),
+        segment_bytes=config.journal_segment_bytes,
+        max_waiting_bytes=config.journal_queue_bytes,
+        reserve_bytes=config.disk_reserve_bytes,
+    )
+    acceptor = Acceptor(journal, seed=int.from_bytes(secret[:8], "little"))
+    snapshots = SnapshotSource(catalog)
+    intake = Intake(journal, acceptor, snapshots, secret, build_limits(config))
+    store = StoreClient(orders.store_url, STORE_USER, orders.store_password)
+    services = Services(
+        catalog=catalog,
+        snapshots=snapshots,
+        acceptor=acceptor,
+        journal=journal,
+        reader_folder=paths.journal,
+        ledger=paths.ledger,
+        store=store,
+        store_url=orders.store_url,
+        store_password=orders.store_password,
+        privacy_rules=intake.privacy_rules,
+        public_url=config.public_url,
+        query_seconds=config.query_seconds,
+        query_memory_bytes=config.query_memory_bytes,
+        query_rows=config.query_rows,
+    )
+    return intake, services
+
+
+def build_limits(config: Config) -> IntakeLimits:
+    """Take the intake's bounds from the settings."""
+    return IntakeLimits(
+        body_bytes=config.body_bytes,
+        text_bytes=config.text_bytes,
+        events=config.batch_events,
+        chunk_seconds=config.body_chunk_seconds,
+        body_seconds=config.body_seconds,
+        memory_bytes=config.intake_memory_bytes,
+    )
+
+
+def build_application(orders: Orders) -> tuple[Litestar, Intake, Services]:
+    """Build the whole application of the web process."""
+    intake, services = build_services(orders)
+    return build_app(services, build_intake_routes(intake)), intake, services
+
+
+def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM; then finish the requests that are under way and close the journal."""
+    asyncio.run(_serve(orders, say_ready))
+
+
+async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
+    config = orders.config
+    app, intake, services = build_application(orders)
+    server = Server(
+        app,
+        address=config.host,
+        port=config.port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        backlog=1024,
+        # The default would let a hundred slow senders keep everybody else out.
+        backpressure=_CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        log_enabled=False,
+    )
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    serving = asyncio.create_task(server.serve())
+    counting = asyncio.create_task(intake.keep_counting())
+    await _wait_until_listening(config, serving)
+    say_ready(f"http://{config.host}:{config.port}")
+    await asyncio.wait({asyncio.ensure_future(stopping.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
+    counting.cancel()
+    server.stop()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    await intake.write_turned_away()
+    await intake.acceptor.drain()
+    intake.journal.close()
+    services.close()
+
+
+async def _wait_until_listening(config: Config, serving: asyncio.Task[None]) -> None:
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(config.host, config.port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.close()
+        return
+    await serving

@@ -1,0 +1,203 @@
+"""Commands that ask a running server: query, ledger, trace, sql, quarantine. They need a read key."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+import typer
+import urllib3
+from rich.console import Console
+from rich.table import Table
+
+from tallymark.errors import TallymarkError
+
+console = Console(highlight=False)
+
+Url = Annotated[str, typer.Option("--url", envvar="TALLYMARK_URL", help="Address of the server.")]
+Key = Annotated[str, typer.Option("--key", envvar="TALLYMARK_READ_KEY", help="A read key of the project.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_DEFAULT_URL = "http://127.0.0.1:8600"
+
+
+def add_commands(application: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (query, ledger, trace, sql, quarantine):
+        application.command()(command)
+
+
+def request(
+    url: str, key: str, method: str, path: str, body: bytes = b"", accept: str = "application/json"
+) -> bytes:
+    """Ask the server; raises TallymarkError with its code and message."""
+    headers = {"Authorization": f"Bearer {key}", "Accept": accept}
+    try:
+        answer = urllib3.request(
+            method,
+            url.rstrip("/") + path,
+            headers=headers,
+            body=body or None,
+            timeout=600,
+            retries=False,
+            redirect=False,
+        )
+    except urllib3.exceptions.HTTPError as error:
+        message = f"No server answers at {url}. Start one with 'tallymark serve', or give --url. ({error})"
+        raise TallymarkError("server_unreachable", message) from error
+    if answer.status >= 400:
+        raise _parse_error(answer.status, answer.data)
+    return answer.data
+
+
+def _parse_error(status: int, data: bytes) -> TallymarkError:
+    try:
+        body = msgspec.json.decode(data)
+        return TallymarkError(body["code"], body["message"], at=body.get("at", ""))
+    except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError):
+        return TallymarkError(f"http_{status}", data.decode("utf-8", "replace").strip()[:2000])
+
+
+def query(
+    question: Annotated[
+        str, typer.Argument(help="The question as JSON, a file that holds it, or - for standard input.")
+    ],
+    output: Annotated[str, typer.Option("--format", help="table, json, ndjson or csv.")] = "table",
+    url: Url = _DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Ask a trend, ratio or funnel."""
+    raw = _read_argument(question)
+    accept = {
+        "table": "application/json",
+        "json": "application/json",
+        "ndjson": "application/x-ndjson",
+        "csv": "text/csv",
+    }
+    if output not in accept:
+        raise typer.BadParameter(f"{output!r} is none of {', '.join(accept)}", param_hint="--format")
+    answer = request(url, key, "POST", "/v1/query", raw, accept[output])
+    if output != "table":
+        sys.stdout.write(answer.decode())
+        return
+    body = msgspec.json.decode(answer)
+    _print_table([column["name"] for column in body["columns"]], body["rows"])
+    for note in body["notes"]:
+        console.print(f"[yellow]note[/] {note}")
+
+
+def ledger(
+    start: Annotated[str, typer.Option("--from", help="ISO 8601; default: a day ago.")] = "",
+    end: Annotated[str, typer.Option("--to", help="ISO 8601, exclusive.")] = "",
+    interval: Annotated[str, typer.Option(help="minute, hour or day.")] = "hour",
+    json: AsJson = False,
+    url: Url = _DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Show what became of every event; exit code 1 when the equation does not hold."""
+    fields = {name: value for name, value in (("from", start), ("to", end), ("interval", interval)) if value}
+    answer = request(url, key, "GET", f"/v1/ledger?{urlencode(fields)}")
+    body = msgspec.json.decode(answer)
+    if json:
+        sys.stdout.write(answer.decode() + "\n")
+    else:
+        columns = ["time", "source", *body["totals"]]
+        rows = [
+            [row["time"], row["source"], *(_sum(row[name]) for name in body["totals"])]
+            for row in body["rows"]
+        ]
+        _print_table(columns, [*rows, ["total", "", *(_sum(value) for value in body["totals"].values())]])
+        console.print("[green]balanced[/]" if body["balanced"] else "[bold red]not balanced[/]")
+    if not body["balanced"]:
+        raise typer.Exit(1)
+
+
+def trace(event_id: str, json: AsJson = False, url: Url = _DEFAULT_URL, key: Key = "") -> None:
+    """Follow one event through every station; exit code 1 when it is unknown."""
+    answer = request(url, key, "GET", f"/v1/trace?{urlencode({'event_id': event_id})}")
+    body = msgspec.json.decode(answer)
+    if json:
+        sys.stdout.write(answer.decode() + "\n")
+    else:
+        console.print(f"[bold]{body['verdict']}[/] {body['message']}", soft_wrap=True)
+        columns = ["time", "station", "verdict", "reason", "source", "journal_record", "detail"]
+        _print_table(columns, [[station[name] for name in columns] for station in body["stations"]])
+    if body["verdict"] == "unknown":
+        raise typer.Exit(1)
+
+
+def sql(
+    statement: Annotated[
+        str, typer.Argument(help="A SELECT over the table events, or - for standard input.")
+    ],
+    output: Annotated[
+        str, typer.Option("--format", help="Any output format of ClickHouse.")
+    ] = "PrettyCompact",
+    url: Url = _DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Run SQL over the project's events, read-only."""
+    text = _read_argument(statement) if statement == "-" else statement.encode()
+    answer = request(url, key, "POST", f"/clickhouse/?{urlencode({'default_format': output})}", text, "*/*")
+    sys.stdout.write(answer.decode("utf-8", "replace"))
+
+
+def quarantine(
+    code: Annotated[str, typer.Option(help="Only events with this code.")] = "",
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Send them through the intake again (admin key).")
+    ] = False,
+    json: AsJson = False,
+    url: Url = _DEFAULT_URL,
+    key: Key = "",
+    admin_key: Annotated[
+        str, typer.Option(envvar="TALLYMARK_ADMIN_KEY", help="An admin key, for --replay.")
+    ] = "",
+) -> None:
+    """Show what failed and was kept, or replay it after a fix."""
+    if replay:
+        body = request(
+            url, admin_key or key, "POST", "/v1/quarantine/replay", msgspec.json.encode({"code": code})
+        )
+        sys.stdout.write(body.decode() + "\n")
+        return
+    answer = request(url, key, "GET", f"/v1/quarantine?{urlencode({'code': code})}")
+    if json:
+        sys.stdout.write(answer.decode() + "\n")
+        return
+    found = msgspec.json.decode(answer)
+    _print_table(
+        ["code", "events", "replayed", "newest"], [list(count.values()) for count in found["counts"]]
+    )
+    columns = ["id", "received_at", "code", "event_name", "message"]
+    _print_table(columns, [[event[name] for name in columns] for event in found["events"]])
+
+
+def _read_argument(text: str) -> bytes:
+    if text == "-":
+        return sys.stdin.buffer.read()
+    if text.lstrip().startswith("{"):
+        return text.encode()
+    path = Path(text)
+    if not path.exists():
+        raise TallymarkError("no_such_file", f"There is no file {text!r}, and it is no JSON object either.")
+    return path.read_bytes()
+
+
+def _print_table(columns: list[str], rows: list[list[Any]]) -> None:
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    # A pipe has no width: cells must not be cut there.
+    (
+        console
+        if sys.stdout.isatty()
+        else Console(width=int(os.environ.get("COLUMNS", "240")), highlight=False)
+    ).print(table)
+
+
+def _sum(value: Any) -> int:
+    return sum(value.values()) if isinstance(value, dict) else value

@@ -1,0 +1,159 @@
+"""Commands that work on a data folder: keys, projects, passwords, and the journal's soundness."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tallymark.catalog.repository import SCOPES, Catalog
+from tallymark.errors import TallymarkError
+from tallymark.server.cli.serve import ConfigFile, Data
+from tallymark.server.config import load_config
+from tallymark.server.orders import find_paths
+
+console = Console(highlight=False)
+keys_group = typer.Typer(help="Keys of projects.", no_args_is_help=True)
+projects_group = typer.Typer(help="Projects and their switches.", no_args_is_help=True)
+journal_group = typer.Typer(help="The journal on disk.", no_args_is_help=True)
+
+Project = Annotated[str, typer.Option(help="The project.")]
+
+
+def add_commands(application: typer.Typer) -> None:
+    """Add this module's commands."""
+    application.add_typer(keys_group, name="keys")
+    application.add_typer(projects_group, name="projects")
+    application.add_typer(journal_group, name="journal")
+    application.command()(password)
+
+
+def _open_catalog(data: str | None, config_file: Path | None) -> Catalog:
+    from tallymark.catalog.tables import open_engine, sqlite_url  # noqa: PLC0415 - slow to load
+
+    config, _ = load_config({"data": data}, file=config_file)
+    folder = Path(config.data)
+    if not config.catalog_url and not (folder / "catalog.sqlite").exists():
+        raise TallymarkError(
+            "no_data_folder", f"There is no data folder {folder}. Start the server once, or give --data."
+        )
+    return Catalog(open_engine(config.catalog_url or sqlite_url(folder)))
+
+
+@keys_group.command("list")
+def list_keys(data: Data = None, config_file: ConfigFile = None) -> None:
+    """List all keys; the keys themselves are not stored."""
+    table = Table("id", "project", "scope", "name", "key", "made", "revoked", box=None, pad_edge=False)
+    for key in _open_catalog(data, config_file).list_keys():
+        revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
+        table.add_row(
+            str(key.id),
+            key.project,
+            key.scope,
+            key.name,
+            key.hint,
+            f"{key.created_at:%Y-%m-%d %H:%M}",
+            revoked,
+        )
+    console.print(table)
+
+
+@keys_group.command("create")
+def create_key(
+    scope: Annotated[str, typer.Argument(help=f"One of {', '.join(SCOPES)}.")],
+    project: Project = "default",
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    data: Data = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Make a key and print it, for the only time."""
+    sys.stdout.write(_open_catalog(data, config_file).create_key(project, scope, name) + "\n")
+
+
+@keys_group.command("revoke")
+def revoke_key(key_id: int, data: Data = None, config_file: ConfigFile = None) -> None:
+    """Make a key useless; a running server notices within a second."""
+    _open_catalog(data, config_file).revoke_key(key_id)
+    console.print(f"key {key_id} is revoked")
+
+
+@projects_group.command("list")
+def list_projects(data: Data = None, config_file: ConfigFile = None) -> None:
+    """List all projects with their switches."""
+    table = Table("project", "rate limit (events/s)", "privacy rules switched off", box=None, pad_edge=False)
+    for project in _open_catalog(data, config_file).list_projects():
+        table.add_row(project.name, str(project.rate_limit or "none"), ", ".join(project.privacy_off))
+    console.print(table)
+
+
+@projects_group.command("create")
+def create_project(name: str, data: Data = None, config_file: ConfigFile = None) -> None:
+    """Make a project and print a write key and a read key for it."""
+    catalog = _open_catalog(data, config_file)
+    catalog.create_project(name)
+    for scope in ("write", "read"):
+        sys.stdout.write(f"{scope} key: {catalog.create_key(name, scope)}\n")
+
+
+@projects_group.command("set")
+def change_project(
+    name: str,
+    rate_limit: Annotated[int | None, typer.Option(help="Events a second; 0 for none.")] = None,
+    privacy_off: Annotated[
+        str | None,
+        typer.Option(
+            help="Privacy rules to switch off, with commas; '' switches all on. See docs/privacy.md."
+        ),
+    ] = None,
+    data: Data = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Change a project's switches."""
+    rules = None if privacy_off is None else [rule.strip() for rule in privacy_off.split(",") if rule.strip()]
+    _open_catalog(data, config_file).change_project(name, privacy_off=rules, rate_limit=rate_limit)
+    console.print(f"project {name} is changed")
+
+
+def password(
+    person: Annotated[str, typer.Argument(help="Who.")] = "admin",
+    data: Data = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Set somebody's password; all their sessions end."""
+    catalog = _open_catalog(data, config_file)
+    given = (
+        typer.prompt("new password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else ""
+    )
+    given = given or sys.stdin.readline().rstrip("\n")
+    if len(given) < 8:
+        raise TallymarkError("password_too_short", "A password needs 8 characters or more.")
+    catalog.set_password(person, given)
+    console.print(f"the password of {person} is set")
+
+
+@journal_group.command("verify")
+def verify_journal(data: Data = None, config_file: ConfigFile = None) -> None:
+    """Read every record and check it; exit code 1 when something is damaged."""
+    from tallymark.journal.reader import SegmentReader  # noqa: PLC0415 - slow to load
+    from tallymark.journal.verify import verify_shard  # noqa: PLC0415 - the same
+
+    config, _ = load_config({"data": data}, file=config_file)
+    shard = find_paths(config.data).journal
+    if not shard.exists():
+        raise TallymarkError(
+            "no_data_folder", f"There is no journal at {shard}. Give the data folder with --data."
+        )
+    report = verify_shard(shard, SegmentReader(shard).durable_number())
+    console.print(
+        f"{report.segments} segments, {report.records} records ({report.first_number} to {report.last_number}), "
+        f"{report.events} events, {report.bytes} bytes, {report.abandoned_records} abandoned records"
+    )
+    for problem in report.problems:
+        console.print(f"[red]damaged[/] {problem}")
+    if report.problems:
+        raise typer.Exit(1)
+    console.print("[green]sound[/]")

@@ -1,0 +1,157 @@
+"""Settings of the server: what there is, what it means, and where a value came from.
+
+Flags win over `TALLYMARK_*` variables, these over `tallymark.toml`, that over the defaults. `tallymark config`
+shows the result; docs/operations.md is tested against this list.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from tallymark.errors import ConfigError
+
+FILE_NAME = "tallymark.toml"
+_MIB = 1024 * 1024
+
+_Size = Annotated[int, msgspec.Meta(ge=1024)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """All settings. Sizes are in bytes, times in seconds unless the name says days."""
+
+    data: str = "data"
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8600
+    public_url: str = ""
+    catalog_url: str = ""
+    clickhouse_url: str = ""
+    log_format: str = "auto"
+    log_level: str = "info"
+
+    body_bytes: _Size = 4 * _MIB
+    text_bytes: _Size = 16 * _MIB
+    batch_events: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    intake_memory_bytes: _Size = 128 * _MIB
+    body_chunk_seconds: _Seconds = 10.0
+    body_seconds: _Seconds = 60.0
+
+    journal_segment_bytes: _Size = 64 * _MIB
+    journal_queue_bytes: _Size = 64 * _MIB
+    journal_keep_seconds: _Seconds = 24 * 3600.0
+    disk_reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * _MIB
+
+    dedup_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    loader_linger_seconds: _Seconds = 0.4
+    quarantine_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * _MIB
+    quarantine_days: _Seconds = 30.0
+    trace_days: _Seconds = 7.0
+
+    store_memory_bytes: _Size = 1024 * _MIB
+    query_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    query_memory_bytes: _Size = 768 * _MIB
+    query_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000_000
+
+
+# One sentence each, for `tallymark config` and the docs.
+MEANINGS: dict[str, str] = {
+    "data": "Folder that holds everything: journal, store, ledger, catalog.",
+    "host": "Address to listen on.",
+    "port": "Port to listen on; 0 takes a free one.",
+    "public_url": "Address under which people and clients reach the server, for links and snippets.",
+    "catalog_url": "SQLAlchemy URL of the catalog; empty: SQLite in the data folder.",
+    "clickhouse_url": "URL of a ClickHouse server to use instead of the embedded store.",
+    "log_format": "auto (text on a terminal, else JSON), text or json.",
+    "log_level": "debug, info, warning or error.",
+    "body_bytes": "Largest body of one request, as sent.",
+    "text_bytes": "Largest body of one request, after decompression.",
+    "batch_events": "Most events in one request.",
+    "intake_memory_bytes": "Bytes of bodies that the intake holds at once; past it requests get 503.",
+    "body_chunk_seconds": "Longest pause while a body is sent; then 408.",
+    "body_seconds": "Longest time for a whole body; then 408.",
+    "journal_segment_bytes": "Size at which a journal segment is closed.",
+    "journal_queue_bytes": "Bytes that may wait for the disk; past it requests get 503.",
+    "journal_keep_seconds": "How long journal segments stay after they were loaded.",
+    "disk_reserve_bytes": "Free room below which the intake answers 503.",
+    "dedup_days": "How long an event id is remembered.",
+    "loader_linger_seconds": "How long the loader collects rows for one insert.",
+    "quarantine_bytes": "Most bytes of quarantined events per project; past it they are counted, not kept.",
+    "quarantine_days": "How long quarantined events are kept.",
+    "trace_days": "How long ids of events that were not stored are remembered.",
+    "store_memory_bytes": "Memory that the embedded store may use.",
+    "query_seconds": "Longest time for one question; then 422.",
+    "query_memory_bytes": "Most memory for one question; then 422.",
+    "query_rows": "Most rows that one question may read; then 422.",
+}
+
+
+def load_config(
+    flags: Mapping[str, Any], environment: Mapping[str, str] | None = None, file: Path | None = None
+) -> tuple[Config, dict[str, str]]:
+    """Return the settings and, for each, where it came from; raises ConfigError naming the source."""
+    environment = os.environ if environment is None else environment
+    path = file or Path(environment.get("TALLYMARK_CONFIG", FILE_NAME))
+    if file is not None and not path.exists():
+        raise ConfigError(f"There is no file {path}.", at="--config")
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if path.exists():
+        layers.append((str(path), _read_file(path)))
+    variables = {
+        field: environment[f"TALLYMARK_{field.upper()}"]
+        for field in Config.__struct_fields__
+        if f"TALLYMARK_{field.upper()}" in environment
+    }
+    layers += [
+        ("environment", variables),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+    ]
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Config.__struct_fields__, "default")
+    for source, layer in layers:
+        for name, value in layer.items():
+            values[name] = _convert(name, value, source)
+            sources[name] = source
+    config = Config(**values)
+    _check(config, sources)
+    return config, sources
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The file is not TOML: {error}.", at=str(path)) from error
+
+
+def _convert(name: str, value: Any, source: str) -> Any:
+    """Convert one value alone, so that the error names its source."""
+    if name not in Config.__struct_fields__:
+        known = ", ".join(Config.__struct_fields__)
+        raise ConfigError(f"There is no setting {name!r}. Settings: {known}.", at=source)
+    try:
+        converted = msgspec.convert({name: value}, type=Config, strict=not isinstance(value, str))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name} = {value!r}: {error}.", at=source) from error
+    return getattr(converted, name)
+
+
+def _check(config: Config, sources: Mapping[str, str]) -> None:
+    for name, allowed in (
+        ("log_format", ("auto", "text", "json")),
+        ("log_level", ("debug", "info", "warning", "error")),
+    ):
+        value = getattr(config, name)
+        if value not in allowed:
+            raise ConfigError(f"{name} = {value!r}. Allowed: {', '.join(allowed)}.", at=sources[name])
+    if config.query_memory_bytes > config.store_memory_bytes and not config.clickhouse_url:
+        raise ConfigError(
+            f"query_memory_bytes ({config.query_memory_bytes}) is more than store_memory_bytes "
+            f"({config.store_memory_bytes}): one question could take all.",
+            at=sources["query_memory_bytes"],
+        )

@@ -1,0 +1,62 @@
+"""The limits of a request: what it gets by default and the most it may ask for, by role.
+
+Comes in: a `StoreRequest`. Goes out: the settings of its connection. `service` calls it for each request.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallymark.store.errors import EngineError
+from tallymark.store.requests import StoreRequest
+
+_MEBIBYTE: Final = 1024 * 1024
+
+# Name: default and maximum, 0 = without limit. Seconds, bytes and rows.
+_INTERNAL_LIMITS: Final = {
+    "max_execution_time": (60, 3600),
+    "max_memory_usage": (1024 * _MEBIBYTE, 0),
+    "max_result_bytes": (512 * _MEBIBYTE, 0),
+    "max_result_rows": (0, 0),
+    "max_rows_to_read": (0, 0),
+    "max_bytes_to_read": (0, 0),
+}
+_VISITOR_LIMITS: Final = {
+    "max_execution_time": (30, 60),
+    "max_memory_usage": (512 * _MEBIBYTE, 512 * _MEBIBYTE),
+    "max_result_bytes": (128 * _MEBIBYTE, 128 * _MEBIBYTE),
+    "max_result_rows": (1_000_000, 1_000_000),
+    "max_rows_to_read": (200_000_000, 200_000_000),
+    "max_bytes_to_read": (0, 0),
+}
+
+_ALWAYS: Final = {
+    "implicit_select": "0",
+    "timeout_overflow_mode": "throw",
+    "result_overflow_mode": "throw",
+    "read_overflow_mode": "throw",
+    "json_type_escape_dots_in_keys": "1",
+    "use_structure_from_insertion_table_in_table_functions": "1",
+}
+
+
+def build_settings(request: StoreRequest, *, insert: bool) -> dict[str, str]:
+    """Return the settings of the request's connection. Raises EngineError 452 beyond a maximum."""
+    limits = _VISITOR_LIMITS if request.project else _INTERNAL_LIMITS
+    settings = {**_ALWAYS, **request.settings}
+    for name, (default, maximum) in limits.items():
+        if insert and name.startswith("max_result"):
+            continue
+        given = request.settings.get(name)
+        settings[name] = str(default) if given is None else _check(name, given, maximum)
+    return settings
+
+
+def _check(name: str, given: str, maximum: int) -> str:
+    try:
+        value = float(given)
+    except ValueError:
+        raise EngineError(36, f"Setting {name}: {given!r} is not a number") from None
+    if maximum and not 0 < value <= maximum:
+        raise EngineError(452, f"Setting {name} shouldn't be greater than {maximum} (given: {given})")
+    return given

@@ -1,0 +1,271 @@
+"""Runs what one request asks: picks a lane and a connection, spools an insert's data, registers the query for KILL.
+
+Comes in: a `StoreRequest` with its statement and data. Goes out: an `Outcome` whose pieces `http_handler` sends.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.store.engine import STREAMED_FORMATS, Answer, Connection, Engine, Scope, quote_text
+from tallymark.store.engine_config import SCOPE_SETTING
+from tallymark.store.errors import EngineError
+from tallymark.store.limits import build_settings
+from tallymark.store.requests import StoreRequest
+from tallymark.store.schema import DATABASE
+from tallymark.store.sessions import Sessions
+from tallymark.store.statements import InsertHead, is_insert, parse_format, parse_kill, parse_words
+from tallymark.store.visitors import Gate
+
+# How long a request waits for a place before it is told that there is none, in seconds.
+_LANE_WAIT: Final = 30.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """An answer on its way: its format, its pieces and, once they are all taken, what it cost."""
+
+    format: str
+    pieces: Iterator[bytes]
+    answer: Answer | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    scope: Scope
+    done: threading.Event
+    reads: bool
+    killed: bool = False
+
+
+class Lane:
+    """A number of places for one kind of work, so that questions never keep an insert waiting."""
+
+    def __init__(self, name: str, places: int, wait: float = _LANE_WAIT) -> None:
+        self._name = name
+        self._places = places
+        self._wait = wait
+        self._free = threading.BoundedSemaphore(places)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place. Raises EngineError 202 when none becomes free in time."""
+        if not self._free.acquire(timeout=self._wait):
+            raise EngineError(202, f"Too many simultaneous {self._name}. Maximum: {self._places}")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+class Service:
+    """Everything that the HTTP side may ask of the engine."""
+
+    def __init__(self, engine: Engine, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.engine = engine
+        self._sessions = Sessions(clock)
+        with engine.connection(Scope(), "start", {}) as connection:
+            self._gate = Gate(connection)
+        self._inserts = Lane("inserts", 2)
+        self._internal = Lane("internal queries", 8)
+        self._visitors = Lane("queries of other tools", 2)
+        self._running: dict[str, _Running] = {}
+        self._lock = threading.Lock()
+
+    def write_spool(self, pieces: Iterator[bytes]) -> Path:
+        """Write an insert's data into a file of its own and return its path; the caller removes it."""
+        path = self.engine.spool / f"{uuid.uuid4().hex}.data"
+        try:
+            with path.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    @staticmethod
+    def check_insert(request: StoreRequest) -> None:
+        """Raise EngineError where this asker may not insert, before any of the data is taken in."""
+        if request.project or request.read_only:
+            raise EngineError(164, "Cannot insert in readonly mode")
+
+    def run_insert(self, request: StoreRequest, head: InsertHead, data: Path) -> Answer:
+        """Insert the rows of a spooled file. All of them are there when this returns, or none. Raises EngineError."""
+        self.check_insert(request)
+        source = f"file({quote_text(str(data))}, {quote_text(head.format)})"
+        sql = f"INSERT {head.target} SELECT * FROM {source}"  # noqa: S608 - the asker's own statement
+        settings = build_settings(request, insert=True)
+        scope = Scope(request.project)
+        with (
+            self._register(request, scope, reads=False),
+            self._inserts.place(),
+            self._connect(request, scope, settings) as connection,
+        ):
+            return connection.run(sql, "Null", request.parameters)
+
+    def open_query(self, request: StoreRequest, sql: str) -> Outcome:
+        """Start a statement that brings no data of its own. Raises EngineError before the first piece where it can."""
+        kill = parse_kill(sql)
+        if kill is not None and not request.project and not request.read_only:
+            return self._kill(kill)
+        outcome = Outcome(parse_format(sql, request.default_format), iter(()))
+        outcome.pieces = self._begin(self._run(request, sql, outcome))
+        return outcome
+
+    def stop(self, query_id: str) -> bool:
+        """Stop a running query. Returns False where none runs under that id."""
+        with self._lock:
+            running = self._running.get(query_id)
+        if running is None:
+            return False
+        running.killed = True
+        self.engine.kill(running.scope, query_id)
+        return True
+
+    def drain(self, seconds: float) -> None:
+        """Stop the questions, let the inserts end, at most so many seconds; then close what is left open."""
+        with self._lock:
+            running = dict(self._running)
+        for query_id, one in running.items():
+            if one.reads:
+                self.stop(query_id)
+        deadline = time.monotonic() + seconds
+        for one in running.values():
+            one.done.wait(max(0.0, deadline - time.monotonic()))
+        self._sessions.close()
+
+    @staticmethod
+    def _begin(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Take the first piece now, so that an error at the start gets a status of its own."""
+        first = next(pieces, None)
+
+        def rest() -> Iterator[bytes]:
+            if first is not None:
+                yield first
+                yield from pieces
+
+        return rest()
+
+    @contextmanager
+    def _connect(self, request: StoreRequest, scope: Scope, settings: dict[str, str]) -> Iterator[Connection]:
+        """Lend a connection for one request: the session's where it names one, else a new one."""
+        database = request.database
+        if not scope.internal:
+            if database not in {"", "default", DATABASE}:
+                raise EngineError(81, f"Database {database} does not exist")
+            if request.session_id:
+                raise EngineError(48, "Sessions are not supported here")
+            database = DATABASE
+        if not request.session_id:
+            with self.engine.connection(scope, request.query_id, settings, database) as connection:
+                yield connection
+            return
+        with self._sessions.borrow(
+            request.session_id,
+            request.session_seconds,
+            {**request.settings, SCOPE_SETTING: scope.comment(request.query_id)},
+            lambda: self.engine.open_connection(scope, request.query_id, settings, database),
+            must_exist=request.session_check,
+        ) as connection:
+            yield connection
+
+    def _run(self, request: StoreRequest, sql: str, outcome: Outcome) -> Iterator[bytes]:
+        scope = Scope(request.project)
+        lane = self._internal if scope.internal else self._visitors
+        if not scope.internal:
+            self._gate.check_settings(request.settings)
+        settings = build_settings(request, insert=False)
+        with (
+            self._register(request, scope, reads=True),
+            lane.place(),
+            self._connect(request, scope, settings) as connection,
+        ):
+            fmt = request.default_format
+            if scope.internal:
+                reads = self._judge(request, connection, sql)
+            else:
+                sql, fmt = self._gate.check(connection, sql, fmt, request.parameters)
+                outcome.format, reads = fmt, True
+            if reads and not request.wait_end and outcome.format in STREAMED_FORMATS:
+                yield from self._stream(connection, sql, fmt, request.parameters, outcome)
+            else:
+                outcome.answer = connection.run(sql, fmt, request.parameters)
+                yield outcome.answer.body
+
+    @staticmethod
+    def _stream(
+        connection: Connection, sql: str, fmt: str, parameters: dict[str, str], outcome: Outcome
+    ) -> Iterator[bytes]:
+        empty = True
+        for piece in connection.stream(sql, fmt, parameters):
+            empty = False
+            yield piece
+        if empty:
+            # A stream without rows says nothing of its columns; the whole answer does.
+            outcome.answer = connection.run(sql, fmt, parameters)
+            yield outcome.answer.body
+
+    @staticmethod
+    def _judge(request: StoreRequest, connection: Connection, sql: str) -> bool:
+        """Tell whether the statement only reads. Raises EngineError for what may not run here."""
+        kind, count = connection.classify(sql)
+        if count > 1:
+            raise EngineError(62, "Multi-statements are not allowed")
+        if is_insert(sql) and "INFILE" in sql.upper():
+            raise EngineError(
+                48, "INSERT ... FROM INFILE is not supported by this server: send the data as the body"
+            )
+        if kind == "CONTROL" and "OUTFILE" in parse_words(sql):
+            raise EngineError(48, "INTO OUTFILE is not supported by this server")
+        if request.read_only and kind not in {"READ_ONLY", "UNKNOWN"}:
+            raise EngineError(164, "Cannot execute this query in readonly mode: a GET request only reads")
+        return kind == "READ_ONLY"
+
+    @contextmanager
+    def _register(self, request: StoreRequest, scope: Scope, *, reads: bool) -> Iterator[None]:
+        running = _Running(scope, threading.Event(), reads)
+        query_id = request.query_id
+        with self._lock:
+            other = self._running.get(query_id)
+            if other is None:
+                self._running[query_id] = running
+        if other is not None:
+            self._replace(request, running, other)
+        try:
+            yield
+        except EngineError as error:
+            if running.killed and error.number != 394:
+                raise EngineError(394, "Query was cancelled") from error
+            raise
+        finally:
+            with self._lock:
+                if self._running.get(query_id) is running:
+                    del self._running[query_id]
+            running.done.set()
+
+    def _replace(self, request: StoreRequest, running: _Running, other: _Running) -> None:
+        query_id = request.query_id
+        if not request.replace_running or other.scope != running.scope:
+            raise EngineError(216, f"Query with id = {query_id} is already running")
+        self.stop(query_id)
+        if not other.done.wait(timeout=5.0):
+            raise EngineError(216, f"Query with id = {query_id} is already running and can't be stopped")
+        with self._lock:
+            if query_id in self._running:
+                raise EngineError(216, f"Query with id = {query_id} is already running")
+            self._running[query_id] = running
+
+    def _kill(self, query_id: str) -> Outcome:
+        found = self.stop(query_id)
+        line = f"waiting\t{query_id}\tdefault\t\n" if found else ""
+        body = line.encode()
+        return Outcome("TabSeparated", iter((body,)), Answer(body))

@@ -1,0 +1,112 @@
+"""`/clickhouse`: the store for other people's tools, read-only and for one project.
+
+User name = project, password = read key. The request is handed to the store process under its public role,
+which knows that project only; see docs/decisions/0004-project-isolation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from litestar import Request, Response, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+
+from tallymark.errors import RequestRefused
+from tallymark.intake.auth import check_key, parse_basic
+from tallymark.web.services import Services
+
+PREFIX = "/clickhouse"
+_MOST_BYTES = 1024 * 1024
+_FORWARDED = (
+    "content-type",
+    "content-encoding",
+    "accept-encoding",
+    "x-clickhouse-format",
+    "x-clickhouse-database",
+)
+_RETURNED = (
+    "content-type",
+    "content-encoding",
+    "x-clickhouse-format",
+    "x-clickhouse-summary",
+    "x-clickhouse-query-id",
+    "x-clickhouse-timezone",
+    "x-clickhouse-exception-code",
+    "x-clickhouse-server-display-name",
+)
+_CREDENTIALS = ("user", "password", "key", "quota_key")
+_CHUNK = 64 * 1024
+
+
+def parse_credentials(request: Request[Any, Any, Any]) -> tuple[str, str]:
+    """Return user and password, from wherever ClickHouse's clients put them."""
+    headers, query = request.headers, request.query_params
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "basic":
+        return parse_basic(value)
+    if kind.lower() == "bearer":
+        return "", value.strip()
+    user = headers.get("x-clickhouse-user") or query.get("user") or ""
+    return user, headers.get("x-clickhouse-key") or query.get("password") or query.get("key") or ""
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+    pool = urllib3.PoolManager(
+        num_pools=1, maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=600)
+    )
+
+    def forward(project: str, method: str, tail: str, request: Request[Any, Any, Any], body: bytes) -> Any:
+        fields = [item for item in request.query_params.multi_items() if item[0] not in _CREDENTIALS]
+        headers = {name: value for name in _FORWARDED if (value := request.headers.get(name))}
+        headers |= {
+            "X-ClickHouse-User": "public",
+            "X-ClickHouse-Key": services.store_password,
+            "X-Tallymark-Project": project,
+        }
+        url = f"{services.store_url}/{tail.lstrip('/')}?{urlencode(fields)}"
+        try:
+            return pool.request(method, url, headers=headers, body=body or None, preload_content=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise RequestRefused("store_unavailable", retry_after=2) from error
+
+    @route(
+        [PREFIX, f"{PREFIX}/{{tail:path}}"],
+        http_method=["GET", "POST"],
+        status_code=200,
+        summary="ClickHouse's HTTP interface, read-only",
+        tags=["clickhouse"],
+        security=[{"clickhouse": []}],
+        media_type="text/plain",
+    )
+    async def pass_to_store(request: Request[Any, Any, Any], tail: str = "") -> Response[Any]:
+        """Answer a query as ClickHouse would, with the rows of one project."""
+        user, key = parse_credentials(request)
+        holder = check_key(services.snapshots.current(), key, "read")
+        if user not in ("", "default", holder.project):
+            raise RequestRefused("forbidden", f"The key belongs to another project than {user!r}.")
+        body = await request.body()
+        if len(body) > _MOST_BYTES:
+            raise RequestRefused("body_too_large", f"A query may have {_MOST_BYTES} bytes.")
+        answer = await services.run(forward, holder.project, request.method, tail, request, body)
+        headers = {name: value for name in _RETURNED if (value := answer.headers.get(name))}
+        return Stream(_pieces(answer), status_code=answer.status, headers=headers)
+
+    return [pass_to_store]
+
+
+def _pieces(answer: Any) -> Iterator[bytes]:
+    """Pass the answer on as it comes; ending early closes the connection, which ends the query."""
+    whole = False
+    try:
+        yield from answer.stream(_CHUNK, decode_content=False)
+        whole = True
+    finally:
+        if whole:
+            answer.release_conn()
+        else:
+            answer.close()

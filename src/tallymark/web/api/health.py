@@ -1,0 +1,67 @@
+"""Is the server alive, is it ready, and its own numbers for Prometheus. No key needed: nothing here is anybody's."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from tallymark.errors import RequestRefused
+from tallymark.ledger.report import count_lag
+from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
+from tallymark.web.answers import render_json
+from tallymark.web.services import Services
+
+
+class Readiness(msgspec.Struct):
+    """What `GET /readyz` answers. Lag: events in the journal that are not in the store, and the oldest's age."""
+
+    ready: bool
+    journal: str
+    store: str
+    lag_events: int
+    lag_seconds: float
+
+
+def read_readiness(services: Services) -> Readiness:
+    """Look at journal, store and lag; blocking."""
+    journal = "writable"
+    try:
+        services.journal.check()
+    except RequestRefused as refusal:
+        journal = refusal.code
+    store = "reachable" if services.store.ping() else "unreachable"
+    events, oldest_us = (
+        count_lag(services.ledger, services.open_reader()) if services.ledger.exists() else (0, 0.0)
+    )
+    LOADER_LAG_EVENTS.set(events)
+    age = max(0.0, time.time() - oldest_us / 1_000_000) if events else 0.0
+    ready = journal == "writable" and store == "reachable"
+    return Readiness(ready, journal, store, events, round(age, 3))
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @get("/healthz", summary="Alive?", tags=["health"], security=[{}])
+    async def get_health() -> Response[bytes]:
+        """Answer 200 as long as the process serves."""
+        return render_json({"alive": True})
+
+    @get("/readyz", summary="Ready?", tags=["health"], security=[{}])
+    async def get_readiness() -> Response[bytes]:
+        """Answer 200 when the journal can be written and the store be reached, else 503; says the lag."""
+        readiness = await services.run(read_readiness, services)
+        return render_json(readiness, 200 if readiness.ready else 503)
+
+    @get(
+        "/metrics", summary="Numbers for Prometheus", tags=["health"], security=[{}], media_type="text/plain"
+    )
+    async def get_metrics() -> Response[bytes]:
+        """Return the server's own numbers in Prometheus' text format."""
+        return Response(generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [get_health, get_readiness, get_metrics]

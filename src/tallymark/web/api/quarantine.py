@@ -1,0 +1,105 @@
+"""The quarantine over HTTP: read it, count it, and send events through the intake again after a fix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.errors import RequestRefused
+from tallymark.intake.accept import Outcome, build_batch
+from tallymark.intake.app import EventsAnswer, Rejected
+from tallymark.intake.receivers.events import parse_events
+from tallymark.ledger.quarantine import (
+    QuarantinedEvent,
+    count_quarantined,
+    find_quarantined,
+    list_quarantined,
+)
+from tallymark.pipeline.batch import Arrival
+from tallymark.web.access import require_key
+from tallymark.web.answers import parse_count, render_json
+from tallymark.web.services import Services
+
+_MOST = 1000
+
+
+class ReplayOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Which events to replay: by id, or the oldest waiting ones of a code. `limit` is at most 1000."""
+
+    ids: list[int] = []
+    code: str = ""
+    limit: int = _MOST
+
+
+async def replay(services: Services, project: str, order: ReplayOrder) -> EventsAnswer:
+    """Send quarantined events through the pipeline again, as a new receipt with source `replay`.
+
+    What fails again goes to the quarantine again, under its new code. Raises RequestRefused.
+    """
+    events = await services.run(_choose, services, project, order)
+    if not events:
+        return EventsAnswer(0, [])
+    text = b"\n".join(event.body.encode() for event in events)
+    parsed = parse_events(text, _MOST)
+    rules = services.privacy_rules(services.snapshots.current(), project)
+    arrival = Arrival(project, "replay", services.clock.now(), None, rules)
+    batch = build_batch(arrival, parsed.events, parsed.indexes, parsed.failed)
+    outcome: Outcome = await services.acceptor.accept(batch, replayed=[event.id for event in events])
+    rejected = [
+        Rejected(events[item.index].id, item.code, item.message, item.place) for item in outcome.failed
+    ]
+    return EventsAnswer(outcome.accepted, rejected)
+
+
+def _choose(services: Services, project: str, order: ReplayOrder) -> list[QuarantinedEvent]:
+    if not services.ledger.exists():
+        return []
+    if order.ids:
+        return find_quarantined(services.ledger, project, order.ids[:_MOST])
+    limit = max(1, min(order.limit, _MOST))
+    return list_quarantined(services.ledger, project, code=order.code, waiting_only=True, limit=limit)[::-1]
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @get("/v1/quarantine", summary="Quarantined events", tags=["quarantine"], security=[{"read": []}])
+    async def get_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return counts by code and the newest events; `?code=`, `?before=ID`, `?limit=` (1-500)."""
+        holder = require_key(request, services, "read")
+        query = request.query_params
+        limit = parse_count(query.get("limit"), "limit", 50, 500)
+        before = parse_count(query.get("before"), "before", 0, 2**62)
+        if not services.ledger.exists():
+            return render_json({"counts": [], "events": []})
+        counts = await services.run(count_quarantined, services.ledger, holder.project)
+        events = await services.run(
+            list_quarantined,
+            services.ledger,
+            holder.project,
+            code=query.get("code", ""),
+            before_id=before,
+            limit=limit,
+        )
+        return render_json({"counts": counts, "events": events})
+
+    @post(
+        "/v1/quarantine/replay",
+        status_code=200,
+        summary="Replay quarantined events",
+        tags=["quarantine"],
+        security=[{"admin": []}],
+    )
+    async def post_replay(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Send events through the intake again: `{"ids": [1, 2]}`, `{"code": "time_out_of_range"}` or `{}` for all."""
+        holder = require_key(request, services, "admin")
+        try:
+            order = msgspec.json.decode(await request.body() or b"{}", type=ReplayOrder)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestRefused("invalid_request", str(error)) from error
+        return render_json(await replay(services, holder.project, order))
+
+    return [get_quarantine, post_replay]

@@ -1,0 +1,65 @@
+"""`POST /v1/query`: a question in, columns and rows out, as JSON, NDJSON or CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.catalog.snapshot import KeyHolder
+from tallymark.errors import RequestRefused
+from tallymark.queries.names import list_event_names, list_fields
+from tallymark.queries.parse import parse_question
+from tallymark.queries.result import MEDIA_TYPES, Answer, render_answer
+from tallymark.queries.run import Limits, run_question
+from tallymark.web.access import require_key
+from tallymark.web.answers import render_json
+from tallymark.web.services import Services
+
+_MOST_BYTES = 256 * 1024
+
+
+def choose_media_type(accept: str) -> str:
+    """Return the first media type of an Accept header that we have; JSON when it asks for nothing of ours."""
+    for item in accept.split(","):
+        name = item.partition(";")[0].strip().lower()
+        if name in MEDIA_TYPES:
+            return name
+    return MEDIA_TYPES[0]
+
+
+def run_for(services: Services, project: str, raw: bytes | dict[str, Any]) -> Answer:
+    """Parse and run a question for a project; blocking. Raises RequestRefused and StoreError."""
+    limits = Limits(services.query_seconds, services.query_memory_bytes, services.query_rows)
+    return run_question(parse_question(raw), services.store, project, limits)
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @post("/v1/query", status_code=200, summary="Ask a question", tags=["questions"], security=[{"read": []}])
+    async def ask(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Answer a trend, ratio or funnel; see docs/questions.md."""
+        holder: KeyHolder = require_key(request, services, "read")
+        raw = await request.body()
+        if len(raw) > _MOST_BYTES:
+            raise RequestRefused("body_too_large", f"A question may have {_MOST_BYTES} bytes.")
+        answer = await services.run(run_for, services, holder.project, raw)
+        media_type = choose_media_type(request.headers.get("accept", ""))
+        return Response(render_answer(answer, media_type), media_type=media_type)
+
+    @get("/v1/names", summary="Event names that exist", tags=["questions"], security=[{"read": []}])
+    async def get_names(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return the project's event names with their counts."""
+        holder = require_key(request, services, "read")
+        return render_json(await services.run(list_event_names, services.store, holder.project))
+
+    @get("/v1/fields", summary="Fields that exist", tags=["questions"], security=[{"read": []}])
+    async def get_fields(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return core fields and the attributes seen, of one event name (`?event_name=`) or of all."""
+        holder = require_key(request, services, "read")
+        event_name = request.query_params.get("event_name") or None
+        return render_json(await services.run(list_fields, services.store, holder.project, event_name))
+
+    return [ask, get_names, get_fields]

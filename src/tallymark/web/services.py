@@ -1,0 +1,68 @@
+"""What API and pages work with; the server's wiring fills it, handlers receive it.
+
+Everything here may be used from several threads at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from tallymark.catalog.repository import Catalog
+from tallymark.catalog.snapshot import Snapshot, SnapshotSource
+from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.intake.accept import Acceptor
+from tallymark.journal.reader import SegmentReader
+from tallymark.journal.segments import SegmentWriter
+from tallymark.rules.privacy import PrivacyRules
+from tallymark.store.client import StoreClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Questions that run at once; more wait. The store has its own bound behind it.
+_QUESTIONS = 8
+
+
+@dataclass(slots=True)
+class Services:
+    """What the web process holds open. `store_password` is the internal one, made at each start."""
+
+    catalog: Catalog
+    snapshots: SnapshotSource
+    acceptor: Acceptor
+    journal: SegmentWriter
+    reader_folder: Path
+    ledger: Path
+    store: StoreClient
+    store_url: str
+    store_password: str
+    privacy_rules: Callable[[Snapshot, str], PrivacyRules]
+    public_url: str = ""
+    query_seconds: float = 30.0
+    query_memory_bytes: int = 768 * 1024 * 1024
+    query_rows: int = 10_000_000_000
+    clock: Clock = SYSTEM_CLOCK
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="question")
+    )
+
+    def open_reader(self) -> SegmentReader:
+        """Return a reading end of the journal, for one thread."""
+        return SegmentReader(self.reader_folder)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking call beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: function(*args, **kwargs)
+        )
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
+        self.catalog.engine.dispose()
