@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 TORTURE_ROUNDS ?= 200
 
-.PHONY: help setup demo serve test test-all torture check format bench constraints browser clean
+.PHONY: help setup demo serve test test-all torture check format reference bench constraints browser clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,10 +66,14 @@ check: .venv/.check .venv/.test ## Format, lint, types, import rules, docs
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python scripts/check_sizes.py
 	@$(BIN)/python scripts/check_docs.py
+	@$(BIN)/python scripts/build_reference.py --check
 
 format: .venv/.check ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+reference: .venv/.server ## Write the docs that are made from the code
+	@$(BIN)/python scripts/build_reference.py
 
 bench: .venv/.bench ## Measure the figures of the README's table
 	@$(BIN)/python bench/run.py $(ARGS)

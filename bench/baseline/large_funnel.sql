@@ -9,8 +9,8 @@ FROM
         event_name = 'INPUT_NAME',
         event_name = 'INPUT_PASSWORD'
     ) AS level
-    FROM plain.large
-    WHERE event_time >= '2024-01-01 00:00:00' AND event_time < '2025-01-01 00:00:00'
+    FROM plain.events
+    WHERE project = 'large' AND event_time >= '2024-01-01 00:00:00' AND event_time < '2025-01-01 00:00:00'
         AND event_name IN ('INPUT_PHONE_NUMBER', 'VERIFY_SMS_CODE', 'INPUT_NAME', 'INPUT_PASSWORD')
     GROUP BY session_id
 )

@@ -1,6 +1,8 @@
 """Named places at which a test may kill the process; in production each is one comparison.
 
-`TALLYMARK_CRASH=name:3` kills the process with SIGKILL when it passes `name` for the third time.
+`TALLYMARK_CRASH=name:3` kills each process with SIGKILL when it passes `name` for the third time. With
+`TALLYMARK_CRASH_FILE=path` the same text is looked for in that file at every pass: a test arms a place while
+the server runs, and the process that dies takes the file away, so one arming is one death.
 The places are called by the journal and the loader; `tests/journeys/test_crashes.py` visits them all.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 POINTS = (
     "journal.after_write_before_fsync",
@@ -22,6 +25,7 @@ POINTS = (
 )
 
 _armed: dict[str, int] = {}
+_file = os.environ.get("TALLYMARK_CRASH_FILE", "")
 
 
 def arm(setting: str | None) -> None:
@@ -37,11 +41,26 @@ def arm(setting: str | None) -> None:
 
 def reach(name: str) -> None:
     """Pass the place `name`: end here and now when a test asked for it."""
+    if _file:
+        _arm_from_file(name)
     if not _armed or name not in _armed:
         return
     _armed[name] -= 1
     if _armed[name] <= 0:
+        if _file:
+            Path(_file).unlink(missing_ok=True)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _arm_from_file(name: str) -> None:
+    """Arm `name` when the file says so; what was counted of it already stays counted."""
+    try:
+        setting = Path(_file).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        _armed.clear()
+        return
+    if setting.partition(":")[0] == name and name not in _armed:
+        arm(setting)
 
 
 arm(os.environ.get("TALLYMARK_CRASH"))

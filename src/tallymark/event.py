@@ -28,7 +28,7 @@ _Short = Annotated[str, msgspec.Meta(max_length=MAX_NAME_BYTES)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_BYTES)]
 
 
-class Event(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class Event(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One thing that happened.
 
     `event_time` stands first: the intake relies on it when it turns an encoded event into a row.
@@ -71,12 +71,12 @@ class Event(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     performer_is_logged_in: bool | None = None
     performer_is_bot: bool | None = None
     performer_language: _Short = ""
-    performer_groups: list[_Short] = []
+    performer_groups: tuple[_Short, ...] = ()
     # The client had to cut the event; `attributes` then says why.
     truncated: bool = False
     # Timings and histograms: representative values and how often each was seen (DDSketch, see client/sketch.py).
-    sketch_values: list[float] = []
-    sketch_counts: list[Annotated[int, msgspec.Meta(ge=0)]] = []
+    sketch_values: tuple[float, ...] = ()
+    sketch_counts: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
     attributes: dict[str, Any] = {}
 
 

@@ -42,7 +42,7 @@ class Intake(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is part of the tests."""
+        """Say nothing: a client that hangs up is part of the tests."""
 
     def wait_for(self, done: Callable[[], object], seconds: float = HANG_GUARD) -> bool:
         end = time.monotonic() + seconds

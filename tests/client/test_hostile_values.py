@@ -147,7 +147,7 @@ def test_monsters_become_one_valid_line(value):
     """Deep, rude, huge or foreign values make an event that decodes, within the limits of size and depth."""
     sink = CaptureSink()
     lines = []
-    sink.take = lambda line: lines.append(line)
+    sink.take = lines.append
     client = Client(sink=sink)
     client.behavior("x", monster=value)
     client.record_raw({"event_type": "t", "event_name": "n", "attributes": {"monster": value}})

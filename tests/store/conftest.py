@@ -115,7 +115,7 @@ class StoreProcess:
 
 @pytest.fixture
 def store_process(tmp_path: Path) -> Iterator[StoreProcess]:
-    """A store of the test's own, empty and migrated."""
+    """Start a store of the test's own, empty and migrated."""
     process = StoreProcess(tmp_path / "data")
     process.start()
     try:
@@ -127,7 +127,7 @@ def store_process(tmp_path: Path) -> Iterator[StoreProcess]:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    """A store that the tests of a worker share: use tables or projects of the test's own."""
+    """Start a store that the tests of a worker share: use tables or projects of the test's own."""
     process = StoreProcess(tmp_path_factory.mktemp("store"))
     process.start()
     try:

@@ -15,7 +15,7 @@ import pytest
 from tallymark.errors import ConfigError
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import QueryTooExpensive, StoreError, StoreUnavailable
-from tallymark.store.schema import EVENTS_TABLE
+from tallymark.store.schema import EVENT_COLUMNS, EVENTS_TABLE
 
 pytestmark = pytest.mark.store
 
@@ -99,6 +99,16 @@ def test_answers_tell_columns_types_and_cost(store):
     assert answer.statistics.elapsed > 0
 
 
+def test_an_answer_without_rows_tells_its_columns(store):
+    """An answer without rows still names its columns and types, for every type that the event table has."""
+    client = store.client()
+    sql = f"SELECT *, {{a:String}} AS given FROM {EVENTS_TABLE} WHERE project = {{p:String}} -- nothing"
+    answer = client.query_rows(sql, {"a": "x", "p": "no such project"})
+    assert answer.rows == []
+    assert answer.columns == (*(column.name for column in EVENT_COLUMNS), "given")
+    assert answer.types[0] == "LowCardinality(String)"
+
+
 def test_raw_and_streamed_answers_are_the_same(store):
     """A streamed answer of many pieces is byte for byte the whole one."""
     client = store.client()
@@ -107,6 +117,15 @@ def test_raw_and_streamed_answers_are_the_same(store):
         whole = client.query_raw(sql, fmt=fmt)
         assert b"".join(client.stream_raw(sql, fmt=fmt)) == whole
         assert len(whole) > 1_000_000
+
+
+def test_an_error_in_the_middle_of_a_stream(store):
+    """A stream that fails on the way ends with the error and its code, never as if it were whole."""
+    sql = "SELECT number, throwIf(number = 900000, 'too far') FROM numbers(1000000)"
+    with pytest.raises(StoreError, match="too far") as failed:
+        for _ in store.client().stream_raw(sql, fmt="TSV"):
+            pass
+    assert failed.value.number == 395
 
 
 @pytest.mark.parametrize(

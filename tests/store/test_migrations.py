@@ -41,7 +41,7 @@ def test_older_code_refuses_a_newer_folder(store_process):
     """A folder that a newer version wrote is refused with what to do, and nothing in it changes."""
     client = store_process.client()
     client.command(f"INSERT INTO {VERSION_TABLE} (version, name) VALUES (999, 'from the future')")
-    with pytest.raises(FormatError, match="version 999.*up to") as refused:
+    with pytest.raises(FormatError, match=r"version 999.*up to") as refused:
         run_migrations(client)
     assert "newer tallymark" in refused.value.message
     assert read_version(client) == 999

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from tallymark.event import CORE_FIELDS
 from tallymark.store.errors import StoreError
-from tallymark.store.schema import CORE_COLUMNS, EVENT_COLUMNS, EVENTS_TABLE
+from tallymark.store.schema import CORE_COLUMNS, EVENT_COLUMNS, EVENTS_TABLE, TABLE_SETTINGS
 
 pytestmark = pytest.mark.store
 
@@ -183,3 +184,81 @@ def test_any_attributes_come_back(store, build_row, render_rows, batch):
     rows = [build_row(number, project=project, attributes=sent) for number, sent in enumerate(batch)]
     client.insert_ndjson(EVENTS_TABLE, render_rows(rows), token=project)
     assert read_attributes(client, project) == batch
+
+
+def test_very_many_attribute_names(store, build_row, render_rows):
+    """With 20,000 distinct attribute names every value is kept and found, past the number that have columns of their own."""
+    project = uuid4().hex
+    client = store.client()
+    rows = [
+        build_row(number, project=project, attributes={f"name_{number}_{part}": number for part in range(10)})
+        for number in range(2000)
+    ]
+    client.insert_ndjson(EVENTS_TABLE, render_rows(rows), token=project)
+    assert read_attributes(client, project) == [row["attributes"] for row in rows]
+    answer = client.query_rows(
+        f"SELECT sum(attributes.name_1999_9::Nullable(Float64)) FROM {EVENTS_TABLE} WHERE project = {{p:String}}",
+        {"p": project},
+    )
+    assert answer.rows == [(1999.0,)]
+
+
+def test_numbers_of_mixed_types_can_be_asked_for(store, build_row, render_rows):
+    """An attribute that is an integer here, a float there and a text elsewhere gives all its numbers when cast."""
+    project = uuid4().hex
+    client = store.client()
+    rows = [
+        build_row(n, project=project, attributes={"amount": value})
+        for n, value in enumerate([5, 5.5, "7", True])
+    ]
+    client.insert_ndjson(EVENTS_TABLE, render_rows(rows), token=project)
+    answer = client.query_rows(
+        f"SELECT sum(toFloat64OrNull(attributes.amount::String)) FROM {EVENTS_TABLE} WHERE project = {{p:String}}",
+        {"p": project},
+    )
+    assert answer.rows == [(17.5,)]
+
+
+def test_old_dates_do_not_wedge_the_loader(store, build_row, render_rows):
+    """One insert with events of three hundred years is taken: partitions follow the time of receipt."""
+    project = uuid4().hex
+    client = store.client()
+    rows = [
+        build_row(n, project=project, client_time=f"{1970 + n % 300}-01-01T00:00:00Z") for n in range(1000)
+    ]
+    client.insert_ndjson(EVENTS_TABLE, render_rows(rows), token=project)
+    answer = client.query_rows(
+        f"SELECT count(), uniqExact(toYear(event_time)) FROM {EVENTS_TABLE} WHERE project = {{p:String}}",
+        {"p": project},
+    )
+    assert answer.rows == [(1000, 300)]
+
+
+def test_small_inserts_are_merged(store, build_row, render_rows):
+    """Merges run by themselves: many small inserts soon are few parts, and no row is lost or doubled on the way."""
+    project = uuid4().hex
+    client = store.client()
+    for number in range(60):
+        client.insert_ndjson(
+            EVENTS_TABLE, render_rows([build_row(number, project=project)]), token=f"{project}{number}"
+        )
+    parts = (
+        f"SELECT count() FROM system.parts WHERE active AND table = 'events' AND partition LIKE '%{project}%'"
+    )
+    deadline = time.monotonic() + 60
+    while client.query_rows(parts).rows[0][0] > 30:
+        assert time.monotonic() < deadline, "no merge ran"
+        time.sleep(0.05)
+    answer = client.query_rows(
+        f"SELECT count(), uniqExact(event_id) FROM {EVENTS_TABLE} WHERE project = {{p:String}}",
+        {"p": project},
+    )
+    assert answer.rows == [(60, 60)]
+
+
+def test_the_table_is_durable(store):
+    """The table syncs its parts and folders to disk, after inserts and after merges, and remembers tokens."""
+    sql = "SELECT engine_full FROM system.tables WHERE database = 'tallymark' AND name = 'events'"
+    engine = store.client().query_rows(sql).rows[0][0]
+    for name, value in TABLE_SETTINGS.items():
+        assert f"{name} = {value}" in engine

@@ -1,7 +1,7 @@
 """The catalog as the hot path reads it: frozen, in memory, renewed when its version rises.
 
-The intake and the API ask `SnapshotSource.current()` at every request; looking for a newer version is bounded
-to a few times a second, so a revoked key ends within that time.
+The intake and the API ask `SnapshotSource.current()` at every request. A newer version is looked for a few times
+a second, so a revoked key ends within that time; while the catalog cannot be read the last snapshot goes on.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tallymark.catalog.repository import Catalog, ProjectRow, digest
-from tallymark.clock import SYSTEM_CLOCK, Clock
 
-_LOOK_EVERY_SECONDS = 0.25
+LOOK_EVERY_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +35,20 @@ class Snapshot:
 
 
 class SnapshotSource:
-    """Gives the present snapshot."""
+    """Gives the present snapshot; whoever owns it calls `look` now and then."""
 
-    def __init__(self, catalog: Catalog, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._clock = clock
-        self._looked_at = clock.monotonic()
         self._snapshot = _read(catalog)
 
     def current(self) -> Snapshot:
-        """Return the snapshot, at most a quarter of a second old."""
-        now = self._clock.monotonic()
-        if now - self._looked_at >= _LOOK_EVERY_SECONDS:
-            self._looked_at = now
-            if self._catalog.version() != self._snapshot.version:
-                self._snapshot = _read(self._catalog)
+        """Return the snapshot. Never waits for the catalog."""
         return self._snapshot
 
-    def renew(self) -> None:
-        """Read the catalog now, after a change made in this process."""
-        self._snapshot = _read(self._catalog)
+    def look(self) -> None:
+        """Read the catalog again when its version has risen. Blocking."""
+        if self._catalog.version() != self._snapshot.version:
+            self._snapshot = _read(self._catalog)
 
 
 def _read(catalog: Catalog) -> Snapshot:

@@ -92,7 +92,7 @@ class Aggregator:
         self._series: dict[tuple[str, ...], dict[Any, _Series]] = {}
         self._count = 0
 
-    def find(  # noqa: PLR0917  six plain values, passed on as they came
+    def find(
         self, kind: str, name: Any, context: Context, attributes: Mapping[str, Any], unit: str, fast_key: Any
     ) -> _Series | None:
         """Return the series of a call that has none yet under `fast_key`, made when new; None after close.
@@ -156,7 +156,7 @@ class Aggregator:
                 series.total = number
         return series is not None
 
-    def observe(  # noqa: PLR0917  the same
+    def observe(
         self, kind: str, name: Any, value: Any, context: Context, attributes: Mapping[str, Any], unit: str
     ) -> bool:
         """Count a value of a timing or histogram. Otherwise as `add`."""

@@ -1,7 +1,8 @@
 """Events that wait, bounded by count and by bytes; the oldest makes room for the newest.
 
 Comes in: encoded events from any thread. Goes out: batches, to one sender, which settles each or gives it back.
-The lock is re-entrant, since a signal handler or a finalizer may record in the middle of a record.
+The lock is re-entrant, since a signal handler or a finalizer may record in the middle of a record; so no call
+stands between reading and writing a count, where the interpreter would let one in.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Buffer:
         self.queued_bytes = 0
         self.taken_events = 0
         self.taken_bytes = 0
+        self.spooled = 0
         self.added = 0
         self.closed = False
         self.abandoned = False
@@ -90,7 +92,8 @@ class Buffer:
         while queue and (self.queued_bytes > self._most_bytes or len(queue) > self._most_events):
             line = queue.popleft()
             first = first if first is not None else line
-            self.queued_bytes -= len(line) + OVERHEAD
+            size = len(line) + OVERHEAD
+            self.queued_bytes -= size
             count += 1
         if count:
             self._drops.count("queue_full", count, first)
@@ -105,8 +108,9 @@ class Buffer:
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
         """Take the oldest events for a batch, at least one if there is one; settle or give back afterwards."""
         with self.lock:
-            popleft = self._queue.popleft
-            batch = [popleft() for _ in range(min(max_events, len(self._queue)))]
+            batch: list[bytes] = []
+            while self._queue and len(batch) < max_events:
+                batch.append(self._queue.popleft())
             size = sum(map(len, batch))
             while size > max_bytes and len(batch) > 1:
                 line = batch.pop()
@@ -142,16 +146,35 @@ class Buffer:
             else:
                 self._evict()
 
+    def move_to_spool(self, batch: Sequence[bytes]) -> None:
+        """Say that a batch that was taken waits on disk now."""
+        with self.lock:
+            self._release(batch)
+            self.spooled += len(batch)
+            self._changed.notify_all()
+
+    def adopt(self, events: int) -> None:
+        """Account for events that another process left on disk."""
+        with self.lock:
+            self.added += events
+            self.spooled += events
+
+    def settle_spooled(self, events: int) -> None:
+        """Say that events on disk are done with."""
+        with self.lock:
+            self.spooled -= events
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Take nothing more; what waits may still be sent."""
         with self.lock:
             self.closed = True
 
-    def abandon(self) -> None:
-        """Drop everything that waits as `closed`, and what is given back from now on."""
+    def abandon(self, reason: str = "closed") -> None:
+        """Drop everything that waits in memory for `reason`, and as `closed` what is given back from now on."""
         with self.lock:
             self.closed = self.abandoned = True
-            self._drop_queue("closed")
+            self._drop_queue(reason)
 
     def _drop_queue(self, reason: str) -> None:
         count = len(self._queue)
@@ -165,12 +188,17 @@ class Buffer:
         """Tell whether an event of `size` bytes fits without another making room, or could not fit at all."""
         empty = not self._queue and not self.taken_events
         fits = self.queued_bytes + self.taken_bytes + size + OVERHEAD <= self.max_bytes
-        return empty or self.closed or (fits and self.waiting < self.max_events)
+        return empty or self.closed or (fits and self.in_memory < self.max_events)
+
+    @property
+    def in_memory(self) -> int:
+        """Events queued and on their way."""
+        return len(self._queue) + self.taken_events
 
     @property
     def waiting(self) -> int:
-        """Events in memory: queued and on their way."""
-        return len(self._queue) + self.taken_events
+        """Events in memory and on disk."""
+        return self.in_memory + self.spooled
 
     @property
     def queued(self) -> int:

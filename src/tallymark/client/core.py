@@ -10,6 +10,7 @@ import atexit
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 from tallymark.client.aggregate import Aggregator
@@ -19,7 +20,9 @@ from tallymark.client.log import warn_once, warn_sometimes
 from tallymark.client.settings import Settings
 from tallymark.client.sinks import FileSink, IntakeSink, LoggerSink, NoopSink, Sink
 
+# Open ones, kept alive until they are closed; and all, to be switched off at exit.
 _cores: set[Core] = set()
+_all: weakref.WeakSet[Core] = weakref.WeakSet()
 
 
 class Core:
@@ -37,6 +40,7 @@ class Core:
         )
         self.use(self.sink)
         _cores.add(self)
+        _all.add(self)
 
     def use(self, sink: Sink) -> Sink:
         """Send events to `sink` from now on; return the one used before."""
@@ -124,6 +128,10 @@ def close_all() -> None:
         _close_quietly(core, deadline)
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
+    # What finalizers record from here on would run in an interpreter that is half taken down: the encoder's own
+    # module may be gone, and with Python 3.13 that ended the process with a segmentation fault.
+    for core in list(_all):
+        core.emit = None
 
 
 def _close_quietly(core: Core, deadline: float) -> None:

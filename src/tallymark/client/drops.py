@@ -45,7 +45,8 @@ class Drops:
         self._lock = threading.RLock()
         self.instance = uuid4().hex
         self.totals: dict[str, int] = {}
-        self._untold: dict[str, tuple[int, bytes | None]] = {}
+        self._untold: dict[str, int] = {}
+        self._samples: dict[str, bytes | None] = {}
         self._acknowledged: dict[str, int] = {}
 
     def count(self, reason: str, events: int, sample: bytes | None = None) -> None:
@@ -53,9 +54,12 @@ class Drops:
         if events <= 0:
             return
         with self._lock:
-            self.totals[reason] = self.totals.get(reason, 0) + events
-            known, first = self._untold.get(reason, (0, None))
-            self._untold[reason] = (known + events, first if first is not None else sample)
+            # No call stands between reading and writing a number: a signal handler that counts too cannot come between.
+            self.totals.setdefault(reason, 0)
+            self.totals[reason] += events
+            self._samples.setdefault(reason, sample)
+            self._untold.setdefault(reason, 0)
+            self._untold[reason] += events
 
     @property
     def total(self) -> int:
@@ -68,7 +72,8 @@ class Drops:
             with self._lock:
                 if not self._untold:
                     return
-                reason, (events, sample) = self._untold.popitem()
+                reason, events = self._untold.popitem()
+                sample = self._samples.pop(reason, None)
             if reason != "filtered":
                 known = CLIENT_DROP_REASONS[reason]
                 warn_sometimes(

@@ -44,6 +44,8 @@ UNNAMED = "unnamed"
 _encode = msgspec.json.Encoder().encode
 # With every digit as 0, nineteen in a row show a number that may not fit 64 bits.
 _DIGITS_AS_0 = bytes.maketrans(b"123456789", b"000000000")
+# Fewer brackets than this cannot nest too deeply.
+_MAX_BRACKETS = MAX_DEPTH - 4
 _LONG_NUMBER = b"0" * 19
 _MAX_PLAIN_NAME = 64  # in characters; a longer name takes the careful path, which counts bytes
 _HEADS_KEPT = 2000
@@ -75,6 +77,7 @@ def is_doubtful(body: bytes) -> bool:
         or b"\\u0000" in body
         or b'"":' in body
         or b"\n" in body
+        or body.count(b"{") + body.count(b"[") >= _MAX_BRACKETS
         or _LONG_NUMBER in body.translate(_DIGITS_AS_0)
     )
 
@@ -107,11 +110,7 @@ def encode_attributes(attributes: Mapping[str, Any]) -> bytes:
                 and (len(body) < 256 or _has_plain_names(attributes))
             ):
                 return body
-        elif (
-            not is_doubtful(body)
-            and body.count(b"{") + body.count(b"[") < MAX_DEPTH - 2
-            and _has_plain_names(attributes)
-        ):
+        elif not is_doubtful(body) and _has_plain_names(attributes):
             return body
     except Exception:  # noqa: BLE001, S110  the careful path below takes everything that the encoder refuses
         pass
@@ -159,7 +158,7 @@ def build_value_line(
     return _join(event_type, event_name, core, context.inner_json, body, len(attributes))
 
 
-def _join(  # noqa: PLR0917  the hot path passes by position
+def _join(
     event_type: Any,
     event_name: Any,
     core: bytes,

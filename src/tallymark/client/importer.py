@@ -204,12 +204,18 @@ class Importer:
         most, limit = self._settings.batch_events, self._settings.batch_bytes
         batch: list[bytes] = []
         size = 0
-        for line in lines:
-            if batch and (len(batch) >= most or size + len(line) > limit):
+        try:
+            for line in lines:
+                if batch and (len(batch) >= most or size + len(line) > limit):
+                    yield batch
+                    batch, size = [], 0
+                batch.append(line)
+                size += len(line)
+        except Exception:
+            # The caller's own iterable raised: what came before is delivered first.
+            if batch:
                 yield batch
-                batch, size = [], 0
-            batch.append(line)
-            size += len(line)
+            raise
         if batch:
             yield batch
 

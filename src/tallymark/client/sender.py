@@ -15,6 +15,7 @@ from tallymark.client.buffer import Buffer
 from tallymark.client.drops import Drops
 from tallymark.client.retry import Outcome, RetryPolicy
 from tallymark.client.settings import Settings
+from tallymark.client.spool import Spool
 from tallymark.client.worker import Worker
 
 
@@ -67,6 +68,7 @@ class Sender:
         delivery: Delivery,
         *,
         batch_bytes: int,
+        spool: Spool | None = None,
         clock: Callable[[], float] = time.monotonic,
         policy: RetryPolicy | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Sender:
         self._policy = policy or build_policy(settings)
         self.sources: list[Source] = []
         self._batch_bytes = batch_bytes
+        self._spool = spool
         self.worker = Worker(self.step, lambda: self.close(settings.close_timeout))
         self.reset()
 
@@ -122,7 +125,10 @@ class Sender:
             now = self._clock()
             self._resting = now < self._not_before
             if self._resting:
-                return self._not_before - now
+                return self._rest(now)
+            if self._spool is not None and (taken := self._spool.take()) is not None:
+                self._attempt_spooled(self._spool, *taken)
+                continue
             queued = self._buffer.queued
             if queued == 0 and (self._drops.is_reported or not self.delivery.takes_reports):
                 self._due = None
@@ -133,6 +139,46 @@ class Sender:
                 return max(0.0, (self._due or now) - now)
             self._attempt(self._buffer.take(self._limit_events, self._batch_bytes))
         return None
+
+    def _rest(self, now: float) -> float:
+        """Return the seconds until the next try; what gathers meanwhile goes to disk, where there is a spool."""
+        left = self._not_before - now
+        if self._spool is None:
+            return left
+        self._spill(self._spool)
+        return min(left, self._settings.flush_interval)
+
+    def _spill(self, spool: Spool) -> None:
+        """Move what waits from memory to disk, as far as it has room."""
+        while batch := self._buffer.take(self._settings.batch_events, self._batch_bytes):
+            if not spool.write(batch):
+                self._buffer.give_back(batch)
+                return
+            self._buffer.move_to_spool(batch)
+
+    def _attempt_spooled(self, spool: Spool, batch: list[bytes], is_own: bool) -> None:
+        """Try a batch from disk once. It is kept until the server has judged it, however long that takes."""
+        if not is_own:
+            self._buffer.adopt(len(batch))
+        self._attempts += 1
+        outcome = self.delivery.deliver(batch)
+        if outcome.error:
+            self.last_error = outcome.error
+        if outcome.split:
+            middle = len(batch) // 2
+            if spool.write(batch[:middle]) and spool.write(batch[middle:]):
+                spool.settle()
+                return
+            outcome = Outcome(retry=True, error=outcome.error)
+        if outcome.retry:
+            spool.give_back()
+            self.retries += 1
+            self._rest_after(outcome)
+            return
+        spool.settle()
+        with self._buffer.lock:
+            self._buffer.settle_spooled(len(batch))
+            self._count(batch, outcome)
 
     def _is_ready(self, queued: int, now: float) -> bool:
         if self._due is None:
@@ -163,27 +209,36 @@ class Sender:
 
     def _plan_retry(self, batch: list[bytes], outcome: Outcome) -> None:
         age = self._clock() - self._first_attempt
-        if batch and self._policy.is_exhausted(self._attempts, age):
+        if batch and self._spool is not None and self._spool.write(batch):
+            self._buffer.move_to_spool(batch)
+            self.retries += 1
+        elif batch and self._policy.is_exhausted(self._attempts, age):
             with self._buffer.lock:
                 self._drops.count("retries_exhausted", len(batch), batch[0])
                 self._buffer.settle(batch)
             self._attempts = 0
         else:
-            self.retries += 1
             self._buffer.give_back(batch)
+            self.retries += 1
+        self._rest_after(outcome)
+
+    def _rest_after(self, outcome: Outcome) -> None:
         delay = self._policy.build_delay(max(1, self._attempts), outcome.wait)
         if self._hurry and outcome.wait is None:
             delay = min(delay, self._policy.base)
         self._asked_to_wait = outcome.wait is not None
         self._not_before = self._clock() + delay
 
-    def _settle(self, batch: list[bytes], outcome: Outcome) -> None:
+    def _count(self, batch: list[bytes], outcome: Outcome) -> None:
         self._attempts = 0
         self._asked_to_wait = False
+        self.sent += outcome.accepted
+        if outcome.refused:
+            self._drops.count("refused", len(outcome.refused), batch[outcome.refused[0]])
+
+    def _settle(self, batch: list[bytes], outcome: Outcome) -> None:
         with self._buffer.lock:
-            self.sent += outcome.accepted
-            if outcome.refused:
-                self._drops.count("refused", len(outcome.refused), batch[outcome.refused[0]])
+            self._count(batch, outcome)
             self._buffer.settle(batch)
         # After a batch that was too large, grow back with care.
         self._limit_events = min(self._settings.batch_events, self._limit_events * 2)
@@ -248,17 +303,22 @@ class Sender:
         return done()
 
     def close(self, timeout: float) -> bool:
-        """Deliver what waits within `timeout` seconds, drop the rest as `closed`; True when nothing was left."""
+        """Deliver what waits within `timeout` seconds, spool or drop the rest; True when nothing was dropped."""
         deadline = time.monotonic() + max(0.0, timeout)
         self._poll_all()
         self._buffer.close()
         self._finish(self._is_finished, deadline)
-        done = self._buffer.waiting == 0
         self.worker.stop()
-        if not done:
-            self._buffer.abandon()
+        if self._buffer.in_memory:
+            # The request on its way fails at once, and its batch is given back, or goes to disk.
             self.delivery.abort()
-        self.worker.join(max(0.1, deadline - time.monotonic()) if done else 0.1)
+            self.worker.join(0.2)
+        if self._spool is not None:
+            self._spill(self._spool)
+        done = self._buffer.in_memory == 0
+        if not done:
+            self._buffer.abandon("closed" if self._spool is None else "spool_full")
+        self.worker.join(max(0.1, min(1.0, deadline - time.monotonic())) if done else 0.1)
         if not self.worker.is_alive:
             self.delivery.close()
         self._drops.tell()
@@ -270,6 +330,9 @@ class Sender:
     def forget(self) -> None:
         """After a fork: begin anew in the child."""
         self.delivery.forget()
+        if self._spool is not None:
+            self._spool.give_back()
+            self._spool.reset()
         self.reset()
 
 

@@ -68,13 +68,15 @@ class Sketch:
             self.zero += count
         self.count += count
         self.sum += value * count
-        self.minimum = min(self.minimum, value)
-        self.maximum = max(self.maximum, value)
+        # Not min() and max(): a call would let in a signal handler between reading and writing.
+        if value < self.minimum:  # noqa: PLR1730  see above
+            self.minimum = value
+        if value > self.maximum:  # noqa: PLR1730  see above
+            self.maximum = value
 
     def _put(self, store: dict[int, int], index: int, count: int) -> None:
-        known = store.get(index)
-        if known is not None:
-            store[index] = known + count
+        if index in store:
+            store[index] += count
             return
         store[index] = count
         while len(self.positive) + len(self.negative) > self.max_bins:

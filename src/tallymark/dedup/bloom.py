@@ -37,7 +37,8 @@ class BloomFilter:
     def may_hold(self, high: Words, low: Words) -> NDArray[np.bool_]:
         """Return False for every id that is certainly unknown."""
         masks = _masks(low)
-        return (self._words[self._places(high)] & masks) == masks
+        found: NDArray[np.bool_] = (self._words[self._places(high)] & masks) == masks
+        return found
 
     def _places(self, high: Words) -> NDArray[np.intp]:
         return (high % np.uint64(len(self._words))).astype(np.intp)

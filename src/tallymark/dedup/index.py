@@ -29,6 +29,10 @@ _GENERATION_DAYS = 3
 _MIN_CAPACITY = 1_000_000
 _MAX_CAPACITY = 64_000_000
 _MERGE_RUNS = 8
+_REMEDY = (
+    "Restore it from a backup, or move the folder away: the ids of the records that the journal still holds are "
+    "learned again, and repetitions of older events will count as new."
+)
 
 
 class RunEntry(msgspec.Struct):
@@ -140,9 +144,9 @@ class DedupIndex:
         for generation in self._generations:
             if generation.memory:
                 self._write_memory(generation)
-        horizon = now_us - self._horizon_us
-        kept = [generation for generation in self._generations if generation.newest_us >= horizon]
-        self._generations = kept
+        # One at a time: a clock that jumps for a moment must not cost all memory of ids.
+        if self._generations and self._generations[0].newest_us < now_us - self._horizon_us:
+            del self._generations[0]
         self.record = record
         reach("dedup.during_flush")
         self._write_manifest()
@@ -189,7 +193,13 @@ class DedupIndex:
             whole = merge_runs(generation.runs[start:])
             generation.files[start:] = [self._write_file(whole)]
             generation.runs[start:] = [whole]
-        generation.runs = [map_run(self._folder / entry.file, entry.ids) for entry in generation.files]
+        generation.runs = [self._map(entry) for entry in generation.files]
+
+    def _map(self, entry: RunEntry) -> Run:
+        try:
+            return map_run(self._folder / entry.file, entry.ids)
+        except (OSError, ValueError) as error:
+            raise FormatError(f"The dedup index is damaged ({error}). {_REMEDY}", at=entry.file) from error
 
     def _write_file(self, run: Run) -> RunEntry:
         entry = RunEntry(f"run-{self._next_file:08d}.ids", len(run))
@@ -208,7 +218,12 @@ class DedupIndex:
             file.write(msgspec.json.encode(manifest))
             file.flush()
             os.fsync(file.fileno())
+        # The runs' names must be durable before the manifest that names them.
+        self._sync_folder()
         draft.rename(self._folder / "manifest.json")
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -225,7 +240,10 @@ class DedupIndex:
         path = self._folder / "manifest.json"
         if not path.exists():
             return
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        try:
+            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except msgspec.MsgspecError as error:
+            raise FormatError(f"The dedup index is damaged ({error}). {_REMEDY}", at=path.name) from error
         if manifest.version > FORMAT_VERSION:
             raise FormatError(
                 f"The dedup index has format {manifest.version}; this program reads up to {FORMAT_VERSION}. "
@@ -239,7 +257,7 @@ class DedupIndex:
             )
             generation.ids = entry.ids
             for item in entry.runs:
-                run = map_run(self._folder / item.file, item.ids)
+                run = self._map(item)
                 generation.bloom.add(run.high, run.low)
                 generation.runs.append(run)
             self._generations.append(generation)

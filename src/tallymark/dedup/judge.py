@@ -50,6 +50,9 @@ def judge_records(index: DedupIndex, records: list[Record]) -> list[JudgedRecord
     numbers = np.repeat(np.array([record.number for record in records], dtype=np.uint64), counts)
 
     known, first_content, first_record = index.find(high, low)
+    # The index may be ahead of the reader, after a restore for one: what it learned from this record or a later
+    # one is not a first event of these.
+    known &= first_record < numbers
     _mark_repeats(high, low, content, numbers, known, first_content, first_record)
     verdicts = np.where(known, np.where(first_content == content, 1, 2), 0).astype(np.uint8)
 

@@ -7,25 +7,23 @@ by then the record is durable, unless the client said that it is in haste.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
 import msgspec
 import xxhash
 
-from tallymark.event import ClientReport, Event
+from tallymark.event import Event
 from tallymark.journal.journal import JournalWriter
 from tallymark.journal.record import FailedEvent, Heading, Record
 from tallymark.meters import EVENTS_RECEIVED
 from tallymark.pipeline.batch import Arrival, Batch
 from tallymark.pipeline.run import run_steps
+from tallymark.pipeline.scan import FULL_SCAN, Scan
 from tallymark.rules.privacy import PrivacyRules, redact_text, redact_value
 
 _encoder = msgspec.json.Encoder()
-# Event's first member on the wire; in the store that time is `client_time`, `event_time` is the corrected one.
-_TIME_KEY = b'{"event_time":'
-_ROW_KEY = b'{"client_time":'
-_SKIP = len(_TIME_KEY)
 MAX_NAMES = 64
 
 
@@ -47,38 +45,28 @@ class Acceptor:
         self._shard = shard
         self._hasty: set[asyncio.Future[None]] = set()
 
-    async def accept(
-        self,
-        batch: Batch,
-        *,
-        hasty: bool = False,
-        report: ClientReport | None = None,
-        replayed: list[int] | None = None,
-        turned_away: dict[str, int] | None = None,
-    ) -> Outcome:
-        """Run the steps, write the record, and return once it is durable (at once when `hasty`).
-
-        Raises RequestRefused when the journal cannot take it; then nothing of the request counts.
-        """
+    def prepare(self, batch: Batch) -> Record:
+        """Run the steps over a batch and build its record. Takes its time; may run beside the event loop."""
         run_steps(batch)
         for item in batch.failed:
             redact_failed(item, batch.arrival.privacy, batch.scrubbed)
-        record = self._build_record(batch)
+        return self._build_record(batch)
+
+    async def commit(self, record: Record) -> Outcome:
+        """Write a record and return once it is durable; at once when its heading says that it is hasty.
+
+        Raises RequestRefused when the journal cannot take it; then nothing of the request counts.
+        """
         heading = record.heading
-        heading.hasty = hasty
-        heading.replayed = replayed or []
-        heading.turned_away = turned_away or {}
-        if report is not None:
-            heading.client_instance, heading.client_dropped = report.instance, report.dropped
         durable = self._journal.append(record)
-        if hasty:
+        if heading.hasty:
             self._hasty.add(durable)
             durable.add_done_callback(self._forget)
         else:
             await durable
         _count(heading)
-        failed = sorted((item for item in batch.failed if not item.dropped), key=lambda item: item.index)
-        return Outcome(heading.accepted + sum(heading.dropped.values()), failed, durable=not hasty)
+        failed = sorted((item for item in record.failed if not item.dropped), key=lambda item: item.index)
+        return Outcome(heading.accepted + sum(heading.dropped.values()), failed, durable=not heading.hasty)
 
     async def drain(self) -> None:
         """Wait for the records of hasty requests."""
@@ -100,38 +88,33 @@ class Acceptor:
             failed=dict(Counter(item.code for item in batch.failed if not item.dropped)),
             dropped=dict(batch.dropped),
             scrubbed=dict(batch.scrubbed),
-            names=sorted({event.event_name for event in batch.events})[:MAX_NAMES],
+            skew_ms=batch.skew_ms,
+            names=_list_names(batch.events),
         )
-        # From here to the journal's queue nothing may wait: numbers must reach it in order.
-        number = self._journal.next_number()
-        fingerprints, rows = self._render_rows(batch, number)
-        return Record(heading, fingerprints, rows, batch.failed, number, self._shard)
+        fingerprints, rows = self._render_lines(batch)
+        return Record(heading, fingerprints, rows, batch.failed, shard=self._shard)
 
-    def _render_rows(self, batch: Batch, number: int) -> tuple[bytes, bytes]:
-        """Return fingerprints and rows: each event's JSON, and behind it what the server knows of it."""
+    def _render_lines(self, batch: Batch) -> tuple[bytes, bytes]:
+        """Return a fingerprint and a line of JSON for each event."""
         if not batch.events:
             return b"", b""
-        arrival, seed = batch.arrival, self._seed
-        known = {
-            "project": arrival.project,
-            "source": arrival.source,
-            "received_at": arrival.received_at,
-            "skew_ms": batch.skew_ms,
-            "journal_shard": self._shard,
-            "journal_record": number,
-        }
-        ending = b"," + _encoder.encode(known)[1:] + b"\n"
-        parts = _encoder.encode_lines(batch.events).split(b"\n")
-        parts.pop()
-        prefix = arrival.project.encode() + b"\0"
+        seed = self._seed
+        lines = _encoder.encode_lines(batch.events)
+        prefix = batch.arrival.project.encode() + b"\0"
         identify, digest = xxhash.xxh3_128_digest, xxhash.xxh3_64_digest
         fingerprints = b"".join(
             [
-                identify(prefix + event.event_id.encode(), seed) + digest(part, seed)
-                for event, part in zip(batch.events, parts, strict=True)
+                identify(prefix + event.event_id.encode(), seed) + digest(line, seed)
+                for event, line in zip(batch.events, lines.split(b"\n"), strict=False)
             ]
         )
-        return fingerprints, b"".join([_ROW_KEY + part[_SKIP:-1] + ending for part in parts])
+        return fingerprints, lines
+
+
+def _list_names(events: list[Event]) -> list[str]:
+    """List the names by which a reader may skip the record; none where there are too many to list."""
+    names = {event.event_name for event in events}
+    return sorted(names) if len(names) <= MAX_NAMES else []
 
 
 def build_batch(
@@ -139,19 +122,25 @@ def build_batch(
     events: list[Event],
     indexes: list[int] | None = None,
     failed: list[FailedEvent] | None = None,
+    scan: Scan = FULL_SCAN,
 ) -> Batch:
     """Make a batch of decoded events; `indexes` are their places in the request (0, 1, 2 … when not given)."""
     return Batch(
-        arrival, events, indexes if indexes is not None else list(range(len(events))), failed=failed or []
+        arrival, events, indexes if indexes is not None else list(range(len(events))), scan, failed or []
     )
 
 
 def redact_failed(item: FailedEvent, rules: PrivacyRules, counts: Counter[str]) -> None:
-    """Redact an event on its way to the quarantine, in place."""
+    """Redact an event on its way to the quarantine, in place; one too deep to be redacted is only described."""
     item.event_name = redact_text(item.event_name, rules, counts)
     item.message = redact_text(item.message, rules, Counter())
-    if item.body:
+    item.place = redact_text(item.place, rules, Counter())
+    if not item.body:
+        return
+    try:
         item.body = _encoder.encode(redact_value(msgspec.json.decode(item.body), rules, counts))
+    except RecursionError:
+        item.sha256, item.size, item.body = hashlib.sha256(item.body).hexdigest(), len(item.body), b""
 
 
 def _count(heading: Heading) -> None:

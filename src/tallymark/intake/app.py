@@ -1,7 +1,8 @@
-"""The intake's HTTP side: `POST /v1/events`, from the request to its answer.
+"""The intake's HTTP side: from a request at a receiver's address to its answer.
 
-`Intake` holds what all requests share; the server's wiring makes one and mounts `build_routes`. Requests that
-are turned away are counted and written to the journal every few seconds, so that the ledger shows them.
+`Intake` holds what all requests share. It is an ASGI application of its own, beside the framework that serves
+the rest: at the receivers' addresses every microsecond counts. Requests that are turned away are counted and written
+to the journal every few seconds, so that the ledger shows them.
 """
 
 from __future__ import annotations
@@ -9,27 +10,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import structlog
-from litestar import Request, Response, route
-from litestar.handlers import HTTPRouteHandler
-from litestar.openapi import ResponseSpec
 
 from tallymark.catalog.snapshot import KeyHolder, Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
-from tallymark.errors import RequestRefused
+from tallymark.errors import CLIENT_DROP_REASONS, RequestRefused
 from tallymark.event import ClientReport
 from tallymark.intake.accept import Acceptor, Outcome, build_batch
 from tallymark.intake.auth import check_key, parse_key
 from tallymark.intake.body import SenderLeft, read_body
 from tallymark.intake.decode import decompress
 from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter, Reservation
-from tallymark.intake.receivers.events import Parsed, parse_events
-from tallymark.journal.segments import SegmentWriter
+from tallymark.intake.parsed import Parsed
+from tallymark.intake.receivers import RECEIVERS, Receiver
+from tallymark.journal.journal import JournalWriter
+from tallymark.journal.record import Record
 from tallymark.meters import INTAKE_SECONDS, JOURNAL_WAITING_BYTES, REQUESTS_TURNED_AWAY
 from tallymark.pipeline.batch import Arrival
 from tallymark.rules.privacy import RULES, PrivacyRules
@@ -38,19 +40,29 @@ log = structlog.get_logger("tallymark.intake")
 
 SENT_AT_HEADER = "tallymark-sent-at"
 REPORT_HEADER = "tallymark-client-report"
-# Larger bodies are inflated and decoded beside the loop, so that others are not kept waiting.
+# Nothing keeps the loop for more than a few milliseconds: above these sizes work is done beside it, above the
+# smaller one where it costs more by the byte.
 _LARGE_BYTES = 256 * 1024
+_SMALL_BYTES = 8 * 1024
+_OBJECTS = 4
+_RECEIVERS = {receiver.path: receiver for receiver in RECEIVERS}
+PATHS = frozenset(_RECEIVERS)
 _TURNED_AWAY_SECONDS = 5.0
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After",
-}
+_MOST_DROPPED = 10**12
+_CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After"}
+_HEADERS = {**_CORS, "content-type": "application/json"}
 _PREFLIGHT = {
     **_CORS,
-    "Access-Control-Allow-Methods": "POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Encoding, Tallymark-Sent-At, Tallymark-Client-Report",
-    "Access-Control-Max-Age": "86400",
+    "access-control-allow-methods": "POST, OPTIONS",
+    "access-control-allow-headers": "Authorization, Content-Type, Content-Encoding, Tallymark-Sent-At, "
+    "Tallymark-Client-Report",
+    "access-control-max-age": "86400",
 }
+# Status, headers, body.
+Answer = tuple[int, Mapping[str, str], bytes]
+ASGIScope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 _encoder = msgspec.json.Encoder()
 _report = msgspec.json.Decoder(ClientReport)
 
@@ -75,7 +87,7 @@ class EventsAnswer(msgspec.Struct):
 class Intake:
     """What all requests share."""
 
-    journal: SegmentWriter
+    journal: JournalWriter
     acceptor: Acceptor
     snapshots: SnapshotSource
     secret: bytes
@@ -107,9 +119,10 @@ class Intake:
         for (project, code), requests in counts.items():
             by_project.setdefault(project, {})[code] = requests
         for project, codes in by_project.items():
-            batch = build_batch(Arrival(project, "http", self.clock.now()), [])
+            record = self.acceptor.prepare(build_batch(Arrival(project, "http", self.clock.now()), []))
+            record.heading.turned_away = codes
             try:
-                await self.acceptor.accept(batch, turned_away=codes)
+                await self.acceptor.commit(record)
             except RequestRefused:
                 self.turned_away.update({(project, code): requests for code, requests in codes.items()})
 
@@ -121,102 +134,96 @@ class Intake:
             if self.turned_away:
                 await self.write_turned_away()
 
-    async def receive_events(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Answer one `POST /v1/events`."""
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI). Whatever goes wrong is answered, and never with a traceback."""
         started = time.perf_counter()
+        try:
+            answer = await self._answer(scope, receive)
+        except Exception:
+            log.exception("request_failed", path=scope["path"])
+            answer = build_refusal(RequestRefused("internal_error"))
+        status, headers, body = answer
+        listed = [(name.encode(), value.encode()) for name, value in headers.items()]
+        listed.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": listed})
+        await send({"type": "http.response.body", "body": body})
+        INTAKE_SECONDS.observe(time.perf_counter() - started)
+
+    async def _answer(self, scope: ASGIScope, receive: Receive) -> Answer:
+        if scope["method"] == "OPTIONS":
+            return 204, _PREFLIGHT, b""
+        receiver = _RECEIVERS[scope["path"].rstrip("/")]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
         holder: KeyHolder | None = None
         try:
             snapshot = self.snapshots.current()
-            query = request.query_params
-            holder = check_key(snapshot, parse_key(request.headers.get("authorization"), query), "write")
-            with self.budget.request() as reservation:
+            holder = check_key(snapshot, parse_key(headers.get("authorization"), query), "write")
+            with self.budget.request(holder.project) as reservation:
                 self.journal.check()
-                body = await read_body(request.receive, request.headers, self.limits, reservation)
-                outcome = await self._judge(request, holder, snapshot, body, reservation)
+                body = await read_body(receive, headers, self.limits, reservation)
+                arrival = Arrival(
+                    holder.project,
+                    receiver.source,
+                    self.clock.now(),
+                    parse_sent_at(headers.get(SENT_AT_HEADER) or query.get("sent_at")),
+                    self.privacy_rules(snapshot, holder.project),
+                )
+                parsed = await self._parse(receiver, body, reservation)
+                self._limit_rate(snapshot, holder.project, len(parsed.events))
+                record = await self._prepare(arrival, parsed, len(body))
+                record.heading.hasty = query.get("hasty", "").lower() in ("1", "true", "yes")
+                report = parse_report(headers.get(REPORT_HEADER))
+                if report is not None:
+                    record.heading.client_instance, record.heading.client_dropped = (
+                        report.instance,
+                        report.dropped,
+                    )
+                elif not record.heading.total:
+                    return _build_answer(Outcome(0, []))
+                outcome = await self.acceptor.commit(record)
         except RequestRefused as refusal:
             self.turn_away(holder.project if holder else "", refusal.code)
-            return render_refusal(refusal)
+            return build_refusal(refusal)
         except SenderLeft:
-            return Response(b"", status_code=400)
-        INTAKE_SECONDS.observe(time.perf_counter() - started)
-        return _render_outcome(outcome)
+            return 400, {}, b""
+        return _build_answer(outcome)
 
-    async def _judge(
-        self,
-        request: Request[Any, Any, Any],
-        holder: KeyHolder,
-        snapshot: Snapshot,
-        body: bytes,
-        reservation: Reservation,
-    ) -> Outcome:
-        received_at = self.clock.now()
-        query = request.query_params
-        parsed = await self._parse(body, reservation)
-        project = snapshot.projects.get(holder.project)
-        self.rates.admit(holder.project, len(parsed.events), project.rate_limit if project else 0)
-        sent_at = parse_sent_at(request.headers.get(SENT_AT_HEADER) or query.get("sent_at"))
-        rules = self.privacy_rules(snapshot, holder.project)
-        batch = build_batch(Arrival(holder.project, "http", received_at, sent_at, rules), parsed.events)
-        batch.indexes, batch.failed, batch.scan = parsed.indexes, parsed.failed, parsed.scan
-        report = parse_report(request.headers.get(REPORT_HEADER))
-        if not batch.events and not batch.failed and report is None:
-            return Outcome(0, [])
-        hasty = query.get("hasty", "").lower() in ("1", "true", "yes")
-        return await self.acceptor.accept(batch, hasty=hasty, report=report)
+    def _limit_rate(self, snapshot: Snapshot, project: str, events: int) -> None:
+        row = snapshot.projects.get(project)
+        self.rates.admit(project, events, row.rate_limit if row else 0)
 
-    async def _parse(self, body: bytes, reservation: Reservation) -> Parsed:
+    async def _parse(self, receiver: Receiver, body: bytes, reservation: Reservation) -> Parsed:
+        """Decompress and parse a body; what may take milliseconds does so beside the loop."""
         limits = self.limits
-        if len(body) <= _LARGE_BYTES:
+
+        def work() -> tuple[Parsed, int]:
             text = decompress(body, limits.text_bytes)
-        else:
-            text = await asyncio.to_thread(decompress, body, limits.text_bytes)
-        if text is not body:
-            reservation.take(len(text))
-        if len(text) <= _LARGE_BYTES:
-            return parse_events(text, limits.events)
-        return await asyncio.to_thread(parse_events, text, limits.events)
+            return receiver.parse(text, limits.events), 0 if text is body else len(text)
+
+        # A small body that is compressed may be a large one.
+        large = len(body) > (_LARGE_BYTES if body[:1] in b"{[" else _SMALL_BYTES)
+        parsed, more = await asyncio.to_thread(work) if large else work()
+        # Decoded, an event takes several times its text; it is held until the record is durable.
+        reservation.take(more + _OBJECTS * (more or len(body)))
+        return parsed
+
+    async def _prepare(self, arrival: Arrival, parsed: Parsed, size: int) -> Record:
+        """Run the steps; beside the loop where they look at every value."""
+        batch = build_batch(arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan)
+        busy = size > _LARGE_BYTES or ((parsed.scan.people or parsed.failed) and size > _SMALL_BYTES)
+        return await asyncio.to_thread(self.acceptor.prepare, batch) if busy else self.acceptor.prepare(batch)
 
 
-def build_routes(intake: Intake) -> list[HTTPRouteHandler]:
-    """Return the intake's routes."""
-
-    # One handler for both methods: the framework makes an OPTIONS handler of its own for every path without.
-    @route(
-        "/v1/events",
-        http_method=["POST", "OPTIONS"],
-        status_code=200,
-        summary="Send events",
-        tags=["intake"],
-        security=[{"write": []}],
-        responses={
-            200: ResponseSpec(EventsAnswer, description="All accepted and durable."),
-            202: ResponseSpec(EventsAnswer, description="Taken in haste (?hasty=true): not durable yet."),
-            207: ResponseSpec(
-                EventsAnswer, description="Some were refused; those are listed and quarantined."
-            ),
-            400: ResponseSpec(EventsAnswer, description="All were refused, or the body could not be read."),
-        },
-    )
-    async def send_events(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Take one JSON object, an array of objects, or one object per line; plain, gzip, zlib or zstd."""
-        if request.method == "OPTIONS":
-            return Response(b"", status_code=204, headers=_PREFLIGHT)
-        return await intake.receive_events(request)
-
-    return [send_events]
-
-
-def render_refusal(refusal: RequestRefused) -> Response[bytes]:
+def build_refusal(refusal: RequestRefused) -> Answer:
     """Return the answer to a request that is turned away whole."""
     body = {"code": refusal.code, "message": refusal.message, "at": refusal.at, "detail": refusal.message}
-    headers = dict(_CORS)
+    headers = {**_HEADERS}
     if refusal.retry_after is not None:
-        headers["Retry-After"] = str(refusal.retry_after)
+        headers["retry-after"] = str(refusal.retry_after)
     if refusal.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="tallymark"'
-    return Response(
-        _encoder.encode(body), status_code=refusal.status, headers=headers, media_type="application/json"
-    )
+        headers["www-authenticate"] = 'Bearer realm="tallymark"'
+    return refusal.status, headers, _encoder.encode(body)
 
 
 def parse_sent_at(text: str | None) -> datetime | None:
@@ -238,10 +245,16 @@ def parse_report(text: str | None) -> ClientReport | None:
         report = _report.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    # The reasons are a closed list, and no client lets so many go: what is beyond either is no report.
+    report.dropped = {
+        reason: total
+        for reason, total in report.dropped.items()
+        if reason in CLIENT_DROP_REASONS and total <= _MOST_DROPPED
+    }
     return report if report.dropped else None
 
 
-def _render_outcome(outcome: Outcome) -> Response[bytes]:
+def _build_answer(outcome: Outcome) -> Answer:
     rejected = [Rejected(item.index, item.code, item.message, item.place) for item in outcome.failed]
     if not outcome.durable:
         status = 202
@@ -249,5 +262,4 @@ def _render_outcome(outcome: Outcome) -> Response[bytes]:
         status = 207 if outcome.accepted else 400
     else:
         status = 200
-    answer = EventsAnswer(outcome.accepted, rejected)
-    return Response(_encoder.encode(answer), status_code=status, headers=_CORS, media_type="application/json")
+    return status, _HEADERS, _encoder.encode(EventsAnswer(outcome.accepted, rejected))

@@ -16,7 +16,7 @@ from tallymark.intake.limits import IntakeLimits, Reservation
 Receive = Callable[[], Awaitable[Any]]
 
 
-class SenderLeft(Exception):  # noqa: N818 - no error of ours: nobody is left to be answered
+class SenderLeft(Exception):
     """The sender closed the connection before its body was complete."""
 
 
@@ -34,22 +34,23 @@ async def read_body(
     size = 0
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limits.body_seconds
-    while True:
-        try:
-            async with asyncio.timeout_at(min(deadline, loop.time() + limits.chunk_seconds)):
+    try:
+        async with asyncio.timeout_at(loop.time() + limits.chunk_seconds) as patience:
+            while True:
                 message = await receive()
-        except TimeoutError as error:
-            raise RequestRefused("request_timeout", retry_after=1) from error
-        if message["type"] == "http.disconnect":
-            raise SenderLeft
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limits.body_bytes:
-            raise _too_large(limits)
-        reservation.take(len(piece))
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                if message["type"] == "http.disconnect":
+                    raise SenderLeft
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > limits.body_bytes:
+                    raise _too_large(limits)
+                reservation.take(len(piece))
+                pieces.append(piece)
+                if not message.get("more_body", False):
+                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                patience.reschedule(min(deadline, loop.time() + limits.chunk_seconds))
+    except TimeoutError as error:
+        raise RequestRefused("request_timeout", retry_after=1) from error
 
 
 def _too_large(limits: IntakeLimits) -> RequestRefused:

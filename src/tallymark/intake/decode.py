@@ -16,7 +16,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _CHUNK = 256 * 1024
 # A window as large as any body that may pass. Small steps in: a few bytes may become a block of 128 KB each.
 _ZSTD_WINDOW = 1 << 27
-_ZSTD_STEP = 1024
+_ZSTD_STEP = 256
 
 
 def decompress(body: bytes, max_bytes: int) -> bytes:

@@ -14,6 +14,8 @@ _WHITE = b" \t\r\n"
 _MARKS = re.compile(rb'["\[\]{},]')
 _STRING_END = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
+_COMMA, _CLOSE, _CLOSE_OBJECT = b",]}"
+
 Slice = tuple[int, int, bool]
 
 
@@ -22,35 +24,40 @@ def split_array(text: bytes) -> Iterator[Slice]:
 
     `whole` is False for what is left when brackets or quotes do not close; then it reaches to the end.
     """
-    start = position = 1
+    start = 1
     depth = 0
-    while True:
-        mark = _MARKS.search(text, position)
-        if mark is None:
-            break
-        at, kind = mark.start(), mark[0]
-        position = at + 1
-        if kind == b'"':
-            closed = _STRING_END.match(text, position)
-            if closed is None:
-                break
-            position = closed.end()
-        elif kind in b"[{":
+    for at in _find_marks(text, 1):
+        kind = text[at]
+        if kind in b"[{":
             depth += 1
-        elif kind in b"]}" and depth:
-            depth -= 1
-        elif kind == b"," and not depth:
+        elif depth:
+            depth -= kind in b"]}"
+        elif kind == _COMMA:
             yield start, at, True
-            start = position
-        elif kind == b"]":
+            start = at + 1
+        elif kind == _CLOSE:
+            # An element may be missing between commas, which is an error; an empty array has none.
             if text[start:at].strip(_WHITE) or start > 1:
                 yield start, at, True
-            if text[position:].strip(_WHITE):
-                yield position, len(text), False
+            if text[at + 1 :].strip(_WHITE):
+                yield at + 1, len(text), False
             return
-        elif kind == b"}":
+        elif kind == _CLOSE_OBJECT:
             break
     yield start, len(text), False
+
+
+def _find_marks(text: bytes, position: int) -> Iterator[int]:
+    """Yield the places of brackets and commas outside of strings; ends early in a string that does not close."""
+    while (mark := _MARKS.search(text, position)) is not None:
+        position = mark.end()
+        if mark[0] == b'"':
+            closed = _STRING_END.match(text, position)
+            if closed is None:
+                return
+            position = closed.end()
+        else:
+            yield mark.start()
 
 
 def split_lines(text: bytes) -> Iterator[Slice]:

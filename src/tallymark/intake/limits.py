@@ -6,6 +6,7 @@ may have a rate. Past a bound a request is turned away at once: memory does not 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class IntakeLimits:
     events: int = 20_000
     chunk_seconds: float = 10.0
     body_seconds: float = 60.0
-    memory_bytes: int = 128 * 1024 * 1024
+    memory_bytes: int = 256 * 1024 * 1024
     requests: int = 2_000
 
 
@@ -33,19 +34,25 @@ class MemoryBudget:
     def __init__(self, limits: IntakeLimits) -> None:
         self._limits = limits
         self._bytes = 0
-        self._requests = 0
+        self._requests: Counter[str] = Counter()
 
     @contextmanager
-    def request(self) -> Iterator[Reservation]:
-        """Hold a place for one request; gives back what it took however it ends. Raises `overloaded`."""
-        if self._requests >= self._limits.requests:
+    def request(self, project: str) -> Iterator[Reservation]:
+        """Hold a place for one request; gives back what it took however it ends. Raises `overloaded`.
+
+        One project may hold half of the places: its slow senders do not keep the others out.
+        """
+        if (
+            self._requests.total() >= self._limits.requests
+            or self._requests[project] >= self._limits.requests // 2
+        ):
             raise RequestRefused("overloaded", retry_after=1)
-        self._requests += 1
+        self._requests[project] += 1
         reservation = Reservation(self)
         try:
             yield reservation
         finally:
-            self._requests -= 1
+            self._requests[project] -= 1
             self._bytes -= reservation.bytes
 
     def take(self, size: int) -> None:

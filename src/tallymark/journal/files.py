@@ -174,6 +174,14 @@ def lock_folder(folder: Path) -> int:
     return descriptor
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_folder(place.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's list of files durable."""
     descriptor = os.open(folder, os.O_RDONLY)

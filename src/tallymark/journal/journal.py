@@ -19,8 +19,17 @@ Cursor = dict[int, int]
 class JournalWriter(Protocol):
     """The end that the intake holds. One writing process is one shard."""
 
-    def next_number(self) -> int:
-        """Reserve the number of the next record; rows carry it."""
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for the disk."""
+        ...
+
+    def check(self) -> None:
+        """Raise RequestRefused when a record would be refused now: disk full, journal broken, queue full."""
+        ...
+
+    def close(self) -> None:
+        """Write what waits and let go of everything."""
         ...
 
     def append(self, record: Record) -> asyncio.Future[None]:
@@ -47,5 +56,5 @@ class JournalReader(Protocol):
         ...
 
     def release(self, number: int, older_than_us: int) -> int:
-        """Remove segments wholly before `number` and older than the time (µs since 1970); return how many."""
+        """Let go of what is wholly before `number` and older than the time (µs since 1970); return how much."""
         ...

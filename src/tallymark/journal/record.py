@@ -1,6 +1,6 @@
 """One record of the journal: one accepted request, as bytes and as an object.
 
-The intake builds a `Record`, the journal frames it, every reader gets it back. The rows inside are final:
+The intake builds a `Record`, the journal frames it, every reader gets it back. The lines inside are final:
 whoever loads or forwards them never decodes an event again.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import google_crc32c
 import msgspec
@@ -23,7 +24,8 @@ MAX_PAYLOAD_BYTES = 256 * 1024 * 1024
 class Heading(msgspec.Struct, omit_defaults=True):
     """What a reader may know of a record without touching its rows.
 
-    `received_us` is the receive time in microseconds since 1970 (UTC). `accepted`, `failed` and `dropped` add
+    `names` are the names of the accepted events; empty when there are too many to list.
+    `skew_ms` is what is added to client times. `received_us` is the receive time in microseconds since 1970 (UTC). `accepted`, `failed` and `dropped` add
     up to the events that the request held. The failed ones follow the rows; the loader decides whether each
     is quarantined or refused.
     """
@@ -36,6 +38,7 @@ class Heading(msgspec.Struct, omit_defaults=True):
     dropped: dict[str, int] = {}
     scrubbed: dict[str, int] = {}
     names: list[str] = []
+    skew_ms: int = 0
     rows_bytes: int = 0
     hasty: bool = False
     client_instance: str = ""
@@ -77,8 +80,10 @@ class FailedEvent(msgspec.Struct, omit_defaults=True):
 class Record:
     """A request as the journal keeps it.
 
-    `rows` is NDJSON, one line per accepted event, ready for the store. `fingerprints` holds 24 bytes per
-    accepted event in the same order: 16 that identify (project, event_id) and 8 of its content.
+    `rows` is NDJSON, one line per accepted event: the event as the client meant it, after the steps. What the
+    server knows of all of them stands once, in the heading; `render_rows` joins the two. `fingerprints` holds
+    24 bytes per accepted event in the same order: 16 that identify (project, event_id) and 8 of its content.
+    `number` is the position in the shard; the journal gives it, so it is -1 before.
     """
 
     heading: Heading
@@ -92,12 +97,13 @@ class Record:
 FINGERPRINT_BYTES = 24
 
 _encoder = msgspec.msgpack.Encoder()
+_json = msgspec.json.Encoder()
 _heading_decoder = msgspec.msgpack.Decoder(Heading)
 _failed_decoder = msgspec.msgpack.Decoder(list[FailedEvent])
 
 
-def render_frame(record: Record) -> bytes:
-    """Frame a numbered record: header, heading, fingerprints, rows, failed events."""
+def render_payload(record: Record) -> bytes:
+    """Render a record: heading, fingerprints, rows, failed events. Its number is no part of it."""
     heading = record.heading
     heading.rows_bytes = len(record.rows)
     head = _encoder.encode(heading)
@@ -105,8 +111,35 @@ def render_frame(record: Record) -> bytes:
     payload = b"".join((_HEAD.pack(len(head)), head, record.fingerprints, record.rows, failed))
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a record may hold {MAX_PAYLOAD_BYTES} bytes, this one has {len(payload)}")
-    checksum = google_crc32c.extend(google_crc32c.value(_NUMBER.pack(record.number)), payload)
-    return FRAME.pack(FRAME_MAGIC, len(payload), checksum, record.number) + payload
+    return payload
+
+
+def render_frame(payload: bytes, number: int) -> bytes:
+    """Frame the payload of record `number`."""
+    checksum = google_crc32c.extend(google_crc32c.value(_NUMBER.pack(number)), payload)
+    return FRAME.pack(FRAME_MAGIC, len(payload), checksum, number) + payload
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Event's first member on the wire; in the store that time is `client_time`, `event_time` is the corrected one.
+_TIME_KEY = b'{"event_time":'
+_ROW_KEY = b'{"client_time":'
+_SKIP = len(_TIME_KEY)
+
+
+def render_rows(record: Record) -> list[bytes]:
+    """Return the rows of a numbered record as the store takes them, without line ends, in order."""
+    heading = record.heading
+    known = {
+        "project": heading.project,
+        "source": heading.source,
+        "received_at": _EPOCH + timedelta(microseconds=heading.received_us),
+        "skew_ms": heading.skew_ms,
+        "journal_shard": record.shard,
+        "journal_record": record.number,
+    }
+    ending = b"," + _json.encode(known)[1:]
+    return [_ROW_KEY + line[_SKIP:-1] + ending for line in record.rows.split(b"\n") if line]
 
 
 def is_intact(number: int, checksum: int, payload: bytes) -> bool:
@@ -115,9 +148,14 @@ def is_intact(number: int, checksum: int, payload: bytes) -> bool:
 
 
 def parse_heading(payload: bytes) -> Heading:
-    """Read the heading alone."""
+    """Read the heading alone; `payload` may end behind it."""
+    return _heading_decoder.decode(payload[4 : heading_end(payload)])
+
+
+def heading_end(payload: bytes) -> int:
+    """Return where in a payload, of which at least four bytes are given, the heading ends."""
     (length,) = _HEAD.unpack_from(payload)
-    return _heading_decoder.decode(payload[4 : 4 + length])
+    return int(4 + length)
 
 
 def parse_payload(payload: bytes, number: int, shard: int) -> Record:

@@ -24,26 +24,31 @@ from tallymark.journal.files import (
     SegmentHeader,
     list_segments,
     lock_folder,
+    make_folder,
     parse_header,
     render_header,
     scan_frames,
     segment_path,
     sync_folder,
 )
-from tallymark.journal.record import Record, render_frame
+from tallymark.journal.record import Record, render_frame, render_payload
 
 log = structlog.get_logger("tallymark.journal")
 
 # A call on the disk, so that tests can put a failing or forgetful one in its place.
 Sync = Callable[[int], None]
+Done = asyncio.Future[None]
+# Payloads that wait for the disk, with whom to tell.
+Group = list[tuple[bytes, Done]]
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class SegmentWriter:
     """One shard's writer. Thread-safe towards its own thread only: call it from one event loop.
 
     `at_least` is the lowest number for the next record: what readers know may be ahead of a journal whose
-    files were taken away. `max_waiting_bytes` bounds the queue in front of the disk; `reserve_bytes` is the free room below which
-    nothing is written any more, so that readers, deletion and administration still can.
+    files were taken away. `max_waiting_bytes` bounds the queue in front of the disk; `reserve_bytes` is the free
+    room below which nothing is written any more, so that readers, deletion and administration still can.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class SegmentWriter:
         clock: Clock = SYSTEM_CLOCK,
         sync: Sync = os.fdatasync,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._folder = folder
         self._shard = shard
         self._segment_bytes = segment_bytes
@@ -68,7 +73,7 @@ class SegmentWriter:
         self._sync = sync
         self._lock = lock_folder(folder)
         self._end = DurableEnd(folder, writable=True)
-        self._queue: list[tuple[bytes, int, asyncio.Future[None]]] = []
+        self._queue: Group = []
         self._waiting_bytes = 0
         self._wake = threading.Condition()
         self._stopping = False
@@ -77,20 +82,15 @@ class SegmentWriter:
         self._unfit = False
         self._refusal: RequestRefused | None = None
         self._checked_at = -1e9
+        # The number of the next record. They rise without a gap inside a segment; only this thread, and later
+        # the writing one, gives them.
         self._next, earlier_end = self._recover(at_least)
-        self._queued_number = self._next - 1
-        self._open_segment(self._next, earlier_end)
+        self._open_segment(earlier_end)
         self._end.set(self._next)
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
     # What the intake calls
-
-    def next_number(self) -> int:
-        """Reserve the number of the next record."""
-        number = self._next
-        self._next += 1
-        return number
 
     def admit(self, size: int) -> None:
         """Raise RequestRefused when a request of `size` bytes has no chance: queue full, disk full, disk broken."""
@@ -102,21 +102,18 @@ class SegmentWriter:
         if self._refusal is not None:
             raise self._refusal
 
-    def append(self, record: Record) -> asyncio.Future[None]:
+    def append(self, record: Record) -> Done:
         """Queue the record; what is returned is done once the record is durable.
 
         Raises RequestRefused, now or through the future, with disk_full, journal_unavailable, overloaded or
         shutting_down; then the record is not in the journal and never will be.
         """
-        if record.number <= self._queued_number:
-            raise ValueError(f"record {record.number} comes after {self._queued_number}: numbers must rise")
-        frame = render_frame(record)
-        self.admit(len(frame))
-        self._queued_number = record.number
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        payload = render_payload(record)
+        self.admit(len(payload))
+        done: Done = asyncio.get_running_loop().create_future()
         with self._wake:
-            self._queue.append((frame, record.number, done))
-            self._waiting_bytes += len(frame)
+            self._queue.append((payload, done))
+            self._waiting_bytes += len(payload)
             self._wake.notify()
         return done
 
@@ -148,51 +145,61 @@ class SegmentWriter:
     # Start
 
     def _recover(self, at_least: int) -> tuple[int, int]:
-        """Cut the torn tail of the last segment; return the next record's number and the end of what is valid."""
-        following = max(at_least, self._end.get())
+        """Find the end of what is there; return the next record's number and the end of what is valid."""
+        durable = self._end.get()
+        following = max(at_least, durable)
         for first, path in reversed(list_segments(self._folder)):
             raw = path.read_bytes()
-            following = max(following, first)
+            # A segment's name is not used twice, even when nothing of it can be read.
+            following = max(following, first + 1)
             header = parse_header(raw[:HEADER_BYTES], path)
-            if header is None:
-                # Torn while it was made: nothing in it was acknowledged. Damaged later: kept for `verify`.
-                if len(raw) <= HEADER_BYTES:
-                    path.unlink()
-                else:
-                    log.error("journal_segment_unreadable", segment=path.name, fix="tallymark journal verify")
-                continue
-            last = self._cut_tail(path, raw)
-            if last is None:
+            if header is None and len(raw) <= HEADER_BYTES:
+                continue  # torn while it was made: it never held a record
+            last = self._settle_tail(path, raw, durable)
+            if last is not None:
+                return max(following, last + 1), max(last + 1, durable)
+            if header is not None:
                 return following, header.earlier_end
-            return max(following, last + 1), last + 1
+            log.error("journal_segment_unreadable", segment=path.name, fix="tallymark journal verify")
         return following, following
 
-    def _cut_tail(self, path: Path, raw: bytes) -> int | None:
-        """Cut what follows the last intact record, make the rest durable; return that record's number."""
+    def _settle_tail(self, path: Path, raw: bytes, durable: int) -> int | None:
+        """Make the intact records of the last segment durable and cut a torn tail; return the last one's number.
+
+        What a killed process wrote but never synced counts as received once it is durable. Bytes behind the
+        last intact record are cut only when no acknowledged record is missing: else they are evidence.
+        """
         valid_end, last = HEADER_BYTES, None
         for number, _, frame_end, intact in scan_frames(raw, HEADER_BYTES, len(raw)):
             if intact:
                 valid_end, last = frame_end, number
-        if valid_end < len(raw):
+        lost = durable - (last + 1) if last is not None else 0
+        if lost > 0:
+            log.error("journal_records_lost", segment=path.name, records=lost, fix="tallymark journal verify")
+        elif valid_end < len(raw) and last is not None:
             log.warning("journal_tail_cut", segment=path.name, bytes=len(raw) - valid_end)
             os.truncate(path, valid_end)
-        # What a killed process wrote but never synced counts as received, once it is durable.
         descriptor = os.open(path, os.O_RDWR)
         try:
             self._sync(descriptor)
+        except OSError as error:
+            # Whether what was not acknowledged is on the disk is unknown now; what was acknowledged is.
+            log.error("journal_sync_failed", segment=path.name, error=str(error), fix="check the disk")
+            return durable - 1 if last is not None and last >= durable else last
         finally:
             os.close(descriptor)
         return last
 
-    def _open_segment(self, first: int, earlier_end: int) -> None:
-        """Begin a new segment; its header says where the earlier ones end."""
+    def _open_segment(self, earlier_end: int) -> None:
+        """Begin a new segment with the next record; its header says where the earlier ones end."""
         if self._segment >= 0:
             os.close(self._segment)
             self._segment = -1
-        path = segment_path(self._folder, first)
+        while (path := segment_path(self._folder, self._next)).exists():
+            self._next += 1
         created_us = int(self._clock.now().timestamp() * 1_000_000)
-        header = render_header(SegmentHeader(self._shard, first, earlier_end, created_us))
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        header = render_header(SegmentHeader(self._shard, self._next, earlier_end, created_us))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             os.write(descriptor, header)
             self._sync(descriptor)
@@ -223,16 +230,17 @@ class SegmentWriter:
                 refusal = RequestRefused("journal_unavailable", str(error), retry_after=5)
                 self._unfit = True
             with self._wake:
-                self._waiting_bytes -= sum(len(frame) for frame, _, _ in group)
+                self._waiting_bytes -= sum(len(payload) for payload, _ in group)
             _answer(group, refusal)
 
-    def _write(self, group: list[tuple[bytes, int, asyncio.Future[None]]]) -> None:
+    def _write(self, group: Group) -> None:
         try:
             if self._unfit or self._segment < 0 or self._size >= self._segment_bytes:
-                self._open_segment(group[0][1], self._end.get())
+                self._open_segment(self._end.get())
         except OSError as error:
-            raise self._unavailable("cannot begin a segment", error) from error
-        data = b"".join([frame for frame, _, _ in group])
+            raise self._refuse("cannot begin a segment", error) from error
+        frames = [render_frame(payload, self._next + place) for place, (payload, _) in enumerate(group)]
+        data = b"".join(frames)
         before = self._size
         try:
             written = 0
@@ -240,32 +248,43 @@ class SegmentWriter:
                 written += os.write(self._segment, data[written:] if written else data)
         except OSError as error:
             self._take_back(before)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                self._refusal = RequestRefused("disk_full", retry_after=10)
-                self._checked_at = self._clock.monotonic()
-                raise self._refusal from error
-            raise self._unavailable("cannot write", error) from error
+            raise self._refuse("cannot write", error) from error
         reach("journal.after_write_before_fsync")
         try:
             self._sync(self._segment)
         except OSError as error:
-            # After a failed sync the kernel may have thrown the pages away: asking again would lie.
-            # Nothing of this segment past `before` exists any more; the next segment's header says so.
-            self._take_back(before)
-            self._unfit = True
-            raise self._unavailable("cannot sync", error) from error
+            self._abandon(before)
+            raise self._refuse("cannot sync", error) from error
         self._size = before + len(data)
-        self._end.set(group[-1][1] + 1)
+        self._next += len(group)
+        self._end.set(self._next)
         reach("journal.after_fsync_before_answer")
 
+    def _abandon(self, size: int) -> None:
+        """Leave a segment whose sync failed: the kernel may have thrown the pages away, asking again would lie.
+
+        Nothing of it past `size` exists any more. The next segment's header says so, and is made at once: until
+        then a restart would count those records as received.
+        """
+        self._take_back(size)
+        self._unfit = True
+        try:
+            self._open_segment(self._end.get())
+        except OSError:
+            log.error("journal_segment_not_replaced", fix="check the disk under the data folder")
+
     def _take_back(self, size: int) -> None:
-        """Cut what was not made durable; a failure here is no further harm, the next header tells the end."""
+        """Cut what was not made durable; when that fails too, the next segment's header tells the end."""
         try:
             os.ftruncate(self._segment, size)
         except OSError:
             self._unfit = True
 
-    def _unavailable(self, what: str, error: OSError) -> RequestRefused:
+    def _refuse(self, what: str, error: OSError) -> RequestRefused:
+        if error.errno in _NO_ROOM:
+            self._refusal = RequestRefused("disk_full", retry_after=10)
+            self._checked_at = self._clock.monotonic()
+            return self._refusal
         log.error(
             "journal_unavailable", what=what, error=str(error), fix="check the disk under the data folder"
         )
@@ -289,11 +308,11 @@ class SegmentWriter:
             self._refusal = None
 
 
-def _answer(group: list[tuple[bytes, int, asyncio.Future[None]]], refusal: RequestRefused | None) -> None:
+def _answer(group: Group, refusal: RequestRefused | None) -> None:
     """Wake all requests of a group, with one call into their loop."""
 
     def settle() -> None:
-        for _, _, done in group:
+        for _, done in group:
             if done.done():
                 continue
             if refusal is None:
@@ -301,6 +320,6 @@ def _answer(group: list[tuple[bytes, int, asyncio.Future[None]]], refusal: Reque
             else:
                 done.set_exception(refusal)
 
-    loop = group[0][2].get_loop()
+    loop = group[0][1].get_loop()
     if not loop.is_closed():
         loop.call_soon_threadsafe(settle)

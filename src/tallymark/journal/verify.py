@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tallymark.journal.files import HEADER_BYTES, list_segments, parse_header, scan_frames
+from tallymark.journal.files import HEADER_BYTES, SegmentHeader, list_segments, parse_header, scan_frames
 from tallymark.journal.record import parse_heading
 
 
@@ -30,32 +30,53 @@ def verify_shard(folder: Path, durable_number: int) -> Report:
     """Check every frame of every segment in `folder`; `durable_number` is the published end."""
     report = Report()
     segments = list_segments(folder)
-    headers = [parse_header(path.read_bytes()[:HEADER_BYTES], path) for _, path in segments]
+    headers = [_read_header(path) for _, path in segments]
+    expected = segments[0][0] if segments else durable_number
     for position, (first, path) in enumerate(segments):
         report.segments += 1
-        if headers[position] is None:
-            report.problems.append(
-                f"{path.name}: the header is damaged; records after {first} may be missing"
-            )
-            continue
+        header = headers[position]
+        if header is None:
+            report.problems.append(f"{path.name}: the header is damaged; its records are read all the same")
+        elif header.earlier_end > expected:
+            missing = header.earlier_end - expected
+            report.problems.append(f"{path.name}: {missing} records before {header.earlier_end} are missing")
         later = [header.earlier_end for header in headers[position + 1 :] if header is not None]
-        _verify_segment(report, path, min([durable_number, *later]), last=position == len(segments) - 1)
+        last = position == len(segments) - 1
+        expected = _verify_segment(
+            report, path, max(expected, first), min([durable_number, *later]), last=last
+        )
+    if expected < durable_number and segments and segments[-1][0] < durable_number:
+        report.problems.append(
+            f"{durable_number - expected} records before {durable_number} are missing at the end"
+        )
     return report
 
 
-def _verify_segment(report: Report, path: Path, valid_end: int, *, last: bool) -> None:
+def _verify_segment(report: Report, path: Path, expected: int, valid_end: int, *, last: bool) -> int:
+    """Check one segment; returns the number that must follow."""
     raw = path.read_bytes()
     report.bytes += len(raw)
     for number, payload_start, frame_end, intact in scan_frames(raw, HEADER_BYTES, len(raw)):
         if intact and number < valid_end:
+            if number > expected:
+                report.problems.append(
+                    f"{path.name}: {number - expected} records before {number} are missing"
+                )
             report.records += 1
             report.events += parse_heading(raw[payload_start:frame_end]).total
             report.first_number = number if report.first_number is None else report.first_number
             report.last_number = number
+            expected = number + 1
         elif intact:
             report.abandoned_records += 1
-        elif not (last and frame_end == len(raw)):
+        elif not (last and frame_end == len(raw) and expected >= valid_end):
             size = frame_end - payload_start
             report.problems.append(
-                f"{path.name}: {size} damaged bytes at offset {payload_start}; skipped by readers"
+                f"{path.name}: {size} damaged bytes at offset {payload_start}; readers skip them"
             )
+    return expected
+
+
+def _read_header(path: Path) -> SegmentHeader | None:
+    with path.open("rb") as file:
+        return parse_header(file.read(HEADER_BYTES), path)

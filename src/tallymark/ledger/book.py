@@ -16,19 +16,23 @@ from tallymark.ledger.tables import open_book
 
 _MINUTE_US = 60_000_000
 _DAY_US = 86_400_000_000
+# What a row takes beside the event's body, counted against the quarantine's bytes.
+_ROW_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Caps of what is kept beside the store.
 
-    Per project: bytes and days of quarantine, rows and days of traces of what was not stored.
+    Bytes (per project) and days of quarantine; rows and days of traces of what was not stored; days after which
+    a client instance that reports nothing is forgotten.
     """
 
     quarantine_bytes: int = 256 * 1024 * 1024
     quarantine_days: float = 30.0
     trace_rows: int = 1_000_000
     trace_days: float = 7.0
+    client_days: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,17 @@ class TraceRow:
 
 @dataclass(slots=True)
 class Entry:
-    """What one commit says: counts by (project, source, minute, line, reason), and rows to keep."""
+    """What one commit says: counts by (project, source, minute, line, reason), and rows to keep.
+
+    `damaged`: records of the journal that had to be skipped on the way here.
+    """
 
     counts: Counter[tuple[str, str, int, str, str]] = field(default_factory=Counter)
     failed: list[tuple[Heading, int, FailedEvent]] = field(default_factory=list)
     traces: list[tuple[Heading, int, TraceRow]] = field(default_factory=list)
     clients: list[Heading] = field(default_factory=list)
     replayed: list[tuple[int, int]] = field(default_factory=list)
+    damaged: int = 0
 
     def count(self, heading: Heading, line: str, events: int, reason: str = "") -> None:
         """Add `events` to a line of the record's project, source and receive minute."""
@@ -92,6 +100,12 @@ class Book:
             self._write_traces(entry, now_us)
             for quarantine_id, received_us in entry.replayed:
                 run("UPDATE quarantine SET replayed_us = ? WHERE id = ?", (received_us, quarantine_id))
+            if entry.damaged:
+                run(
+                    "INSERT INTO fact VALUES ('damaged_records', ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+                    (entry.damaged,),
+                )
             run("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (shard, record))
             run("COMMIT")
         except BaseException:
@@ -105,13 +119,24 @@ class Book:
         oldest = now_us - int(self._limits.quarantine_days * _DAY_US)
         run("DELETE FROM quarantine WHERE received_us < ?", (oldest,))
         run("DELETE FROM quarantine_size")
-        run("INSERT INTO quarantine_size SELECT project, sum(length(body)) FROM quarantine GROUP BY project")
+        run(
+            "INSERT INTO quarantine_size SELECT project, sum(length(body) + ?) FROM quarantine GROUP BY project",
+            (_ROW_BYTES,),
+        )
+        run("DELETE FROM client_total WHERE seen_us < ?", (now_us - int(self._limits.client_days * _DAY_US),))
         run("DELETE FROM trace WHERE received_us < ?", (now_us - int(self._limits.trace_days * _DAY_US),))
         run(
             "DELETE FROM trace WHERE id <= (SELECT max(id) FROM trace) - ?",
             (self._limits.trace_rows,),
         )
         run("COMMIT")
+
+    def refused_by_store(self) -> dict[tuple[str, str], int]:
+        """Return (project, event id) -> id of the events in quarantine that the store refused and nobody replayed."""
+        rows = self._connection.execute(
+            "SELECT project, event_id, id FROM quarantine WHERE code = 'store_refused' AND replayed_us IS NULL"
+        )
+        return {(project, event_id): identity for project, event_id, identity in rows}
 
     def note(self, name: str, value: int) -> None:
         """Keep one number that the pages show, such as the dedup horizon."""
@@ -125,7 +150,7 @@ class Book:
         self, entry: Entry, heading: Heading, number: int, failed: FailedEvent, now_us: int
     ) -> None:
         run = self._connection.execute
-        size = len(failed.body)
+        size = len(failed.body) + _ROW_BYTES
         row = run("SELECT bytes FROM quarantine_size WHERE project = ?", (heading.project,)).fetchone()
         used = row[0] if row else 0
         old = heading.received_us < now_us - int(self._limits.quarantine_days * _DAY_US)

@@ -6,6 +6,7 @@ loader marks the events replayed when it passes that record.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,50 +43,41 @@ class QuarantineCount(msgspec.Struct):
 
 
 def list_quarantined(
-    path: Path,
-    project: str,
-    *,
-    code: str = "",
-    before_id: int = 0,
-    waiting_only: bool = False,
-    limit: int = 100,
+    path: Path, project: str, *, code: str = "", before_id: int = 0, limit: int = 100
 ) -> list[QuarantinedEvent]:
     """Return the newest quarantined events of a project, newest first; `before_id` pages on."""
-    where, values = ["project = ?"], [project]
-    if code:
-        where.append("code = ?")
-        values.append(code)
-    if before_id:
-        where.append("id < ?")
-        values.append(str(before_id))
-    if waiting_only:
-        where.append("replayed_us IS NULL")
-    connection = open_for_reading(path)
-    try:
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM quarantine WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?",  # noqa: S608 - constant texts
-            (*values, limit),
-        ).fetchall()
-    finally:
-        connection.close()
-    return [_parse_row(row) for row in rows]
+    return _select(
+        path,
+        "project = ? AND (? = '' OR code = ?) AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
+        (project, code, code, before_id, before_id, limit),
+    )
+
+
+def list_waiting(path: Path, project: str, code: str, limit: int) -> list[QuarantinedEvent]:
+    """Return the oldest events of a project (of one code, where it is given) that nobody replayed, oldest first."""
+    return _select(
+        path,
+        "project = ? AND (? = '' OR code = ?) AND replayed_us IS NULL ORDER BY id LIMIT ?",
+        (project, code, code, limit),
+    )
 
 
 def find_quarantined(path: Path, project: str, ids: list[int]) -> list[QuarantinedEvent]:
     """Return the named events of a project that still wait for replay, oldest first."""
+    return _select(
+        path,
+        "project = ? AND replayed_us IS NULL AND id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (project, json.dumps(ids)),
+    )
+
+
+def _select(path: Path, condition: str, values: tuple[object, ...]) -> list[QuarantinedEvent]:
     connection = open_for_reading(path)
     try:
-        found = []
-        for quarantine_id in sorted(set(ids)):
-            row = connection.execute(
-                f"SELECT {_COLUMNS} FROM quarantine WHERE project = ? AND id = ? AND replayed_us IS NULL",  # noqa: S608 - constant text
-                (project, quarantine_id),
-            ).fetchone()
-            if row:
-                found.append(_parse_row(row))
+        rows = connection.execute(f"SELECT {_COLUMNS} FROM quarantine WHERE {condition}", values).fetchall()  # noqa: S608 - conditions are constants of this file
     finally:
         connection.close()
-    return found
+    return [_parse_row(row) for row in rows]
 
 
 def count_quarantined(path: Path, project: str) -> list[QuarantineCount]:

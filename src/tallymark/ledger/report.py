@@ -14,9 +14,8 @@ from typing import Any
 
 import msgspec
 
-from tallymark.journal.reader import SegmentReader
-from tallymark.journal.record import Heading
 from tallymark.ledger.tables import open_for_reading
+from tallymark.ledger.tail import Tail
 
 _MINUTE_US = 60_000_000
 INTERVAL_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
@@ -59,6 +58,7 @@ class Outside(msgspec.Struct):
     hasty_acknowledged: int = 0
     client_dropped: dict[str, int] = {}
     conflicts: int = 0
+    damaged_records: int = 0
     scrubbed: dict[str, int] = {}
 
 
@@ -74,7 +74,7 @@ class LedgerReport(msgspec.Struct):
 
 
 def build_report(
-    path: Path, reader: SegmentReader, project: str, start: datetime, end: datetime, interval: str = "minute"
+    path: Path, tail: Tail, project: str, start: datetime, end: datetime, interval: str = "minute"
 ) -> LedgerReport:
     """Return the ledger of `project` from `start` to before `end`, in rows of one `interval` and source."""
     first, last = _minute(start), _minute_up(end)
@@ -83,29 +83,23 @@ def build_report(
         connection.execute("BEGIN")
         counts = _read_counts(connection, project, first, last)
         cursor = _read_cursor(connection)
-        horizon = connection.execute("SELECT value FROM fact WHERE name = 'dedup_oldest_us'").fetchone()
+        facts: dict[str, int] = dict(connection.execute("SELECT name, value FROM fact").fetchall())
     finally:
         connection.close()
-    for _, heading in reader.read_headings(cursor):
-        minute = heading.received_us // _MINUTE_US
-        if heading.project == project and first <= minute < last and heading.total:
-            counts[heading.source, minute, "received", ""] += heading.total
-            counts[heading.source, minute, "in_flight", ""] += heading.total
-    return _build(project, counts, INTERVAL_MINUTES[interval], _time(horizon[0]) if horizon else None)
+    for record in tail.read(cursor):
+        if record.project == project and first <= record.minute < last:
+            counts[record.source, record.minute, "received", ""] += record.events
+            counts[record.source, record.minute, "in_flight", ""] += record.events
+    horizon = facts.get("dedup_oldest_us")
+    report = _build(project, counts, INTERVAL_MINUTES[interval], _time(horizon) if horizon else None)
+    report.outside.damaged_records = facts.get("damaged_records", 0)
+    return report
 
 
-def count_lag(path: Path, reader: SegmentReader) -> tuple[int, float]:
+def count_lag(path: Path, tail: Tail) -> tuple[int, int]:
     """Return how many events wait for the loader, and since when the oldest does (µs since 1970; 0 if none)."""
-    connection = open_for_reading(path)
-    try:
-        cursor = _read_cursor(connection)
-    finally:
-        connection.close()
-    events, oldest = 0, 0.0
-    for _, heading in reader.read_headings(cursor):
-        oldest = oldest or heading.received_us
-        events += heading.total
-    return events, oldest
+    waiting = tail.read(read_cursor(path))
+    return sum(record.events for record in waiting), waiting[0].received_us if waiting else 0
 
 
 def read_cursor(path: Path) -> int:
@@ -131,7 +125,9 @@ def _read_counts(
 ) -> Counter[tuple[str, int, str, str]]:
     counts: Counter[tuple[str, int, str, str]] = Counter()
     rows = connection.execute(
-        "SELECT source, minute, line, reason, events FROM line WHERE project = ? AND minute >= ? AND minute < ?",
+        # Requests whose key is unknown belong to no project; everybody sees their number.
+        "SELECT source, minute, line, reason, events FROM line"
+        " WHERE (project = ? OR (project = '' AND line = 'turned_away')) AND minute >= ? AND minute < ?",
         (project, first, last),
     )
     for source, minute, line, reason, events in rows:

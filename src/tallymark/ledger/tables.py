@@ -36,6 +36,8 @@ CREATE TABLE quarantine (
 );
 CREATE INDEX quarantine_by_time ON quarantine (project, received_us);
 CREATE INDEX quarantine_by_event ON quarantine (project, event_id);
+CREATE INDEX quarantine_by_age ON quarantine (received_us);
+CREATE INDEX quarantine_waiting ON quarantine (code) WHERE replayed_us IS NULL;
 CREATE TABLE quarantine_size (project TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE trace (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, event_id TEXT NOT NULL, event_name TEXT NOT NULL,
@@ -44,7 +46,7 @@ CREATE TABLE trace (
     sha256 TEXT NOT NULL, size INTEGER NOT NULL
 );
 CREATE INDEX trace_by_event ON trace (project, event_id);
-CREATE INDEX trace_by_time ON trace (project, received_us);
+CREATE INDEX trace_by_age ON trace (received_us);
 CREATE TABLE fact (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 

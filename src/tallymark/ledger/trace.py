@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tallymark.journal.reader import SegmentReader
+from tallymark.journal.journal import JournalReader
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tables import open_for_reading
 
@@ -29,7 +29,7 @@ class Station(msgspec.Struct):
     first_record: int | None = None
 
 
-def trace_event(path: Path, reader: SegmentReader, project: str, event_id: str) -> list[Station]:
+def trace_event(path: Path, reader: JournalReader, project: str, event_id: str) -> list[Station]:
     """Return the stations of `event_id` outside the store, in order of time; an empty list when unknown."""
     stations = []
     connection = open_for_reading(path)
@@ -80,7 +80,7 @@ def _quarantine_stations(
     return found
 
 
-def _in_flight(reader: SegmentReader, cursor: int, project: str, event_id: str) -> list[Station]:
+def _in_flight(reader: JournalReader, cursor: int, project: str, event_id: str) -> list[Station]:
     """Scan the records that the loader has not passed; the id's encoded text is looked for before decoding."""
     needle = msgspec.json.encode(event_id)
     found = []

@@ -6,19 +6,21 @@ comes out together with its cursor.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import msgspec
 import numpy as np
 
 from tallymark.dedup.judge import JudgedRecord, Verdict
-from tallymark.journal.record import FailedEvent, Heading
+from tallymark.journal.record import FailedEvent, Heading, Record
 from tallymark.ledger.book import Entry, TraceRow
 
 
 class RefusedRow(msgspec.Struct):
-    """A row that the store could not take, with the store's reason."""
+    """A row that the store could not take: its record, its place in it, and the store's reason."""
 
     record: int
-    row: bytes
+    position: int
     reason: str
 
 
@@ -31,8 +33,11 @@ _identity = msgspec.json.Decoder(_Identity)
 _object = msgspec.json.Decoder()
 
 
-def build_entry(judged: list[JudgedRecord], refused_rows: list[RefusedRow]) -> Entry:
-    """Count every event of the records on its line, and collect what is to be kept of those not stored."""
+def build_entry(judged: list[JudgedRecord], refused_rows: list[RefusedRow], mended: list[int]) -> Entry:
+    """Count every event of the records on its line, and collect what is to be kept of those not stored.
+
+    `mended` are quarantined events that came again and were stored now.
+    """
     entry = Entry()
     refused_by_record: dict[int, list[RefusedRow]] = {}
     for refused in refused_rows:
@@ -49,13 +54,14 @@ def build_entry(judged: list[JudgedRecord], refused_rows: list[RefusedRow]) -> E
         if not item.all_new:
             _trace_repeats(entry, item)
         for refused in refused_here:
-            entry.failed.append((heading, number, _build_failed(refused)))
+            entry.failed.append((heading, number, _build_failed(item.record, refused)))
         for failed in item.record.failed:
             if failed.dropped:
                 trace = TraceRow(failed.event_id, failed.event_name, "dropped", failed.code)
                 entry.traces.append((heading, number, trace))
             else:
                 entry.failed.append((heading, number, failed))
+    entry.replayed += [(quarantine_id, judged[-1].record.heading.received_us) for quarantine_id in mended]
     return entry
 
 
@@ -91,23 +97,23 @@ def _trace_repeats(entry: Entry, item: JudgedRecord) -> None:
         entry.traces.append((item.record.heading, item.record.number, trace))
 
 
-# What the server put behind the client's members in a row; a replay must not send it again.
-_SERVER_MEMBERS = ("project", "source", "received_at", "skew_ms", "journal_shard", "journal_record")
-
-
-def _build_failed(refused: RefusedRow) -> FailedEvent:
-    """Turn a row back into the event that it was, for the quarantine."""
-    row = _object.decode(refused.row)
-    event = {"event_time": row.pop("client_time"), **row}
-    for member in _SERVER_MEMBERS:
-        event.pop(member, None)
+def _build_failed(record: Record, refused: RefusedRow) -> FailedEvent:
+    """Take the event out of its record, for the quarantine. Its time is the corrected one: a replay corrects nothing."""
+    line = record.rows.split(b"\n")[refused.position]
+    event = _object.decode(line)
+    if record.heading.skew_ms:
+        corrected = datetime.fromisoformat(event["event_time"]) + timedelta(
+            milliseconds=record.heading.skew_ms
+        )
+        event["event_time"] = corrected.isoformat()
+        line = msgspec.json.encode(event)
     return FailedEvent(
         "store_refused",
         refused.reason[:1000],
-        0,
+        refused.position,
         "",
         event["event_id"],
         event["event_name"],
-        msgspec.json.encode(event),
-        size=len(refused.row),
+        line,
+        size=len(line),
     )

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
+import xxhash
 
 from tallymark.crashpoints import reach
 from tallymark.dedup.judge import JudgedRecord, Verdict
+from tallymark.journal.record import render_rows
 from tallymark.loader.account import RefusedRow
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreError, StoreUnavailable
-from tallymark.store.schema import EVENTS_TABLE
+from tallymark.store.schema import EVENTS_TABLE, PROBE_TABLE
 
 log = structlog.get_logger("tallymark.loader")
 
@@ -48,17 +50,33 @@ _ROW_ERRORS = frozenset(
 Present = set[tuple[int, str]]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_RUNNING = (
+    "SELECT count() FROM system.processes"
+    " WHERE query_kind = 'Insert' AND position(query, {table:String}) > 0 AND user = currentUser()"
+)
+
+
+# After so many failures of one batch its rows are suspected, whatever the store says is wrong.
+_SUSPECT_AFTER = 5
+# A row that any sound store takes: it goes to a table that keeps nothing.
+_PROBE_BATCH = "probe"
+_PROBE = (
+    b'{"client_time":"2026-01-01T00:00:00Z","event_id":"probe","event_type":"probe","event_name":"probe",'
+    b'"attributes":{"a":1},"project":"default","source":"probe","received_at":"2026-01-01T00:00:00Z","skew_ms":0,'
+    b'"journal_shard":0,"journal_record":0}\n'
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """Some rows of one batch with the records that they belong to."""
+class _Row:
+    """A row for the store, and where in the journal it stands."""
 
-    rows: list[bytes]
-    records: list[int]
+    text: bytes
+    record: int
+    position: int
 
 
-class Stopped(Exception):  # noqa: N818 - no error: the loader was told to stop
+class Stopped(Exception):
     """The loader was told to stop while the store could not be reached; nothing was committed."""
 
 
@@ -73,13 +91,14 @@ class Inserter:
 
     def insert(self, judged: list[JudgedRecord]) -> list[RefusedRow]:
         """Store all new rows of `judged`; return those that the store refused. Raises Stopped."""
-        pause = _FIRST_PAUSE
+        pause, failures = _FIRST_PAUSE, 0
         while True:
             try:
                 present = self._find_present(judged) if self._doubtful else set()
-                refused = self._insert_missing(judged, present)
+                refused = self._insert_missing(judged, present, suspect=failures >= _SUSPECT_AFTER)
             except (StoreUnavailable, StoreError) as error:
                 self._doubtful = True
+                failures += not isinstance(error, StoreUnavailable)
                 log.warning(
                     "store_insert_failed", error=str(error), retry_in_s=pause, fix="see the store's log lines"
                 )
@@ -90,48 +109,60 @@ class Inserter:
                 self._doubtful = False
                 return refused
 
-    def _insert_missing(self, judged: list[JudgedRecord], present: Present) -> list[RefusedRow]:
+    def _insert_missing(
+        self, judged: list[JudgedRecord], present: Present, *, suspect: bool
+    ) -> list[RefusedRow]:
         first, last = judged[0].record.number, judged[-1].record.number
-        shard = judged[0].record.shard
-        token = f"{shard}:{first}-{last}"
+        token = f"{judged[0].record.shard}:{first}-{last}"
         reach("loader.mid_insert")
         if not present:
-            body = b"".join([_new_rows(item) for item in judged])
-            if not body:
-                return []
             try:
-                self._store.insert_ndjson(EVENTS_TABLE, body, token=token)
+                body = b"".join([_new_rows(item) for item in judged])
+                if body:
+                    self._store.insert_ndjson(EVENTS_TABLE, body, token=token)
             except StoreError as error:
-                if error.number not in _ROW_ERRORS:
+                if not (suspect or error.number in _ROW_ERRORS):
                     raise
                 log.warning("store_refused_rows", first_record=first, last_record=last, error=str(error))
             else:
                 return []
-        return self._insert_piecewise(_build_rows(judged, present), token)
+        rows = _build_rows(judged, present)
+        return self._insert_piecewise(rows, token, suspect=suspect) if rows else []
 
-    def _insert_piecewise(self, whole: _Rows, token: str) -> list[RefusedRow]:
+    def _insert_piecewise(self, rows: list[_Row], token: str, *, suspect: bool) -> list[RefusedRow]:
         """Insert by halves until the rows that the store refuses stand alone."""
         refused: list[RefusedRow] = []
-        waiting = [(0, len(whole.rows))]
+        waiting = [rows]
         while waiting:
-            start, end = waiting.pop()
-            if start == end:
-                continue
-            body = b"\n".join(whole.rows[start:end]) + b"\n"
+            piece = waiting.pop()
+            body = _join(piece)
             try:
-                self._store.insert_ndjson(EVENTS_TABLE, body, token=f"{token}/{start}-{end}")
+                # By content: after a restart the same places may hold other rows, and the store would take
+                # them for those that it has.
+                self._store.insert_ndjson(
+                    EVENTS_TABLE, body, token=f"{token}/{xxhash.xxh3_128_hexdigest(body)}"
+                )
             except StoreError as error:
-                if error.number not in _ROW_ERRORS:
+                if not (suspect or error.number in _ROW_ERRORS):
                     raise
-                if end - start == 1:
-                    refused.append(RefusedRow(whole.records[start], whole.rows[start], error.message))
+                if len(piece) == 1:
+                    # A store that takes no row at all is at fault itself: then this raises, and nothing is refused.
+                    self._store.insert_ndjson(PROBE_TABLE, _PROBE, token=_PROBE_BATCH)
+                    refused.append(RefusedRow(piece[0].record, piece[0].position, error.message))
                     continue
-                middle = (start + end) // 2
-                waiting += [(middle, end), (start, middle)]
+                middle = len(piece) // 2
+                waiting += [piece[middle:], piece[:middle]]
         return refused
+
+    def _await_running_inserts(self) -> None:
+        """Wait for inserts that a loader before this one began: the store finishes them without their sender."""
+        while int(self._store.query_rows(_RUNNING, {"table": EVENTS_TABLE}).rows[0][0]):
+            if self._stopping.wait(_FIRST_PAUSE):
+                raise Stopped
 
     def _find_present(self, judged: list[JudgedRecord]) -> Present:
         """Ask the store which events of these records it has."""
+        self._await_running_inserts()
         earliest = min(item.record.heading.received_us for item in judged)
         latest = max(item.record.heading.received_us for item in judged)
         result = self._store.query_rows(
@@ -151,12 +182,12 @@ class Inserter:
 
 
 def _new_rows(item: JudgedRecord) -> bytes:
-    if item.all_new:
-        return item.record.rows
-    rows = item.record.rows.split(b"\n")
-    return b"".join(
-        [rows[position] + b"\n" for position, verdict in enumerate(item.verdicts) if verdict == Verdict.NEW]
-    )
+    rows = render_rows(item.record)
+    if not item.all_new:
+        rows = [
+            row for row, verdict in zip(rows, item.verdicts.tolist(), strict=True) if verdict == Verdict.NEW
+        ]
+    return b"\n".join(rows) + b"\n" if rows else b""
 
 
 class _Identity(msgspec.Struct):
@@ -166,13 +197,20 @@ class _Identity(msgspec.Struct):
 _identity = msgspec.json.Decoder(_Identity)
 
 
-def _build_rows(judged: list[JudgedRecord], present: Present) -> _Rows:
+def _build_rows(judged: list[JudgedRecord], present: Present) -> list[_Row]:
     """List the new rows that the store does not have yet."""
-    rows, records = [], []
+    rows = []
     for item in judged:
         number = item.record.number
-        for row in _new_rows(item).splitlines():
-            if not present or (number, _identity.decode(row).event_id) not in present:
-                rows.append(row)
-                records.append(number)
-    return _Rows(rows, records)
+        for position, (text, verdict) in enumerate(
+            zip(render_rows(item.record), item.verdicts.tolist(), strict=True)
+        ):
+            if verdict != Verdict.NEW:
+                continue
+            if not present or (number, _identity.decode(text).event_id) not in present:
+                rows.append(_Row(text, number, position))
+    return rows
+
+
+def _join(rows: list[_Row]) -> bytes:
+    return b"\n".join([row.text for row in rows]) + b"\n"

@@ -5,6 +5,7 @@ One process runs it. Each round is repeatable: what a crash interrupts is read, 
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from datetime import UTC
@@ -20,6 +21,7 @@ from tallymark.journal.record import Record
 from tallymark.ledger.book import Book
 from tallymark.loader.account import build_entry
 from tallymark.loader.insert import Inserter, Stopped
+from tallymark.loader.mend import find_mended
 
 log = structlog.get_logger("tallymark.loader")
 
@@ -30,7 +32,8 @@ class LoaderSettings:
 
     `linger_seconds` collects rows so that the store gets few, larger inserts: it is most of the time between
     acknowledged and visible. `batch_bytes` bounds one insert, `keep_journal_seconds` how long segments stay
-    after they were loaded.
+    after they were loaded. The dedup index is written at least every `flush_seconds`, however few ids came:
+    segments stay until then, or until the room falls below twice `disk_reserve_bytes`.
     """
 
     linger_seconds: float = 0.4
@@ -38,6 +41,9 @@ class LoaderSettings:
     batch_bytes: int = 24 * 1024 * 1024
     keep_journal_seconds: float = 24 * 3600.0
     tidy_seconds: float = 30.0
+    prune_seconds: float = 600.0
+    flush_seconds: float = 600.0
+    disk_reserve_bytes: int = 0
 
 
 class Loader:
@@ -64,7 +70,9 @@ class Loader:
         self._shard = shard
         self._cursor = book.cursor(shard)
         self._loaded_us = 0
-        self._tidied_at = -1e9
+        self._tidied_at = self._pruned_at = -1e9
+        self._flushed_at = clock.monotonic()
+        self._damage_seen = 0
 
     def run(self) -> None:
         """Load until told to stop; what is acknowledged by then stays in the journal for the next start."""
@@ -76,9 +84,11 @@ class Loader:
                 if loaded < self._settings.batch_bytes:
                     self._wait_for_more()
         except Stopped:
+            # What was judged but not committed stands in the index already: written now, the next start would
+            # take those events for repetitions and never store them.
             log.info("loader_stopped_with_backlog", next_record=self._cursor)
-        finally:
-            self._index.flush(self._cursor, self._loaded_us)
+        else:
+            self._flush_index()
 
     def load_once(self) -> int:
         """Load one batch; return its size in bytes, 0 when there was nothing."""
@@ -86,15 +96,21 @@ class Loader:
         if not records:
             return 0
         judged = judge_records(self._index, records)
+        mended = find_mended(judged, self._book.refused_by_store())
         reach("loader.after_judging_before_insert")
         refused = self._inserter.insert(judged)
         reach("loader.after_insert_before_commit")
         following = records[-1].number + 1
-        self._book.commit(build_entry(judged, refused), self._shard, following, self._now_us())
+        entry = build_entry(judged, refused, mended)
+        entry.damaged, self._damage_seen = (
+            self._reader.damaged_records - self._damage_seen,
+            self._reader.damaged_records,
+        )
+        self._book.commit(entry, self._shard, following, self._now_us())
         self._cursor = following
-        self._loaded_us = max(self._loaded_us, max(record.heading.received_us for record in records))
+        self._loaded_us = max(self._loaded_us, *(record.heading.received_us for record in records))
         if self._index.wants_flush():
-            self._index.flush(self._cursor, self._loaded_us)
+            self._flush_index()
         return sum(_size(record) for record in records)
 
     def _catch_up_index(self) -> None:
@@ -127,13 +143,31 @@ class Loader:
         oldest = self._index.oldest_us()
         if oldest is not None:
             self._book.note("dedup_oldest_us", oldest)
-        self._book.note("damaged_records", self._reader.damaged_records)
-        self._book.prune(self._now_us())
-        keep_from = self._now_us() - int(self._settings.keep_journal_seconds * 1_000_000)
+        if now - self._pruned_at >= self._settings.prune_seconds:
+            self._pruned_at = now
+            self._book.prune(self._now_us())
+        short = self._is_disk_short()
+        if self._index.record < self._cursor and (
+            short or now - self._flushed_at >= self._settings.flush_seconds
+        ):
+            self._flush_index()
+        keep_from = self._now_us()
+        if not short:
+            keep_from -= int(self._settings.keep_journal_seconds * 1_000_000)
         # Segments that the index would have to read again after a crash stay, loaded or not.
         removed = self._reader.release(min(self._cursor, self._index.record), keep_from)
         if removed:
             log.info("journal_segments_removed", segments=removed)
+
+    def _is_disk_short(self) -> bool:
+        """Tell whether loaded segments had better go now: the intake stops soon, or has stopped."""
+        state = os.statvfs(self._reader.folder)
+        return state.f_bavail * state.f_frsize < 2 * self._settings.disk_reserve_bytes
+
+    def _flush_index(self) -> None:
+        # The earlier of two clocks: neither a record from the future nor a stepped clock may end the memory of ids.
+        self._index.flush(self._cursor, min(self._loaded_us, self._now_us()))
+        self._flushed_at = self._clock.monotonic()
 
     def _now_us(self) -> int:
         return int(self._clock.now().astimezone(UTC).timestamp() * 1_000_000)

@@ -13,25 +13,8 @@ import msgspec
 
 from tallymark.event import Event
 from tallymark.journal.record import FailedEvent
+from tallymark.pipeline.scan import Scan
 from tallymark.rules.privacy import PrivacyRules
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a quick look over the request's bytes found possible; False means certainly absent.
-
-    Steps that would have to look at every value skip their work where nothing can be found. `numbers`: digit
-    runs long enough for a card or a number beyond 64 bits. `escapes`: escaped characters such as NUL.
-    """
-
-    numbers: bool = True
-    escapes: bool = True
-    people: bool = True
-
-    @property
-    def quiet(self) -> bool:
-        """True when no value needs a second look for privacy."""
-        return not (self.numbers or self.escapes or self.people)
 
 
 @dataclass(frozen=True, slots=True)

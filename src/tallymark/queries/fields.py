@@ -7,6 +7,7 @@ and of backtick-quoted attribute names and of nothing else. Filters, measures an
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -56,8 +57,8 @@ CORE: Final[dict[str, Type]] = {
 }
 # Columns in which "not given" is NULL; in the others it is the empty text.
 NULLABLE: Final = frozenset({"value", "performer_is_logged_in", "performer_is_bot"})
-# What the engine reads as its own syntax even between backticks: a type (:`...`) or a sub-object (^`...`).
-_RESERVED: Final = re.compile(r":`|^\^`")
+# What the engine reads as its own syntax even between backticks: a type (:`), a sub-object (^`), its raw form (@`).
+_RESERVED: Final = re.compile(r"[:^@]`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,11 @@ class Field:
         if not self.is_attribute:
             return self.paths[0]
         # `5` is stored as an integer and `5.0` as a float; a column of one type alone would drop the other.
+        # Picking from the whole value reads it once, where `.:Int64` and its like read it once each.
         return self.first(
             tuple(
-                f"coalesce({path}.:`Float64`, toFloat64({path}.:`Int64`), toFloat64({path}.:`UInt64`))"
+                f"coalesce(dynamicElement({path}, 'Float64'), toFloat64(dynamicElement({path}, 'Int64')),"
+                f" toFloat64(dynamicElement({path}, 'UInt64')))"
                 for path in self.paths
             )
         )
@@ -127,6 +130,26 @@ def parse_field(text: str, at: str) -> Field:
     return Field(text, Type.ANY, tuple(f"attributes.{path}" for path in _paths(name)))
 
 
+def parse_breakdown(texts: Sequence[str], columns: Collection[str]) -> list[Field]:
+    """Turn the texts of a breakdown into fields; `columns` are the names that the answer's other columns have.
+
+    Raises `RequestRefused` for what `parse_field` refuses, a sketch, and a name that would stand twice.
+    """
+    taken = set(columns)
+    fields = []
+    for number, text in enumerate(texts):
+        at = f"breakdown[{number}]"
+        field = parse_field(text, at)
+        if field.type is Type.SKETCH:
+            raise refuse("sketch holds many values and makes no groups. Allowed: any other field.", at)
+        if text in taken:
+            message = f"The column {text!r} would stand twice in the answer. An attribute is also {ATTRIBUTE_PREFIX}NAME."
+            raise refuse(message, at)
+        taken.add(text)
+        fields.append(field)
+    return fields
+
+
 def _check_attribute_name(text: str, name: str, at: str) -> None:
     problem = ""
     if not name or text == "attributes":
@@ -135,8 +158,8 @@ def _check_attribute_name(text: str, name: str, at: str) -> None:
         problem = f"is longer than {MAX_NAME_BYTES} bytes"
     elif "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
         problem = "holds NUL or half of a surrogate pair, which no attribute has"
-    elif any(_RESERVED.search(part) for part in (name, *name.split("."))):
-        problem = "holds ':`' or begins with '^`', which the store keeps for itself"
+    elif any(_RESERVED.match(part) for part in (name, *name.split("."))):
+        problem = "has a part that begins with ':`', '^`' or '@`', which the store keeps for itself"
     elif name.count(".") >= _MAX_LEVELS:
         problem = f"has more than {_MAX_LEVELS} levels"
     if problem:

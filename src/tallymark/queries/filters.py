@@ -189,6 +189,8 @@ def _check_value(field: Field, value: Any, op: str, at: str) -> Any:
     """Return the value as the field compares it; raises `RequestRefused` where the types can never meet."""
     if isinstance(value, float) and not math.isfinite(value):
         raise refuse("NaN and Infinity are not numbers in JSON.", at)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise refuse(f"The integer {_shown(value)} does not fit 64 bits, so no event has it.", at)
     if isinstance(value, str) and (len(value) > MAX_VALUE or "\0" in value):
         raise refuse(f"A text has at most {MAX_VALUE:,} characters and no NUL.", at)
     wanted = {

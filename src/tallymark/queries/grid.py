@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tallymark.queries.fields import Field, Type, parse_field
+from tallymark.queries.fields import Field, Type, parse_breakdown
 from tallymark.queries.filters import build_filters
 from tallymark.queries.measures import Aggregate, build_measure
 from tallymark.queries.period import Period
@@ -43,11 +43,12 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class GridQuery:
-    """A question over time and groups; `chosen` are the selections with their paths, `interval` is in the period."""
+    """A question over time and groups; `chosen` are the selections with their paths, `columns` the kind's own names."""
 
     asked: Asked
     period: Period
     chosen: Chosen
+    columns: Sequence[str]
     exact: bool
 
     def build_sql(self, project: str) -> Statement:
@@ -104,17 +105,21 @@ class GridQuery:
         aggregates = self._aggregates(Parameters(), self._conditions(Parameters()).own)
         notes = [aggregate.note + "." for aggregate in aggregates if aggregate.note]
         width = len(self.asked.breakdown)
+        fields = self.breakdown_fields()
+        # The engine writes 12.0 as 12, which would be read as an integer; places are counted after the key.
+        numbers = [place for place, one in enumerate(aggregates, 1) if one.type == "number"]
         groups = []
         if not width:
-            groups = [Group((), sum(row[1] for row in rows), {row[0]: row[1:] for row in rows})]
+            groups = [Group((), sum(row[1] for row in rows), _cells(rows, numbers))]
         for row in rows if width else ():
             values = tuple(
-                group_value(value, field)
-                for value, field in zip(row[:width], self.breakdown_fields(), strict=True)
+                group_value(value, field) for value, field in zip(row[:width], fields, strict=True)
             )
-            groups.append(Group(values, row[width + 1], {cell[0]: cell[1:] for cell in row[width]}))
+            groups.append(Group(values, row[width + 1], _cells(row[width], numbers)))
         if width and rows:
-            notes += self._limit_notes(groups, rows[0][width + 2], rows[0][width + 3])
+            notes += limit_notes(
+                [group.size for group in groups], rows[0][width + 2], rows[0][width + 3], "events"
+            )
         notes += _mixed_notes(aggregates, groups, self.chosen)
         notes += self._edge_notes()
         self._check_rows(len(groups))
@@ -122,7 +127,8 @@ class GridQuery:
 
     def breakdown_fields(self) -> list[Field]:
         """Return the fields of the breakdown."""
-        return [parse_field(text, f"breakdown[{number}]") for number, text in enumerate(self.asked.breakdown)]
+        time = ("time",) if self.period.interval else ()
+        return parse_breakdown(self.asked.breakdown, (*time, *self.columns))
 
     def lead_columns(self) -> list[Column]:
         """Return the columns before the figures: the time and the breakdown."""
@@ -171,15 +177,6 @@ class GridQuery:
             for (at, selection), condition in zip(self.chosen, own, strict=True)
         ]
 
-    def _limit_notes(self, groups: list[Group], all_groups: int, total: int) -> list[str]:
-        shown = sum(group.size for group in groups)
-        if all_groups <= len(groups):
-            return []
-        return [
-            f"The {len(groups)} largest of {all_groups:,} groups are shown; the other {all_groups - len(groups):,}"
-            f" hold {total - shown:,} of {total:,} events."
-        ]
-
     def _edge_notes(self) -> list[str]:
         notes = []
         if self.period.starts_inside:
@@ -206,6 +203,15 @@ class _Conditions:
     own: list[str]
 
 
+def _cells(rows: list[list[Any]], numbers: list[int]) -> dict[int, Sequence[Any]]:
+    """Return the rows by their key; figures of type number become floats."""
+    for row in rows if numbers else ():
+        for place in numbers:
+            if row[place + 1] is not None:
+                row[place + 1] = float(row[place + 1])
+    return {row[0]: row[1:] for row in rows}
+
+
 def breakdown_columns(fields: Sequence[Field]) -> list[Column]:
     """Return the columns of a breakdown; attributes are shown as text."""
     types = {Type.NUMBER: "number", Type.BOOLEAN: "boolean", Type.TIME: "time"}
@@ -219,6 +225,18 @@ def group_value(value: Any, field: Field) -> Cell:
     if field.type is Type.TIME and isinstance(value, str):
         return value.replace(" ", "T") + "Z"
     return value  # type: ignore[no-any-return]
+
+
+def limit_notes(shown: Sequence[int], all_groups: int, total: int, what: str) -> list[str]:
+    """Say what the groups beyond the limit hold, so that the total can be explained; `shown` are the shown sizes."""
+    more = all_groups - len(shown)
+    if more <= 0:
+        return []
+    note = (
+        f"The {len(shown):,} largest of {all_groups:,} groups are shown; the other {more:,}"
+        f" hold {total - sum(shown):,} of {total:,} {what}."
+    )
+    return [note]
 
 
 def _mixed_notes(aggregates: list[Aggregate], groups: list[Group], chosen: Chosen) -> list[str]:

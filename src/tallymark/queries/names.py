@@ -90,9 +90,9 @@ def list_values(
     """Return the field's most frequent values among the newest events of that name, as text."""
     parameters = Parameters()
     text = parse_field(field, "field").text()
+    sample = f"SELECT {text} AS value\n{_newest(parameters, project, event_name)}"
     sql = (
-        f"SELECT toString(value), count() AS events FROM (\nSELECT {text} AS value\n"
-        f"{build_scope(parameters, project, None, [event_name])}\nORDER BY event_time DESC LIMIT {SAMPLE_EVENTS}\n)\n"
+        f"SELECT toString(value), count() AS events FROM (\n{sample}\n)\n"  # noqa: S608 - quoted by `fields`
         f"GROUP BY value ORDER BY events DESC, value LIMIT {parameters.add(limit, 'UInt32')}"
     )
     return [FieldValue(*row) for row in _ask(store, sql, parameters)]
@@ -116,23 +116,22 @@ def find_missing(
             missing.notes.append(f"No event is called {selection.event_name!r}.{near}")
     known = [selection.event_name for _, selection in question.selections() if selection.event_name in names]
     if known:
-        _find_missing_fields(question, doubts, store, project, known, missing)
+        fields = _find_missing_fields(question, doubts, store, project=project, known=known)
+        missing = Missing([*missing.notes, *fields.notes], [*missing.paths, *fields.paths])
     return missing
 
 
 def _find_missing_fields(
-    question: Question,
-    doubts: Sequence[str],
-    store: QueryStore,
-    project: str,
-    known: list[str],
-    missing: Missing,
-) -> None:
-    asked = {text: at for at, text in _asked_fields(question, doubts)}
+    question: Question, doubts: Sequence[str], store: QueryStore, *, project: str, known: list[str]
+) -> Missing:
+    missing = Missing([], [])
+    asked: dict[str, str] = {}
+    for at, text in _asked_fields(question, doubts):
+        asked.setdefault(text, at)
     attributes = [text for text in asked if parse_field(text, asked[text]).is_attribute]
     unseen = _unseen(store, project, known, attributes)
     if not unseen:
-        return
+        return missing
     fields = sorted({field.name for name in known[:5] for field in list_fields(store, project, name)})
     for text in unseen:
         missing.paths.append(asked[text])
@@ -140,6 +139,7 @@ def _find_missing_fields(
             text.removeprefix(ATTRIBUTE_PREFIX), [name.removeprefix(ATTRIBUTE_PREFIX) for name in fields]
         )
         missing.notes.append(f"No event called {' or '.join(known)} has the attribute {text!r}.{near}")
+    return missing
 
 
 def _asked_fields(question: Question, doubts: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -180,10 +180,8 @@ def _sample_fields(store: QueryStore, project: str, name: str) -> Iterator[Field
     fields = {text: parse_field(text, "") for text in CORE}
     present = ", ".join(f"countIf({field.exists()})" for field in fields.values())
     columns = ", ".join(dict.fromkeys(path for field in fields.values() for path in field.paths))
-    sql = (
-        f"SELECT distinctJSONPathsAndTypes(attributes), {present} FROM (\nSELECT attributes, {columns}\n"
-        f"{build_scope(parameters, project, None, [name])}\nORDER BY event_time DESC LIMIT {SAMPLE_EVENTS}\n)"
-    )
+    sample = f"SELECT attributes, {columns}\n{_newest(parameters, project, name)}"
+    sql = f"SELECT distinctJSONPathsAndTypes(attributes), {present} FROM (\n{sample}\n)"  # noqa: S608 - our own columns
     row = _ask(store, sql, parameters)[0]
     for field, count in zip(fields.values(), row[1:], strict=True):
         if count:
@@ -191,6 +189,11 @@ def _sample_fields(store: QueryStore, project: str, name: str) -> Iterator[Field
             yield FieldInfo(field.name, [SKETCH if field.name == SKETCH else kind])
     for path, types in row[0].items():
         yield FieldInfo(_field_text(path), sorted({_TYPES.get(one, "list") for one in types}))
+
+
+def _newest(parameters: Parameters, project: str, name: str) -> str:
+    scope = build_scope(parameters, project, None, [name])
+    return f"{scope}\nORDER BY event_time DESC LIMIT {SAMPLE_EVENTS}"
 
 
 def _field_text(path: str) -> str:

@@ -57,7 +57,7 @@ def _convert(value: dict[str, Any]) -> Question:
         said = "no kind" if kind is None else f"the unknown kind {str(kind)[:80]!r}"
         raise refuse(f"The question has {said}. Allowed: {_kinds()}.", "kind")
     try:
-        return msgspec.convert(value, Question)
+        question: Question = msgspec.convert(value, Question)
     except msgspec.ValidationError as error:
         text = str(error)
         found = _PLACE.search(text)
@@ -67,6 +67,7 @@ def _convert(value: dict[str, Any]) -> Question:
         raise refuse(f"{message}.{allowed}", at) from None
     except RecursionError:
         raise refuse("The question is nested too deeply.", "") from None
+    return question
 
 
 def _kinds() -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -98,7 +99,7 @@ class Period:
             return str(last)
         branches = ", ".join(
             f"{seconds} < {until}, {offset + _SHIFT_DAYS * _DAY}"
-            for (_, offset), (until, _) in zip(pieces, pieces[1:], strict=False)
+            for (_, offset), (until, _) in pairwise(pieces)
         )
         return f"multiIf({branches}, {last})"
 
@@ -204,14 +205,15 @@ _TIME: Final = re.compile(
 
 def parse_time(text: str, zone: tzinfo, at: str) -> datetime:
     """Return the time, aware, in UTC; a date or a time without an offset is local to `zone`."""
-    try:
-        if not _TIME.fullmatch(text):
-            raise ValueError(text)
-        time = datetime.fromisoformat(text)
-        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        message = f"{text!r} is not a time. Allowed is ISO 8601 such as 2026-01-31 or 2026-01-31T12:00:00Z."
-        raise refuse(message, at) from None
+    if _TIME.fullmatch(text):
+        try:
+            time = datetime.fromisoformat(text)
+            return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise refuse(
+        f"{text!r} is not a time. Allowed is ISO 8601 such as 2026-01-31 or 2026-01-31T12:00:00Z.", at
+    )
 
 
 def _check_size(period: Period) -> None:

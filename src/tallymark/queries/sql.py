@@ -15,8 +15,6 @@ from tallymark.queries.period import Period
 from tallymark.store.schema import EVENTS_TABLE
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_INT64: Final = range(-(2**63), 2**63)
-_UINT64: Final = range(2**64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +45,11 @@ class Parameters:
         """Add a list of texts; for the right side of IN."""
         return self.add(list(values), "Array(String)")
 
-    def number(self, value: float) -> str:
-        """Add a number as the smallest type that holds it exactly."""
+    def number(self, value: Any) -> str:
+        """Add a number; integers fit 64 bits and stay exact."""
         if isinstance(value, float):
             return self.add(value, "Float64")
-        if value in _INT64:
-            return self.add(value, "Int64")
-        return self.add(value, "UInt64") if value in _UINT64 else self.add(float(value), "Float64")
+        return self.add(value, "Int64" if value < 2**63 else "UInt64")
 
     def time(self, value: datetime) -> str:
         """Add a time, in microseconds."""

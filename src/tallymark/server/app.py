@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -19,14 +20,16 @@ from granian.server.embed import Server
 from litestar import Litestar
 
 from tallymark.catalog.repository import Catalog
-from tallymark.catalog.snapshot import SnapshotSource
+from tallymark.catalog.snapshot import LOOK_EVERY_SECONDS, SnapshotSource
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.intake.accept import Acceptor
-from tallymark.intake.app import Intake
-from tallymark.intake.app import build_routes as build_intake_routes
+from tallymark.intake.app import PATHS, ASGIScope, Intake, Receive, Send
 from tallymark.intake.limits import IntakeLimits
+from tallymark.intake.replay import Replayer
+from tallymark.journal.reader import SegmentReader
 from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
+from tallymark.ledger.tail import Tail
 from tallymark.server.config import Config
 from tallymark.server.orders import STORE_USER, Orders, find_paths
 from tallymark.store.client import StoreClient
@@ -36,6 +39,8 @@ from tallymark.web.services import Services
 log = structlog.get_logger("tallymark.web")
 
 _CONNECTIONS = 4096
+INTAKE_METHODS = ("POST", "OPTIONS")
+ASGIApp = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 
 
 def build_services(orders: Orders) -> tuple[Intake, Services]:
@@ -58,9 +63,10 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
     services = Services(
         catalog=catalog,
         snapshots=snapshots,
-        acceptor=acceptor,
         journal=journal,
-        reader_folder=paths.journal,
+        open_reader=lambda: SegmentReader(paths.journal),
+        replayer=Replayer(acceptor, paths.ledger, SegmentReader(paths.journal)),
+        tail=Tail(SegmentReader(paths.journal)),
         ledger=paths.ledger,
         store=store,
         store_url=orders.store_url,
@@ -87,9 +93,25 @@ def build_limits(config: Config) -> IntakeLimits:
 
 
 def build_application(orders: Orders) -> tuple[Litestar, Intake, Services]:
-    """Build the whole application of the web process."""
+    """Build what the web process serves: the intake for its one address, the framework for the rest."""
     intake, services = build_services(orders)
-    return build_app(services, build_intake_routes(intake)), intake, services
+    return build_app(services), intake, services
+
+
+def join(framework: Litestar, intake: Intake) -> ASGIApp:
+    """Send each request to the intake or to the framework."""
+
+    async def application(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"].rstrip("/") in PATHS
+            and scope["method"] in INTAKE_METHODS
+        ):
+            await intake(scope, receive, send)
+        else:
+            await framework(scope, receive, send)  # type: ignore[arg-type]
+
+    return application
 
 
 def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
@@ -99,9 +121,9 @@ def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
 
 async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     config = orders.config
-    app, intake, services = build_application(orders)
+    framework, intake, services = build_application(orders)
     server = Server(
-        app,
+        join(framework, intake),
         address=config.host,
         port=config.port,
         interface=Interfaces.ASGI,
@@ -117,18 +139,43 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     serving = asyncio.create_task(server.serve())
-    counting = asyncio.create_task(intake.keep_counting())
+    background = [
+        asyncio.create_task(intake.keep_counting()),
+        asyncio.create_task(_keep_looking(services.snapshots)),
+    ]
     await _wait_until_listening(config, serving)
+    _calm_collector()
     say_ready(f"http://{config.host}:{config.port}")
     await asyncio.wait({asyncio.ensure_future(stopping.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
-    counting.cancel()
-    server.stop()
+    for task in background:
+        task.cancel()
+    server.stop()  # type: ignore[no-untyped-call]
     with contextlib.suppress(asyncio.CancelledError):
         await serving
     await intake.write_turned_away()
     await intake.acceptor.drain()
     intake.journal.close()
     services.close()
+
+
+async def _keep_looking(snapshots: SnapshotSource) -> None:
+    """Look for changes of the catalog a few times a second, beside the loop: the catalog may be slow, or away."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        try:
+            await asyncio.to_thread(snapshots.look)
+        except Exception:
+            log.exception("catalog_not_read", fix="the server goes on with the keys that it knows")
+
+
+def _calm_collector() -> None:
+    """Keep the garbage collector from walking the whole program for every few requests.
+
+    Decoding makes thousands of short-lived objects and no cycles; what stands at this point stays for good.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _wait_until_listening(config: Config, serving: asyncio.Task[None]) -> None:

@@ -38,7 +38,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     body_bytes: _Size = 4 * _MIB
     text_bytes: _Size = 16 * _MIB
     batch_events: Annotated[int, msgspec.Meta(ge=1)] = 20_000
-    intake_memory_bytes: _Size = 128 * _MIB
+    intake_memory_bytes: _Size = 256 * _MIB
     body_chunk_seconds: _Seconds = 10.0
     body_seconds: _Seconds = 60.0
 
@@ -52,6 +52,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     quarantine_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * _MIB
     quarantine_days: _Seconds = 30.0
     trace_days: _Seconds = 7.0
+    restart_pause_seconds: _Seconds = 15.0
 
     store_memory_bytes: _Size = 1024 * _MIB
     query_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
@@ -72,7 +73,7 @@ MEANINGS: dict[str, str] = {
     "body_bytes": "Largest body of one request, as sent.",
     "text_bytes": "Largest body of one request, after decompression.",
     "batch_events": "Most events in one request.",
-    "intake_memory_bytes": "Bytes of bodies that the intake holds at once; past it requests get 503.",
+    "intake_memory_bytes": "Memory that requests in the intake's hands may take; past it they get 503.",
     "body_chunk_seconds": "Longest pause while a body is sent; then 408.",
     "body_seconds": "Longest time for a whole body; then 408.",
     "journal_segment_bytes": "Size at which a journal segment is closed.",
@@ -83,6 +84,7 @@ MEANINGS: dict[str, str] = {
     "loader_linger_seconds": "How long the loader collects rows for one insert.",
     "quarantine_bytes": "Most bytes of quarantined events per project; past it they are counted, not kept.",
     "quarantine_days": "How long quarantined events are kept.",
+    "restart_pause_seconds": "Longest pause before a process that keeps ending is started again.",
     "trace_days": "How long ids of events that were not stored are remembered.",
     "store_memory_bytes": "Memory that the embedded store may use.",
     "query_seconds": "Longest time for one question; then 422.",

@@ -43,7 +43,9 @@ def run_loading(orders: Orders, stopping: threading.Event, say_ready: Callable[[
         book,
         stopping,
         LoaderSettings(
-            linger_seconds=config.loader_linger_seconds, keep_journal_seconds=config.journal_keep_seconds
+            linger_seconds=config.loader_linger_seconds,
+            keep_journal_seconds=config.journal_keep_seconds,
+            disk_reserve_bytes=config.disk_reserve_bytes,
         ),
     )
     loader.run()

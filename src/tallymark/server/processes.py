@@ -71,7 +71,7 @@ def main() -> None:
     set_up_logs(orders.config.log_format, orders.config.log_level, role)
     try:
         ROLES[role](orders)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it was: said once in the log, then the supervisor starts anew
         structlog.get_logger("tallymark.server").exception("process_failed", role=role)
         sys.exit(1)
 

@@ -6,6 +6,7 @@ more slowly each time it fails soon after its start.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -29,7 +30,6 @@ log = structlog.get_logger("tallymark.server")
 _STOP_ORDER = ("web", "loader", "store")
 _STOP_SECONDS = {"web": 15.0, "loader": 20.0, "store": 20.0}
 _SOON_SECONDS = 10.0
-_LONGEST_PAUSE = 15.0
 
 
 @dataclass(slots=True)
@@ -45,6 +45,9 @@ class Supervisor:
     """Runs the processes of one server until `stop` is called."""
 
     def __init__(self, config: Config) -> None:
+        if not config.port:
+            # Chosen here, so that it stays the same when the web process is restarted.
+            config = msgspec.structs.replace(config, port=_find_port(config.host))
         self._config = config
         self._orders = _build_orders(config)
         self._roles = ("web", "loader") if config.clickhouse_url else ("web", "store", "loader")
@@ -109,7 +112,8 @@ class Supervisor:
                 continue
             if role not in self._restart_at:
                 soon = now - child.started < _SOON_SECONDS
-                self._pauses[role] = min(_LONGEST_PAUSE, max(0.2, self._pauses[role] * 2)) if soon else 0.0
+                longest = self._config.restart_pause_seconds
+                self._pauses[role] = min(longest, max(0.2, self._pauses[role] * 2)) if soon else 0.0
                 self._restart_at[role] = now + self._pauses[role]
                 log.warning("process_ended", role=role, code=code, restart_in_s=self._pauses[role])
             if now >= self._restart_at[role]:
@@ -142,10 +146,11 @@ def _build_orders(config: Config) -> Orders:
     return Orders(config, f"http://127.0.0.1:{port}", port, secrets.token_urlsafe(32))
 
 
-def _find_port() -> int:
-    """Find a free port for the store; it stays the same when the store is restarted."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+def _find_port(host: str = "127.0.0.1") -> int:
+    """Find a free port; the process that gets it keeps it through its restarts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
@@ -160,7 +165,5 @@ def _listen(child: _Child) -> None:
 def _close_pipes(child: _Child) -> None:
     for pipe in (child.process.stdin, child.process.stdout):
         if pipe is not None:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass

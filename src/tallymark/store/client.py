@@ -20,7 +20,8 @@ from tallymark.errors import ConfigError
 from tallymark.store.errors import StoreError, StoreUnavailable, build_store_error, parse_engine_error
 from tallymark.store.schema import INSERT_SETTINGS, QUERY_SETTINGS
 
-_RETRIES: Final = 0
+# An error that breaks off an answer stands within so many of its last bytes.
+_ERROR_BYTES: Final = 16 * 1024
 # Too many at once, or shutting down: nothing was done, and the same request may succeed soon.
 _BUSY_CODES: Final = frozenset({202, 236})
 
@@ -69,6 +70,12 @@ def _build_error(error: Exception) -> StoreError | StoreUnavailable:
         return StoreUnavailable(f"The store cannot serve the request now: {text}")
     parsed = parse_engine_error(text.rpartition(" (for url ")[0] or text)
     return build_store_error(int(number), parsed.name, parsed.message)
+
+
+def _parse_tail(tail: bytes) -> str:
+    """Return the error's text from the end of a broken answer: mark, tag, text, length and tag, mark."""
+    text = tail.decode(errors="replace").partition("__exception__\r\n")[2].partition("\r\n")[2]
+    return text.rpartition("\n")[0].rpartition("\n")[0] or text
 
 
 @contextmanager
@@ -135,7 +142,7 @@ class StoreClient:
                 compress=False,
                 autogenerate_session_id=False,
                 autogenerate_query_id=False,
-                query_retries=_RETRIES,
+                query_retries=0,
                 send_receive_timeout=self._timeout,
                 tz_mode="aware",
             )
@@ -185,7 +192,11 @@ class StoreClient:
         *,
         piece_bytes: int = 256 * 1024,
     ) -> Iterator[bytes]:
-        """Run a SELECT and yield its answer piece by piece; leaving early stops it. Raises as `query_raw`."""
+        """Run a SELECT and yield its answer piece by piece; leaving early stops it.
+
+        Raises as `query_raw`. An error in the middle of the answer comes after the pieces, and the last one of them
+        then ends with the error's text: nothing that was yielded before an error may be taken for a whole answer.
+        """
         with _translated():
             response = self._connect().raw_stream(
                 sql,
@@ -193,9 +204,16 @@ class StoreClient:
                 settings={**QUERY_SETTINGS, **(settings or {})},
                 fmt=fmt,
             )
+            tail = b""
             try:
-                while piece := response.read(piece_bytes):
+                for piece in response.stream(piece_bytes):
+                    tail = (tail + piece)[-_ERROR_BYTES:]
                     yield piece
+            except urllib3.exceptions.HTTPError:
+                if b"__exception__" not in tail:
+                    raise
+                parsed = parse_engine_error(_parse_tail(tail))
+                raise build_store_error(parsed.number, parsed.name, parsed.message) from None
             finally:
                 response.close()
 

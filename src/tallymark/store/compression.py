@@ -88,6 +88,8 @@ def open_packer(encoding: str) -> Packer:
 
 # An unpacked piece is at most this long, whatever its packed form claims.
 _PIECE: Final = 1 << 20
+# zstd gives all that a slice holds at once, and four bytes can hold 128 KB.
+_ZSTD_SLICE: Final = 1024
 
 
 def unpack(encoding: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -125,43 +127,37 @@ def _unpack_zlib(wbits: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise _broken("gzip", "it ends too early")
 
 
-class _PieceReader:
-    """Shows an iterator of pieces as a readable file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        while not self._rest:
-            try:
-                self._rest = next(self._pieces)
-            except StopIteration:
-                return b""
-        taken = self._rest if size < 0 else self._rest[:size]
-        self._rest = self._rest[len(taken) :]
-        return taken
-
-
 def _unpack_zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    source: Any = _PieceReader(pieces)
-    reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+    raw: Any = None
     try:
-        while piece := reader.read(_PIECE):
-            yield piece
+        for piece in pieces:
+            rest = piece
+            while rest:
+                if raw is None or raw.eof:
+                    # Several frames one after another make one body.
+                    raw = zstandard.ZstdDecompressor().decompressobj()
+                taken, rest = rest[:_ZSTD_SLICE], rest[_ZSTD_SLICE:]
+                plain = raw.decompress(taken)
+                rest = (raw.unused_data + rest) if raw.eof else rest
+                yield from (plain[begin : begin + _PIECE] for begin in range(0, len(plain), _PIECE))
     except zstandard.ZstdError as error:
         raise _broken("zstd", error) from None
+    if raw is None or not raw.eof:
+        raise _broken("zstd", "it ends too early")
 
 
 def _unpack_lz4(pieces: Iterator[bytes]) -> Iterator[bytes]:
     raw = _lz4_frame.LZ4FrameDecompressor()
     try:
         for piece in pieces:
-            if raw.eof:
-                raw = _lz4_frame.LZ4FrameDecompressor()
-            yield raw.decompress(piece, _PIECE)
-            while not raw.needs_input and not raw.eof:
-                yield raw.decompress(b"", _PIECE)
+            rest = piece
+            while rest:
+                if raw.eof:
+                    raw = _lz4_frame.LZ4FrameDecompressor()
+                yield raw.decompress(rest, _PIECE)
+                while not raw.needs_input and not raw.eof:
+                    yield raw.decompress(b"", _PIECE)
+                rest = raw.unused_data if raw.eof else b""
     except RuntimeError as error:
         raise _broken("lz4", error) from None
     if not raw.eof:

@@ -26,6 +26,9 @@ from tallymark.store.errors import EngineError, parse_engine_error
 # Each piece of a streamed answer stands for itself in these formats, so pieces can be put one after another.
 STREAMED_FORMATS: Final = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"})
 
+# The engine's address carries its options behind the path, as a URL does.
+_OPTION_CHARACTERS: Final = frozenset("?&=%")
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -143,12 +146,16 @@ class Engine:
         config_file = config_dir / "config.xml"
         users_file.write_text(render_users(), encoding="utf-8")
         config_file.write_text(render_config(users_file, memory_limit_bytes), encoding="utf-8")
-        # What a crash left half received; whoever sent it got no answer.
-        for leftover in self.spool.iterdir():
-            leftover.unlink()
+        if not _OPTION_CHARACTERS.isdisjoint(str(data_dir)):
+            raise EngineError(
+                36, f"The data folder {data_dir} has a '?', '&', '=' or '%' in its name; chDB takes none"
+            )
         self._address = f"{self.path}?config-file={config_file}"
         self._lock = threading.Lock()
         self._root = self._open()
+        # Now the folder is ours alone: what a crash left half received can go, its sender got no answer.
+        for leftover in self.spool.iterdir():
+            leftover.unlink()
         self._root.run("CREATE DATABASE IF NOT EXISTS tallymark ENGINE = Atomic")
         listed = self._root.run("SELECT name FROM system.settings", "TabSeparated").body
         self.setting_names = frozenset(listed.decode().split("\n")) - {""}

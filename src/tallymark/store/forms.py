@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import multipart  # type: ignore[import-untyped]
+import multipart
 
 from tallymark.store.errors import EngineError
 
-_MAX_FORM_BYTES: Final = 64 * 1024 * 1024
+_MAX_FIELD_BYTES: Final = 16 * 1024 * 1024
+_MAX_FIELDS: Final = 1000
 
 
 def parse_form(content_type: str, body: Iterator[bytes]) -> list[tuple[str, str]]:
@@ -23,7 +24,9 @@ def parse_form(content_type: str, body: Iterator[bytes]) -> list[tuple[str, str]
         raise EngineError(36, "The multipart form has no boundary")
     fields: list[tuple[str, bytearray]] = []
     try:
-        with multipart.PushMultipartParser(boundary, max_size=_MAX_FORM_BYTES) as parser:
+        with multipart.PushMultipartParser(
+            boundary, max_segment_size=_MAX_FIELD_BYTES, max_segment_count=_MAX_FIELDS
+        ) as parser:
             for piece in body:
                 for part in parser.parse(piece):
                     _take(part, fields)

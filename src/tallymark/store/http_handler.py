@@ -82,6 +82,7 @@ class StoreHandler(BaseHTTPRequestHandler):
 
     def _serve(self, *, read_only: bool) -> None:
         parts = urlsplit(self.path)
+        self._begun = False
         try:
             self._body = self._open_body()
             if parts.path in {"/ping", "/replicas_status"} or (
@@ -98,6 +99,17 @@ class StoreHandler(BaseHTTPRequestHandler):
                 "X-ClickHouse-Exception-Code": str(error.number),
             }
             self._answer(STATUS.get(error.number, 500), (error.render_text() + "\n").encode(), headers)
+        except ConnectionError:
+            # The caller is gone, perhaps in the middle of an answer: nothing more can be said here.
+            self.close_connection = True
+            raise
+        except Exception as error:
+            # A full disk, or a fault of ours: the caller gets an answer where none has begun, the log the whole of it.
+            self.close_connection = True
+            if not self._begun:
+                text = f"Code: 1002. DB::Exception: {type(error).__name__}: {error} (UNKNOWN_EXCEPTION)\n"
+                self._answer(500, text.encode(), {"X-ClickHouse-Exception-Code": "1002"})
+            raise
 
     def _serve_statement(self, query_string: str, *, read_only: bool) -> None:
         service: Service = self.server.service
@@ -207,6 +219,7 @@ class StoreHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _send_head(self, status: int, headers: dict[str, str]) -> None:
+        self._begun = True
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value.encode("ascii", "backslashreplace").decode())

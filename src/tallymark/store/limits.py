@@ -28,25 +28,34 @@ _VISITOR_LIMITS: Final = {
     "max_result_rows": (1_000_000, 1_000_000),
     "max_rows_to_read": (200_000_000, 200_000_000),
     "max_bytes_to_read": (0, 0),
+    "max_threads": (2, 16),
 }
 
-_ALWAYS: Final = {
+_INSERT_SECONDS: Final = 600
+
+# On every connection. The last two are for inserts: their file has the columns of the table, with their defaults,
+# and reading it costs less than mapping it.
+ALWAYS: Final = {
     "implicit_select": "0",
     "timeout_overflow_mode": "throw",
     "result_overflow_mode": "throw",
     "read_overflow_mode": "throw",
     "json_type_escape_dots_in_keys": "1",
     "use_structure_from_insertion_table_in_table_functions": "1",
+    "storage_file_read_method": "pread",
 }
 
 
 def build_settings(request: StoreRequest, *, insert: bool) -> dict[str, str]:
     """Return the settings of the request's connection. Raises EngineError 452 beyond a maximum."""
     limits = _VISITOR_LIMITS if request.project else _INTERNAL_LIMITS
-    settings = {**_ALWAYS, **request.settings}
+    settings = {**ALWAYS, **request.settings}
     for name, (default, maximum) in limits.items():
         if insert and name.startswith("max_result"):
             continue
+        if insert and name == "max_execution_time":
+            # A slow disk must not turn a batch away that would only come again.
+            default = _INSERT_SECONDS  # noqa: PLW2901 - the one exception
         given = request.settings.get(name)
         settings[name] = str(default) if given is None else _check(name, given, maximum)
     return settings

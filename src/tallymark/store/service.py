@@ -5,12 +5,14 @@ Comes in: a `StoreRequest` with its statement and data. Goes out: an `Outcome` w
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +24,14 @@ from tallymark.store.limits import build_settings
 from tallymark.store.requests import StoreRequest
 from tallymark.store.schema import DATABASE
 from tallymark.store.sessions import Sessions
-from tallymark.store.statements import InsertHead, is_insert, parse_format, parse_kill, parse_words
+from tallymark.store.statements import (
+    InsertHead,
+    is_insert,
+    parse_format,
+    parse_kill,
+    parse_words,
+    split_format,
+)
 from tallymark.store.visitors import Gate
 
 # How long a request waits for a place before it is told that there is none, in seconds.
@@ -185,10 +194,13 @@ class Service:
             self._gate.check_settings(request.settings)
         settings = build_settings(request, insert=False)
         with (
-            self._register(request, scope, reads=True),
+            self._register(request, scope, reads=True) as running,
             lane.place(),
             self._connect(request, scope, settings) as connection,
         ):
+            if running.killed:
+                # While it waited for its place.
+                raise EngineError(394, "Query was cancelled")
             fmt = request.default_format
             if scope.internal:
                 reads = self._judge(request, connection, sql)
@@ -196,23 +208,20 @@ class Service:
                 sql, fmt = self._gate.check(connection, sql, fmt, request.parameters)
                 outcome.format, reads = fmt, True
             if reads and not request.wait_end and outcome.format in STREAMED_FORMATS:
-                yield from self._stream(connection, sql, fmt, request.parameters, outcome)
+                yield from self._stream(connection, sql, fmt, request.parameters)
             else:
-                outcome.answer = connection.run(sql, fmt, request.parameters)
-                yield outcome.answer.body
+                answer = outcome.answer = connection.run(sql, fmt, request.parameters)
+                empty = reads and not answer.body
+                yield _build_empty(connection, sql, fmt, request.parameters) if empty else answer.body
 
     @staticmethod
-    def _stream(
-        connection: Connection, sql: str, fmt: str, parameters: dict[str, str], outcome: Outcome
-    ) -> Iterator[bytes]:
+    def _stream(connection: Connection, sql: str, fmt: str, parameters: dict[str, str]) -> Iterator[bytes]:
         empty = True
         for piece in connection.stream(sql, fmt, parameters):
             empty = False
             yield piece
         if empty:
-            # A stream without rows says nothing of its columns; the whole answer does.
-            outcome.answer = connection.run(sql, fmt, parameters)
-            yield outcome.answer.body
+            yield _build_empty(connection, sql, fmt, parameters)
 
     @staticmethod
     def _judge(request: StoreRequest, connection: Connection, sql: str) -> bool:
@@ -220,18 +229,19 @@ class Service:
         kind, count = connection.classify(sql)
         if count > 1:
             raise EngineError(62, "Multi-statements are not allowed")
-        if is_insert(sql) and "INFILE" in sql.upper():
+        words = parse_words(sql)
+        if is_insert(sql) and ("FROM", "INFILE") in pairwise(words):
             raise EngineError(
                 48, "INSERT ... FROM INFILE is not supported by this server: send the data as the body"
             )
-        if kind == "CONTROL" and "OUTFILE" in parse_words(sql):
+        if kind == "CONTROL" and "OUTFILE" in words:
             raise EngineError(48, "INTO OUTFILE is not supported by this server")
         if request.read_only and kind not in {"READ_ONLY", "UNKNOWN"}:
             raise EngineError(164, "Cannot execute this query in readonly mode: a GET request only reads")
         return kind == "READ_ONLY"
 
     @contextmanager
-    def _register(self, request: StoreRequest, scope: Scope, *, reads: bool) -> Iterator[None]:
+    def _register(self, request: StoreRequest, scope: Scope, *, reads: bool) -> Iterator[_Running]:
         running = _Running(scope, threading.Event(), reads)
         query_id = request.query_id
         with self._lock:
@@ -241,7 +251,7 @@ class Service:
         if other is not None:
             self._replace(request, running, other)
         try:
-            yield
+            yield running
         except EngineError as error:
             if running.killed and error.number != 394:
                 raise EngineError(394, "Query was cancelled") from error
@@ -269,3 +279,30 @@ class Service:
         line = f"waiting\t{query_id}\tdefault\t\n" if found else ""
         body = line.encode()
         return Outcome("TabSeparated", iter((body,)), Answer(body))
+
+
+def _build_empty(connection: Connection, sql: str, fmt: str, parameters: dict[str, str]) -> bytes:
+    """Return an answer without rows. In the Native format it still tells its columns, which chDB leaves out."""
+    text, named = split_format(sql)
+    if (named or fmt) != "Native":
+        return b""
+    try:
+        described = connection.run(f"DESCRIBE TABLE (\n{text}\n)", "JSONCompactEachRow", parameters).body
+    except EngineError:
+        # Not a SELECT: such a statement has no columns that could be told.
+        return b""
+    columns = [json.loads(line)[:2] for line in described.splitlines()]
+    parts = [_render_varint(len(columns)), _render_varint(0)]
+    for pair in columns:
+        for encoded in (text.encode() for text in pair):
+            parts += [_render_varint(len(encoded)), encoded]
+    return b"".join(parts)
+
+
+def _render_varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

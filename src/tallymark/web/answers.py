@@ -11,10 +11,13 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from tallymark.errors import REQUEST_CODES, RequestRefused, TallymarkError
-from tallymark.intake.app import render_refusal
+from tallymark.intake.app import build_refusal
 from tallymark.store.errors import StoreError, StoreUnavailable
 
 log = structlog.get_logger("tallymark.web")
+
+# Far enough from what a datetime can hold that spans around a time can be computed.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 _encoder = msgspec.json.Encoder()
 _CODE_BY_STATUS = {code.status: code.code for code in reversed(REQUEST_CODES.values())}
@@ -23,6 +26,12 @@ _CODE_BY_STATUS = {code.status: code.code for code in reversed(REQUEST_CODES.val
 def render_json(value: object, status_code: int = 200) -> Response[bytes]:
     """Return a typed value as a JSON answer."""
     return Response(_encoder.encode(value), status_code=status_code, media_type="application/json")
+
+
+def render_refusal(refusal: RequestRefused) -> Response[bytes]:
+    """Return a refusal as an answer of the framework's."""
+    status, headers, body = build_refusal(refusal)
+    return Response(body, status_code=status, headers=headers, media_type="application/json")
 
 
 def answer_refusal(_: Request[Any, Any, Any], refusal: RequestRefused) -> Response[bytes]:
@@ -63,11 +72,14 @@ def parse_time(text: str | None, name: str, default: datetime) -> datetime:
         return default
     try:
         time = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-    except ValueError:
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise RequestRefused(
-            "invalid_request", f"{text!r} is no time. Use 2026-01-31T12:00:00Z.", at=name
+            "invalid_request", f"{text[:40]!r} is no time. Use 2026-01-31T12:00:00Z.", at=name
         ) from None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    if not EARLIEST <= time <= LATEST:
+        raise RequestRefused("invalid_request", f"{text[:40]!r} is not between 1970 and 9000.", at=name)
+    return time
 
 
 def parse_span(query: Any, now: datetime, default: timedelta) -> tuple[datetime, datetime]:

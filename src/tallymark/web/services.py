@@ -15,9 +15,9 @@ from typing import ParamSpec, TypeVar
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.snapshot import Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
-from tallymark.intake.accept import Acceptor
-from tallymark.journal.reader import SegmentReader
-from tallymark.journal.segments import SegmentWriter
+from tallymark.intake.replay import Replayer
+from tallymark.journal.journal import JournalReader, JournalWriter
+from tallymark.ledger.tail import Tail
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
 
@@ -30,13 +30,18 @@ _QUESTIONS = 8
 
 @dataclass(slots=True)
 class Services:
-    """What the web process holds open. `store_password` is the internal one, made at each start."""
+    """What the web process holds open.
+
+    `open_reader` gives a reading end of the journal for one thread; `tail` counts what the loader has not passed
+    yet; `store_password` is the internal one, made at each start.
+    """
 
     catalog: Catalog
     snapshots: SnapshotSource
-    acceptor: Acceptor
-    journal: SegmentWriter
-    reader_folder: Path
+    journal: JournalWriter
+    open_reader: Callable[[], JournalReader]
+    replayer: Replayer
+    tail: Tail
     ledger: Path
     store: StoreClient
     store_url: str
@@ -50,10 +55,9 @@ class Services:
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="question")
     )
-
-    def open_reader(self) -> SegmentReader:
-        """Return a reading end of the journal, for one thread."""
-        return SegmentReader(self.reader_folder)
+    _health: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="health")
+    )
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call beside the event loop."""
@@ -61,8 +65,15 @@ class Services:
             self._threads, lambda: function(*args, **kwargs)
         )
 
+    async def run_health(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a short blocking call in a thread that no question can occupy."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._health, lambda: function(*args, **kwargs)
+        )
+
     def close(self) -> None:
         """Let go of threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._health.shutdown(wait=False, cancel_futures=True)
         self.store.close()
         self.catalog.engine.dispose()

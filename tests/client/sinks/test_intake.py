@@ -151,7 +151,6 @@ def test_a_request_has_a_time_limit_of_its_own(intake, connect, trap):
 
 def test_without_a_thread_close_still_sends_and_still_honours_its_deadline(intake, connect, monkeypatch):
     """Where no thread can start, close() delivers in the calling thread, bounded by the deadline."""
-
     start_thread = threading.Thread.start
 
     def refuse(thread):
@@ -240,7 +239,7 @@ def test_retries_end_and_are_counted(intake, connect):
     client = connect(retry_max_attempts=3)
     client.behavior("lost")
     assert intake.wait_for(lambda: client.stats().dropped == {"retries_exhausted": 1})
-    assert len(intake.requests) == 3
+    assert len([request for request in intake.requests if request["events"]]) == 3
     intake.always = None
     client.behavior("kept")
     assert client.flush(20)

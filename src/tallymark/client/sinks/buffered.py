@@ -10,13 +10,16 @@ from tallymark.client.buffer import Buffer
 from tallymark.client.drops import Drops
 from tallymark.client.sender import Delivery, Sender, Source
 from tallymark.client.settings import Settings
+from tallymark.client.spool import Spool
 from tallymark.client.stats import SendSummary, Stats
 
 
 class BufferedSink:
     """Keeps events in memory until `delivery` has taken them."""
 
-    def __init__(self, settings: Settings, drops: Drops, delivery: Delivery) -> None:
+    def __init__(
+        self, settings: Settings, drops: Drops, delivery: Delivery, spool: Spool | None = None
+    ) -> None:
         self.settings = settings
         self.drops = drops
         # A small memory limit still needs room for more than one batch.
@@ -24,7 +27,7 @@ class BufferedSink:
         self.buffer = Buffer(
             settings.max_buffer_events, settings.max_buffer_bytes, drops, settings.batch_events, batch_bytes
         )
-        self.sender = Sender(settings, self.buffer, drops, delivery, batch_bytes=batch_bytes)
+        self.sender = Sender(settings, self.buffer, drops, delivery, batch_bytes=batch_bytes, spool=spool)
         self.buffer.notify = self.sender.note
         # The buffer's own method: what every recorded event goes through has no detours.
         self._add = self.buffer.add
@@ -88,6 +91,7 @@ class BufferedSink:
                 sent=self.sender.sent,
                 waiting=self.buffer.waiting,
                 waiting_bytes=self.buffer.queued_bytes + self.buffer.taken_bytes,
+                spooled=self.buffer.spooled,
                 dropped=dict(self.drops.totals),
                 retries=self.sender.retries,
                 bytes=self.sender.delivery.sent_bytes,

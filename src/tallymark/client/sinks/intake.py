@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 
 from tallymark.client.drops import Drops, OnDrop
@@ -9,8 +11,17 @@ from tallymark.client.importer import Importer
 from tallymark.client.sender import build_policy
 from tallymark.client.settings import Settings, build_settings
 from tallymark.client.sinks.buffered import BufferedSink
+from tallymark.client.spool import Spool
 from tallymark.client.stats import SendSummary, Stats
 from tallymark.client.transport import HttpTransport
+
+
+def build_spool(settings: Settings) -> Spool | None:
+    """Return the spool for this server and key: what is meant for one must not be sent to another."""
+    if not settings.spool_dir:
+        return None
+    target = hashlib.sha256(f"{settings.url}\n{settings.key}".encode()).hexdigest()[:16]
+    return Spool(os.path.join(settings.spool_dir, target), settings.spool_bytes)  # noqa: PTH118  text in, text out
 
 
 class IntakeSink(BufferedSink):
@@ -26,7 +37,7 @@ class IntakeSink(BufferedSink):
     ) -> None:
         settings = settings or build_settings({"url": url, "key": key})
         drops = Drops(on_drop)
-        super().__init__(settings, drops, HttpTransport(settings, drops))
+        super().__init__(settings, drops, HttpTransport(settings, drops), build_spool(settings))
         self._importer = self._build_importer()
 
     def _build_importer(self) -> Importer:

@@ -11,21 +11,22 @@ import hashlib
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from tallymark.errors import RequestRefused
-from tallymark.event import CORE_FIELDS, MAX_EVENT_BYTES, REQUIRED_FIELDS, Event
+from tallymark.event import CORE_FIELDS, MAX_EVENT_BYTES, MAX_ID_BYTES, MAX_NAME_BYTES, REQUIRED_FIELDS, Event
 from tallymark.intake.json_text import split_array, split_lines
+from tallymark.intake.parsed import Parsed
 from tallymark.journal.record import FailedEvent
-from tallymark.pipeline.batch import Scan
+from tallymark.pipeline.scan import scan_text
 
+# Objects per event, on average, up to which a body is decoded in one call.
+_BRACES = 8
 _BOM = b"\xef\xbb\xbf"
 _event = msgspec.json.Decoder(Event)
 _events = msgspec.json.Decoder(list[Event])
-_elements = msgspec.json.Decoder(list[msgspec.Raw])
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _FIELD_TYPES = typing.get_type_hints(Event, include_extras=True)
@@ -33,82 +34,37 @@ _FIELD_TYPES = typing.get_type_hints(Event, include_extras=True)
 _NOT_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity|nan|inf)(?![\w\"])")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
-# Digits become 0 and separators vanish, so that one search finds any run of 13 digits.
-_DIGITS = bytes.maketrans(b"123456789", b"000000000")
-_LONG_NUMBER = b"0" * 13
-_EXPONENT_HINT = re.compile(rb"\.\d{1,3}\.\d{1,3}\.\d")
-_HEX = b"0123456789abcdefABCDEF"
-
-
-@dataclass(slots=True)
-class Parsed:
-    """What a body held: events, the place of each in the body, failures, and what a quick scan found possible."""
-
-    events: list[Event]
-    indexes: list[int]
-    failed: list[FailedEvent] = field(default_factory=list)
-    scan: Scan = field(default_factory=Scan)
-
 
 def parse_events(text: bytes, max_events: int) -> Parsed:
     """Decode the text of a body; raises RequestRefused when it is empty or holds more than `max_events`."""
     text = text.removeprefix(_BOM).strip()
     if not text:
         raise RequestRefused("empty_body")
-    parsed = _parse_whole(text) if len(text) <= MAX_EVENT_BYTES or text[:1] == b"[" else None
-    if parsed is None:
-        parsed = _parse_pieces(text)
+    # An event has an opening brace or more: what could hold far too many is not decoded in one go.
+    few = text.count(b"{") <= _BRACES * max_events
+    parsed = (_parse_whole(text) if few else None) or _parse_pieces(text, max_events)
     if len(parsed.events) + len(parsed.failed) > max_events:
-        raise RequestRefused(
-            "body_too_large", f"More than {max_events} events in one request. Send smaller batches."
-        )
+        raise _too_many(max_events)
     parsed.scan = scan_text(text)
     return parsed
-
-
-def scan_text(text: bytes) -> Scan:
-    """Look over the bytes of a body for what the steps would have to look at closely.
-
-    May find what is not there, never misses what is: see the property test beside it.
-    """
-    people = (
-        b"@" in text
-        or b"=" in text
-        or b"Mozilla/" in text
-        or b"gent" in text
-        or b"GENT" in text
-        or b'"ua"' in text
-        or b"::" in text
-        or b"eyJ" in text
-        or b"earer " in text
-        or b"asic " in text
-        or _EXPONENT_HINT.search(text) is not None
-        or b":::::" in text.translate(None, _HEX)
-    )
-    numbers = _LONG_NUMBER in text.translate(_DIGITS, b"- ")
-    return Scan(numbers=numbers, escapes=b"\\u" in text, people=people)
 
 
 def _parse_whole(text: bytes) -> Parsed | None:
     """Decode a body of nothing but well-formed events in one call; None when it is not that."""
     try:
-        if text[:1] == b"[":
-            if (
-                len(text) > MAX_EVENT_BYTES
-                and max(map(len, _elements.decode(text)), default=0) > MAX_EVENT_BYTES
-            ):
-                return None
-            events = _events.decode(text)
-        else:
-            events = _event.decode_lines(text)
+        events = _events.decode(text) if text[:1] == b"[" else _event.decode_lines(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(text) > MAX_EVENT_BYTES and any(len(_encoder.encode(event)) > MAX_EVENT_BYTES for event in events):
         return None
     return Parsed(events, list(range(len(events))))
 
 
-def _parse_pieces(text: bytes) -> Parsed:
+def _parse_pieces(text: bytes, max_events: int) -> Parsed:
     parsed = Parsed([], [])
     for index, (start, piece, whole) in enumerate(_split(text)):
+        if index >= max_events:
+            raise _too_many(max_events)
         outcome = _parse_piece(piece, index, start, whole=whole)
         if isinstance(outcome, Event):
             parsed.events.append(outcome)
@@ -116,6 +72,12 @@ def _parse_pieces(text: bytes) -> Parsed:
         else:
             parsed.failed.append(outcome)
     return parsed
+
+
+def _too_many(max_events: int) -> RequestRefused:
+    return RequestRefused(
+        "body_too_large", f"More than {max_events} events in one request. Send smaller batches."
+    )
 
 
 def _split(text: bytes) -> Iterator[tuple[int, bytes, bool]]:
@@ -216,8 +178,8 @@ def _keep(
         message,
         index,
         place,
-        event_id if isinstance(event_id, str) else "",
-        event_name if isinstance(event_name, str) else "",
+        event_id[:MAX_ID_BYTES] if isinstance(event_id, str) else "",
+        event_name[:MAX_NAME_BYTES] if isinstance(event_name, str) else "",
         _encoder.encode(value),
         size=len(piece),
     )

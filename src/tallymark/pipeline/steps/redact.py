@@ -5,10 +5,14 @@ The rules are in `rules/privacy.py`; this step applies them to every text of an 
 
 from __future__ import annotations
 
+import msgspec
+
 from tallymark.event import CORE_FIELDS, Event
 from tallymark.pipeline.batch import Batch
+from tallymark.pipeline.scan import scan_text
 from tallymark.rules.privacy import PrivacyRules, redact_id, redact_text, redact_value
 
+_encoder = msgspec.json.Encoder()
 _IDS = ("session_id", "user_id", "install_id", "device_id", "performer_id", "performer_name")
 # The id is the event's identity towards its sender: changing it would break repetition and trace.
 _TEXTS = tuple(
@@ -19,12 +23,13 @@ _TEXTS = tuple(
 
 
 def redact(batch: Batch) -> None:
-    """Redact every event, unless the request's bytes cannot hold anything that a rule looks for."""
+    """Redact the events whose text may hold something that a rule looks for."""
     rules = batch.arrival.privacy
-    if batch.scan.quiet or not rules.enabled:
+    if not (batch.scan.people and rules.enabled):
         return
     for event in batch.events:
-        _redact_event(event, rules, batch)
+        if len(batch.events) == 1 or scan_text(_encoder.encode(event)).people:
+            _redact_event(event, rules, batch)
 
 
 def _redact_event(event: Event, rules: PrivacyRules, batch: Batch) -> None:
@@ -38,6 +43,6 @@ def _redact_event(event: Event, rules: PrivacyRules, batch: Batch) -> None:
         if text:
             setattr(event, field, redact_text(text, rules, counts, key=field))
     if event.performer_groups:
-        event.performer_groups = [redact_text(group, rules, counts) for group in event.performer_groups]
+        event.performer_groups = tuple(redact_text(group, rules, counts) for group in event.performer_groups)
     if event.attributes:
         event.attributes = redact_value(event.attributes, rules, counts)

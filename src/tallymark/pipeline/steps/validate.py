@@ -24,7 +24,7 @@ def validate(batch: Batch) -> None:
     skew = timedelta(milliseconds=batch.skew_ms)
     earliest = EARLIEST - skew if skew < timedelta(0) else EARLIEST
     latest = batch.arrival.received_at + AHEAD - skew
-    deep_look = batch.scan.numbers or batch.scan.escapes
+    deep_look = batch.scan.long_integers or batch.scan.escapes
     for position, event in enumerate(batch.events):
         if not earliest <= event.event_time <= latest:
             batch.refuse(position, "time_out_of_range", _time_message(event, skew), "event_time")
@@ -114,6 +114,10 @@ def _find_text_problem(event: Event) -> Problem | None:
             return "nul_character", "the text holds U+0000", field
     if any("\0" in group for group in event.performer_groups):
         return "nul_character", "the text holds U+0000", "performer_groups"
+    for count in event.sketch_counts:
+        if count > _UINT_MAX:
+            message = f"an integer of {count.bit_length()} bits, 64 are allowed"
+            return "integer_out_of_range", message, "sketch_counts"
     return None
 
 

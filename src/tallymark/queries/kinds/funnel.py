@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from tallymark.queries.fields import Field, Type, parse_field
+from tallymark.queries.fields import Field, Type, parse_breakdown, parse_field
 from tallymark.queries.filters import build_filters
-from tallymark.queries.grid import breakdown_columns, group_value
+from tallymark.queries.grid import breakdown_columns, group_value, limit_notes
 from tallymark.queries.period import Period, build_period
 from tallymark.queries.question import Asked, Step, Text, refuse
 from tallymark.queries.result import Cell, Column, Table
@@ -24,6 +24,14 @@ from tallymark.queries.sql import Parameters, Statement, build_scope
 
 # An event's time in microseconds (51 bits) and one bit per step share 63 bits.
 MAX_STEPS: Final = 10
+_COLUMNS: Final = (
+    "step",
+    "name",
+    "reached",
+    "conversion_from_previous",
+    "conversion_from_first",
+    "median_seconds",
+)
 _MICROSECONDS: Final = 1_000_000
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _WINDOW: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
@@ -67,7 +75,9 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             [*shared, person.exists()],
         )
         window = parameters.add(parse_window(self.window) * _MICROSECONDS, "Int64")
-        chains = _build_chains(masks, conditions, self._values(), person.text(), scope, window)
+        chains = _build_chains(
+            masks, conditions, self._values(), person=person.text(), scope=scope, window=window
+        )
         return Statement(self._build_totals(chains, parameters), parameters.values)
 
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
@@ -114,7 +124,7 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
                     people,
                     people / before if before else None,
                     people / reached[0] if reached[0] else None,
-                    medians[number] if people else None,
+                    float(medians[number]) if number and people else None,
                 ]
             )
         return rows
@@ -122,14 +132,10 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     def _limit_notes(self, rows: list[list[Any]], place: int) -> list[str]:
         if not self.breakdown:
             return [] if rows[0][0] else ["Nothing reached the first step: there are no conversions."]
-        if not rows or rows[0][place] <= len(rows):
+        if not rows:
             return []
-        groups, total = rows[0][place : place + 2]
-        shown = sum(row[len(self.breakdown)] for row in rows)
-        return [
-            f"The {len(rows)} largest of {groups:,} groups are shown; the other {groups - len(rows):,}"
-            f" hold {total - shown:,} of {total:,} that reached the first step."
-        ]
+        shown = [row[len(self.breakdown)] for row in rows]
+        return limit_notes(shown, rows[0][place], rows[0][place + 1], "that reached the first step")
 
     def _person(self) -> Field:
         field = parse_field(self.by, "by")
@@ -141,7 +147,7 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         return field
 
     def _values(self) -> list[Field]:
-        return [parse_field(text, f"breakdown[{number}]") for number, text in enumerate(self.breakdown)]
+        return parse_breakdown(self.breakdown, _COLUMNS)
 
     def _steps_overlap(self) -> bool:
         """Whether one event can be several steps."""
@@ -220,27 +226,50 @@ class _Masks:
 
 
 def _build_chains(
-    masks: _Masks, conditions: list[str], values: list[Field], person: str, scope: str, window: str
+    masks: _Masks, conditions: list[str], values: list[Field], *, person: str, scope: str, window: str
 ) -> str:
     """Build the statement that gives each person's `depth`, `chain` (depth, then times) and `first_values`."""
-    size, steps = masks.size, range(1, masks.steps + 1)
-    straight = " OR ".join(f"marks = [{', '.join(str(1 << bit) for bit in range(step))}]" for step in steps)
-    kind = "toUInt8" if masks.steps <= 8 else "toUInt16"
-    ordered = (
-        f"SELECT {masks.unpacked_sql()} AS ordered, arrayMap(x -> {kind}(x % {size}), ordered) AS marks,\n"
-        f"    ({straight}) AND intDiv(ordered[-1], {size}) - intDiv(ordered[1], {size}) <= {window} AS straight"
-        f"{', firsts' if values else ''}\nFROM (\n{_build_people(masks, conditions, values, person, scope)}\n)"
-    )
-    times = ", ".join(f"intDiv(ordered[{step}], {size})" for step in steps)
+    steps = range(1, masks.steps + 1)
+    firsts = ", firsts" if values else ""
+    people = _build_people(masks, conditions, values, person, scope)
+    marks = ", ".join(f"ordered[{step}] % {masks.size} AS m{step}" for step in steps)
+    ordered = f"SELECT {masks.unpacked_sql()} AS ordered, {marks}{firsts}\nFROM (\n{people}\n)"
+    times = ", ".join(f"{_build_time(masks, step)} AS t{step}" for step in steps)
+    timed = f"SELECT ordered, {_build_once(masks)} AS once, {times}{firsts}\nFROM (\n{ordered}\n)"
+    # Of somebody whose steps come once each, these are the only times there are.
+    branches = [
+        f"t{step} < 0 OR t{step} < t{step - 1} OR t{step} - t1 > {window}, {step - 1}" for step in steps[1:]
+    ]
+    depth = f"multiIf({', '.join(['t1 < 0, 0', *branches])}, {masks.steps})"
+    read_off = ", ".join(f"t{step}" for step in steps)
     folded = ", ".join(f"folded.{place}" for place in range(1, masks.steps + 2))
     first_values = ""
     if values:
         first_values = ", arrayFirst(one -> one.1 = chain.2, arraySort(firsts)).2 AS first_values"
     return (
         f"SELECT {_build_fold(masks, window)} AS folded,\n"
-        f"    if(straight, (toInt64(length(ordered)), {times}), ({folded})) AS chain,\n"
-        f"    chain.1 AS depth{first_values}\nFROM (\n{ordered}\n)"
+        f"    if(once, (toInt64({depth}), {read_off}), ({folded})) AS chain,\n"
+        f"    chain.1 AS depth{first_values}\nFROM (\n{timed}\n)"
     )
+
+
+def _build_once(masks: _Masks) -> str:
+    """Build whether a person's steps come at most once each, from the marks m1, m2, ... (0 = no event).
+
+    The sum of powers of two has as many bits as summands only if they are all different.
+    """
+    marks = [f"m{step}" for step in range(1, masks.steps + 1)]
+    conditions = [f"length(ordered) <= {masks.steps}", f"bitCount({' + '.join(marks)}) = length(ordered)"]
+    if masks.overlap:
+        conditions += [f"bitCount({mark}) <= 1" for mark in marks]
+    return " AND ".join(conditions)
+
+
+def _build_time(masks: _Masks, step: int) -> str:
+    """Build the time of the one event that is the step, -1 where there is none."""
+    places = range(1, masks.steps + 1)
+    branches = [f"m{place} = {1 << (step - 1)}, intDiv(ordered[{place}], {masks.size})" for place in places]
+    return f"multiIf({', '.join(branches)}, toInt64(-1))"
 
 
 def _build_people(masks: _Masks, conditions: list[str], values: list[Field], person: str, scope: str) -> str:
@@ -258,7 +287,7 @@ def _build_people(masks: _Masks, conditions: list[str], values: list[Field], per
 
 
 def _build_fold(masks: _Masks, window: str) -> str:
-    """Build the walk through one person's events, for those that are not straight.
+    """Build the walk through one person's events, for those who did a step more than once.
 
     The accumulator holds the deepest chain so far (its depth, the times of its steps) and, for each step but the
     last, the times of the chain that reached it and started latest: whatever a later event can complete, it can
@@ -301,4 +330,4 @@ def _build_fold(masks: _Masks, window: str) -> str:
         new.append(f"if({taken}, {time if length == step else old(length - 1, step)}, {old(length, step)})")
     start = ", ".join(["toInt64(0)", *["toInt64(-1)"] * (steps + len(chain))])
     values = ", ".join(f"toInt64({value})" for value in new)
-    return f"arrayFold((acc, x) -> ({values}), if(straight, [], ordered), ({start}))"
+    return f"arrayFold((acc, x) -> ({values}), if(once, [], ordered), ({start}))"

@@ -18,6 +18,7 @@ from tallymark.queries.sql import Statement
 
 # The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
 _Z: Final = 1.959963984540054
+_COLUMNS: Final = ("numerator", "denominator", "ratio", "low", "high")
 _COUNTS: Final = frozenset({"count", "unique"})
 
 
@@ -72,7 +73,7 @@ class Ratio(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         return Table(columns, table, notes, [*doubts, *query.breakdown_doubts(grid)])
 
     def _query(self, period: Period, *, exact: bool) -> GridQuery:
-        return GridQuery(self, period, self.selections(), exact)
+        return GridQuery(self, period, self.selections(), _COLUMNS, exact)
 
 
 class _Tally:

@@ -61,7 +61,7 @@ class Trend(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         return Table(tuple(columns), table, grid.notes, [*doubts, *query.breakdown_doubts(grid)])
 
     def _query(self, period: Period, *, exact: bool) -> GridQuery:
-        return GridQuery(self, period, self.selections(), exact)
+        return GridQuery(self, period, self.selections(), (), exact)
 
     def _names(self) -> list[str]:
         return [series.name or series.event_name for series in self.series]

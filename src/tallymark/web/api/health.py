@@ -34,9 +34,7 @@ def read_readiness(services: Services) -> Readiness:
     except RequestRefused as refusal:
         journal = refusal.code
     store = "reachable" if services.store.ping() else "unreachable"
-    events, oldest_us = (
-        count_lag(services.ledger, services.open_reader()) if services.ledger.exists() else (0, 0.0)
-    )
+    events, oldest_us = count_lag(services.ledger, services.tail) if services.ledger.exists() else (0, 0)
     LOADER_LAG_EVENTS.set(events)
     age = max(0.0, time.time() - oldest_us / 1_000_000) if events else 0.0
     ready = journal == "writable" and store == "reachable"
@@ -54,7 +52,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     @get("/readyz", summary="Ready?", tags=["health"], security=[{}])
     async def get_readiness() -> Response[bytes]:
         """Answer 200 when the journal can be written and the store be reached, else 503; says the lag."""
-        readiness = await services.run(read_readiness, services)
+        readiness = await services.run_health(read_readiness, services)
         return render_json(readiness, 200 if readiness.ready else 503)
 
     @get(

@@ -47,7 +47,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RequestRefused("invalid_request", str(error)) from error
         key = await services.run(services.catalog.create_key, holder.project, order.scope, order.name[:128])
-        services.snapshots.renew()
+        await services.run(services.snapshots.look)
         return render_json(NewKey(key, order.scope, holder.project), 201)
 
     @delete(
@@ -63,7 +63,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if not 0 < key_id < 2**31:
             raise RequestRefused("not_found", f"There is no key {key_id} in use.", at="id")
         await services.run(services.catalog.revoke_key, key_id, holder.project)
-        services.snapshots.renew()
+        await services.run(services.snapshots.look)
         return render_json({"revoked": key_id})
 
     return [get_keys, post_key, delete_key]

@@ -14,6 +14,8 @@ from tallymark.web.access import require_key
 from tallymark.web.answers import parse_span, render_json
 from tallymark.web.services import Services
 
+_MOST_ROWS = 50_000
+
 
 def read_ledger(
     services: Services, project: str, start: datetime, end: datetime, interval: str
@@ -24,11 +26,16 @@ def read_ledger(
         raise RequestRefused(
             "invalid_request", f"There is no interval {interval!r}. Intervals: {allowed}.", at="interval"
         )
+    if (end - start).total_seconds() / 60 / INTERVAL_MINUTES[interval] > _MOST_ROWS and interval != "day":
+        message = (
+            f"More than {_MOST_ROWS} rows of one {interval}. Ask for a shorter time or a longer interval."
+        )
+        raise RequestRefused("invalid_request", message, at="interval")
     if not services.ledger.exists():
         raise RequestRefused(
             "store_unavailable", "The ledger is being made; ask again in a moment.", retry_after=1
         )
-    return build_report(services.ledger, services.open_reader(), project, start, end, interval)
+    return build_report(services.ledger, services.tail, project, start, end, interval)
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:

@@ -9,21 +9,12 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused
-from tallymark.intake.accept import Outcome, build_batch
 from tallymark.intake.app import EventsAnswer, Rejected
-from tallymark.intake.receivers.events import parse_events
-from tallymark.ledger.quarantine import (
-    QuarantinedEvent,
-    count_quarantined,
-    find_quarantined,
-    list_quarantined,
-)
-from tallymark.pipeline.batch import Arrival
+from tallymark.intake.replay import MOST_EVENTS
+from tallymark.ledger.quarantine import count_quarantined, list_quarantined
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
 from tallymark.web.services import Services
-
-_MOST = 1000
 
 
 class ReplayOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,36 +22,20 @@ class ReplayOrder(msgspec.Struct, forbid_unknown_fields=True):
 
     ids: list[int] = []
     code: str = ""
-    limit: int = _MOST
+    limit: int = MOST_EVENTS
 
 
 async def replay(services: Services, project: str, order: ReplayOrder) -> EventsAnswer:
-    """Send quarantined events through the pipeline again, as a new receipt with source `replay`.
+    """Send quarantined events through the intake again; what fails is named by its id in quarantine.
 
-    What fails again goes to the quarantine again, under its new code. Raises RequestRefused.
+    Raises RequestRefused.
     """
-    events = await services.run(_choose, services, project, order)
-    if not events:
-        return EventsAnswer(0, [])
-    text = b"\n".join(event.body.encode() for event in events)
-    parsed = parse_events(text, _MOST)
     rules = services.privacy_rules(services.snapshots.current(), project)
-    arrival = Arrival(project, "replay", services.clock.now(), None, rules)
-    batch = build_batch(arrival, parsed.events, parsed.indexes, parsed.failed)
-    outcome: Outcome = await services.acceptor.accept(batch, replayed=[event.id for event in events])
-    rejected = [
-        Rejected(events[item.index].id, item.code, item.message, item.place) for item in outcome.failed
-    ]
+    outcome, chosen = await services.replayer.replay(
+        project, rules, ids=order.ids, code=order.code, limit=max(1, order.limit)
+    )
+    rejected = [Rejected(chosen[item.index], item.code, item.message, item.place) for item in outcome.failed]
     return EventsAnswer(outcome.accepted, rejected)
-
-
-def _choose(services: Services, project: str, order: ReplayOrder) -> list[QuarantinedEvent]:
-    if not services.ledger.exists():
-        return []
-    if order.ids:
-        return find_quarantined(services.ledger, project, order.ids[:_MOST])
-    limit = max(1, min(order.limit, _MOST))
-    return list_quarantined(services.ledger, project, code=order.code, waiting_only=True, limit=limit)[::-1]
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:

@@ -1,0 +1,145 @@
+"""Write the pages that are made from the code: docs/codes.md from errors.py, docs/api.md from the OpenAPI document.
+
+`--check` writes nothing and fails when a page is not what it would be; `make check` does that.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tallymark.errors import (
+    CLIENT_DROP_REASONS,
+    DROP_REASONS,
+    EVENT_CODES,
+    REMOVAL_REASONS,
+    REQUEST_CODES,
+    Code,
+)
+from tallymark.server.app import build_application
+from tallymark.server.config import Config
+from tallymark.server.first_start import prepare_catalog
+from tallymark.server.orders import Orders
+
+DOCS = Path(__file__).parent.parent / "docs"
+_MADE = "<!-- made by scripts/build_reference.py: change the code, then run `make reference` -->\n"
+
+
+def render_codes() -> str:
+    """Return docs/codes.md."""
+    lists = (
+        (
+            "Events that were not accepted",
+            "An event that fails is kept whole in the quarantine (line `quarantined`) or, when it could not be read as an object or the quarantine is full, only described (line `refused`).",
+            EVENT_CODES,
+        ),
+        (
+            "Events that a rule ended",
+            "They were valid; they are counted on the line `dropped`.",
+            DROP_REASONS,
+        ),
+        (
+            "Events that were removed after they were stored",
+            "Counted on the line `removed`; `stored` never falls.",
+            REMOVAL_REASONS,
+        ),
+        (
+            "Requests that were turned away whole",
+            "Their events are outside the ledger's equation: nobody counted them. The answer's status is in the second column.",
+            REQUEST_CODES,
+        ),
+        (
+            "Events that a client let go",
+            "Reported by the client as running totals; outside the equation.",
+            CLIENT_DROP_REASONS,
+        ),
+    )
+    parts = [
+        "# Codes and reasons\n",
+        _MADE,
+        "Nobody needs to read a message to act on it: every outcome has a stable code, and this is all of them.\n",
+    ]
+    for title, text, codes in lists:
+        parts.append(f"## {title}\n\n{text}\n\n{_render_table(codes)}")
+    return "\n".join(parts)
+
+
+def _render_table(codes: dict[str, Code]) -> str:
+    rows = [
+        f"| `{code.code}` | {code.status or ''} | {code.meaning} | {code.remedy} |" for code in codes.values()
+    ]
+    return "\n".join(["| code | status | meaning | what to do |", "|---|---|---|---|", *rows, ""])
+
+
+def render_api(document: dict[str, Any]) -> str:
+    """Return docs/api.md from an OpenAPI document."""
+    intro = (
+        "Keys travel as `Authorization: Bearer KEY`, as the user name of Basic, or as `?key=KEY`. A key belongs to one project "
+        "and has a scope: `write` sends events, `read` asks questions, `admin` does both and manages keys. Errors are JSON with "
+        "`code`, `message` and `at`; the codes are in [codes.md](codes.md). The same as a document for machines: "
+        "`GET /v1/openapi/openapi.json`.\n"
+    )
+    parts = ["# The HTTP API\n", _MADE, intro]
+    for path, item in sorted(document["paths"].items()):
+        for method in ("get", "post", "put", "delete"):
+            if method in item:
+                parts.append(_render_operation(path, method, item[method]))
+    return "\n".join(parts)
+
+
+def _render_operation(path: str, method: str, operation: dict[str, Any]) -> str:
+    scopes = sorted({name for need in operation.get("security", []) for name in need})
+    lines = [
+        f"## {method.upper()} {path}\n",
+        f"{operation.get('summary', '')}. {operation.get('description', '')}\n",
+    ]
+    lines.append(f"Key: {', '.join(f'`{scope}`' for scope in scopes) if scopes else 'none'}.\n")
+    parameters = operation.get("parameters") or []
+    if parameters:
+        lines += ["| parameter | in | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{item['name']}` | {item['in']} | {item.get('description', '')} |" for item in parameters
+        ]
+        lines.append("")
+    answers = [
+        f"`{status}` {answer.get('description', '')}"
+        for status, answer in sorted(operation["responses"].items())
+    ]
+    lines.append("Answers: " + " · ".join(answers) + "\n")
+    return "\n".join(lines)
+
+
+def read_openapi() -> dict[str, Any]:
+    """Build the application in a folder of its own and return its OpenAPI document."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(data=folder)
+        catalog, _ = prepare_catalog(config, {"TALLYMARK_ADMIN_PASSWORD": "not-used-here"})
+        catalog.engine.dispose()
+        framework, intake, services = build_application(Orders(config, "http://127.0.0.1:1", 1, ""))
+        document: dict[str, Any] = framework.openapi_schema.to_schema()
+        intake.journal.close()
+        services.close()
+    return document
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    pages = {"codes.md": render_codes(), "api.md": render_api(read_openapi())}
+    stale = [
+        name
+        for name, text in pages.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv:
+        for name in stale:
+            sys.stdout.write(f"docs/{name} is not what the code says: run `make reference`\n")
+        return 1 if stale else 0
+    for name in stale:
+        (DOCS / name).write_text(pages[name], encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

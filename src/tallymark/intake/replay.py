@@ -1,0 +1,87 @@
+"""Sending quarantined events through the intake again, after a fix.
+
+A replay is a new receipt with source `replay`; its record names the events in quarantine, and the loader marks
+them when it passes it. Until then they are in the journal's tail, where this looks so that none is taken twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.intake.accept import Acceptor, Outcome, build_batch
+from tallymark.intake.receivers.events import parse_events
+from tallymark.journal.journal import JournalReader
+from tallymark.journal.record import Record
+from tallymark.ledger.quarantine import QuarantinedEvent, find_quarantined, list_waiting
+from tallymark.ledger.report import read_cursor
+from tallymark.pipeline.batch import Arrival
+from tallymark.rules.privacy import PrivacyRules
+
+MOST_EVENTS = 1000
+_MOST_BYTES = 16 * 1024 * 1024
+
+
+class Replayer:
+    """Replays for all projects, one request after the other."""
+
+    def __init__(
+        self, acceptor: Acceptor, ledger: Path, reader: JournalReader, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._acceptor = acceptor
+        self._ledger = ledger
+        self._reader = reader
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def replay(
+        self,
+        project: str,
+        privacy: PrivacyRules,
+        *,
+        ids: list[int] | None = None,
+        code: str = "",
+        limit: int = MOST_EVENTS,
+    ) -> tuple[Outcome, list[int]]:
+        """Replay the named events, or the oldest waiting ones (of one code); at most 1000 and 16 MB at once.
+
+        Returns what became of them and their ids in quarantine: a failure's index is a place in that list. What
+        fails again goes to the quarantine again. Raises RequestRefused when the journal cannot be written.
+        """
+        async with self._turn:
+            events = await asyncio.to_thread(self._choose, project, ids, code, min(limit, MOST_EVENTS))
+            if not events:
+                return Outcome(0, []), []
+            chosen = [event.id for event in events]
+
+            def work() -> Record:
+                parsed = parse_events(b"\n".join(event.body.encode() for event in events), MOST_EVENTS)
+                arrival = Arrival(project, "replay", self._clock.now(), None, privacy)
+                record = self._acceptor.prepare(
+                    build_batch(arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan)
+                )
+                record.heading.replayed = chosen
+                return record
+
+            return await self._acceptor.commit(await asyncio.to_thread(work)), chosen
+
+    def _choose(self, project: str, ids: list[int] | None, code: str, limit: int) -> list[QuarantinedEvent]:
+        if not self._ledger.exists():
+            return []
+        cursor = read_cursor(self._ledger)
+        under_way = {taken for _, heading in self._reader.read_headings(cursor) for taken in heading.replayed}
+        if ids:
+            found = find_quarantined(self._ledger, project, ids[:MOST_EVENTS])
+        else:
+            found = list_waiting(self._ledger, project, code, limit + len(under_way))
+        chosen: list[QuarantinedEvent] = []
+        size = 0
+        for event in found:
+            size += len(event.body)
+            if event.id in under_way:
+                continue
+            if len(chosen) >= limit or (chosen and size > _MOST_BYTES):
+                break
+            chosen.append(event)
+        return chosen

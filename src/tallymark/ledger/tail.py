@@ -1,0 +1,57 @@
+"""The journal's tail in numbers: what was received and has not been passed by the loader.
+
+The web process keeps one for the ledger and for readiness. Headings are read once and remembered as a few
+numbers each, so that asking costs little however long the tail is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from tallymark.journal.journal import JournalReader
+
+_MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TailRecord:
+    """A record in flight: its number, whose it is, when it was received (µs since 1970), and its events."""
+
+    number: int
+    project: str
+    source: str
+    received_us: int
+    events: int
+
+    @property
+    def minute(self) -> int:
+        """The minute of receipt, counted from 1970."""
+        return self.received_us // _MINUTE_US
+
+
+class Tail:
+    """Records from the loader's position to the durable end. Thread-safe."""
+
+    def __init__(self, reader: JournalReader) -> None:
+        self._reader = reader
+        self._records: deque[TailRecord] = deque()
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def read(self, cursor: int) -> list[TailRecord]:
+        """Return the durable records with events from `cursor` on; `cursor` is the loader's, and only rises."""
+        with self._lock:
+            while self._records and self._records[0].number < cursor:
+                self._records.popleft()
+            self._next = max(self._next, cursor)
+            for number, heading in self._reader.read_headings(self._next):
+                self._next = number + 1
+                if heading.total:
+                    self._records.append(
+                        TailRecord(
+                            number, heading.project, heading.source, heading.received_us, heading.total
+                        )
+                    )
+            return [record for record in self._records if record.number >= cursor]

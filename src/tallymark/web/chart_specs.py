@@ -1,0 +1,161 @@
+"""Vega-Lite specifications without data: the same text for every answer of a shape.
+
+`charts.py` puts them together with rows. All expressions stand here; none is made from anything that arrives.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+MAX_SERIES: Final = 8
+_COLOR: Final = {
+    "field": "k",
+    "type": "nominal",
+    "sort": None,
+    "legend": None,
+    "scale": {"domain": [f"s{n}" for n in range(MAX_SERIES)]},
+}
+_CLOCK: Final = {
+    "year": "%Y",
+    "quarter": "%b",
+    "month": "%b",
+    "week": "%-d %b",
+    "date": "%-d %b",
+    "day": "%-d %b",
+    "hours": "%H:%M",
+    "minutes": "%H:%M",
+    "seconds": "%H:%M:%S",
+}
+_TIME: Final = {
+    "field": "x",
+    "type": "temporal",
+    "title": None,
+    "scale": {"type": "utc"},
+    "axis": {"format": _CLOCK, "tickCount": {"expr": "max(2, floor(width / 96))"}},
+}
+
+
+def _value_axis(unit: str, *, zero: bool) -> dict[str, Any]:
+    # Expressions of ours, the same for every answer; a scale's own format would write 0 as 0k.
+    axis: dict[str, Any] = {"tickCount": 5, "domain": False, "ticks": False}
+    if unit == "ratio":
+        axis["labelExpr"] = "format(datum.value, '~%')"
+    else:
+        axis["labelExpr"] = "format(datum.value, '~s')"
+    if unit == "count":
+        # Numbers of events: 1.5 of them would be no tick.
+        axis["tickMinStep"] = 1
+    return {
+        "field": "y",
+        "type": "quantitative",
+        "title": None,
+        "scale": {"zero": zero, "nice": True},
+        "axis": axis,
+    }
+
+
+def build_line_spec(unit: str, points: int, *, zero: bool, band: bool) -> dict[str, Any]:
+    """Return lines over time; `band` draws each point's interval, few `points` are marked one by one."""
+    y = _value_axis(unit, zero=zero)
+    layers: list[dict[str, Any]] = []
+    if band:
+        layers.append(
+            {
+                "mark": {"type": "area", "opacity": 0.16, "aria": False},
+                "encoding": {
+                    "x": _TIME,
+                    "y": {**y, "field": "low"},
+                    "y2": {"field": "high"},
+                    "color": _COLOR,
+                },
+            }
+        )
+    layers.append(
+        {
+            "mark": {"type": "line", "strokeWidth": 1.75, "aria": False},
+            "encoding": {"x": _TIME, "y": y, "color": _COLOR},
+        }
+    )
+    if points <= 62:
+        mark = {"type": "point", "filled": True, "size": 22, "opacity": 1, "aria": False}
+        layers.append({"mark": mark, "encoding": {"x": _TIME, "y": y, "color": _COLOR}})
+    return {"width": "container", "height": 300, "layer": layers}
+
+
+_ROW_HEIGHT: Final = 40
+
+
+def build_bar_spec(bars: int, unit: str, *, ghost: bool = False, spread: bool = False) -> dict[str, Any]:
+    """Return bars from the left with their label above each; `spread` draws a point with its interval instead."""
+    y = {
+        "field": "r",
+        "type": "nominal",
+        "sort": None,
+        "axis": None,
+        "scale": {"paddingInner": 0, "paddingOuter": 0},
+    }
+    x = _value_axis(unit, zero=not spread)
+    bar = {"type": "bar", "height": 12, "yOffset": 9, "aria": False}
+    layers: list[dict[str, Any]] = []
+    if ghost:
+        layers.append(
+            {
+                "mark": {**bar, "opacity": 0.25},
+                "encoding": {"y": y, "x": {**x, "field": "of"}, "color": _COLOR},
+            }
+        )
+    if spread:
+        rule = {"type": "rule", "strokeWidth": 2, "yOffset": 9, "aria": False}
+        layers.append(
+            {
+                "mark": rule,
+                "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": _COLOR},
+            }
+        )
+        point = {"type": "point", "filled": True, "size": 60, "opacity": 1, "yOffset": 9, "aria": False}
+        layers.append({"mark": point, "encoding": {"y": y, "x": x, "color": _COLOR}})
+    else:
+        layers.append({"mark": bar, "encoding": {"y": y, "x": x, "color": _COLOR}})
+    # The label from the left, its figure from the right: both are plain text of the rows.
+    text = {"type": "text", "baseline": "middle", "dy": -7, "aria": False}
+    for field, place, more in (
+        ("label", 0, {"align": "left", "limit": {"expr": "width * 0.56"}}),
+        ("figure", "width", {"align": "right", "limit": {"expr": "width * 0.42"}, "style": "figure"}),
+    ):
+        encoding = {"y": y, "x": {"value": place}, "text": {"field": field, "type": "nominal"}}
+        layers.append({"mark": {**text, **more}, "encoding": encoding})
+    return {"width": "container", "height": max(1, bars) * _ROW_HEIGHT, "layer": layers}
+
+
+BALANCE_SPEC: Final = {
+    "width": "container",
+    "height": 220,
+    "layer": [
+        {
+            "mark": {"type": "rect", "aria": False},
+            "encoding": {
+                "x": _TIME,
+                "x2": {"field": "x2"},
+                "y": {
+                    "field": "y",
+                    "type": "quantitative",
+                    "title": None,
+                    "axis": {
+                        "tickCount": 6,
+                        "tickMinStep": 1,
+                        "domain": False,
+                        "ticks": False,
+                        # The same scale upwards and downwards: what is accounted for mirrors what was received.
+                        "labelExpr": "format(abs(datum.value), '~s')",
+                    },
+                },
+                "y2": {"field": "y2"},
+                "color": _COLOR,
+            },
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 1, "aria": False},
+            "encoding": {"y": {"datum": 0}},
+        },
+    ],
+}

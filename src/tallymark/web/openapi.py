@@ -1,0 +1,139 @@
+"""The API's description: what the framework finds in its routes, and the intake, which stands beside them.
+
+`GET /v1/openapi/openapi.json` serves it and docs/api.md is made from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    PathItem,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
+
+from tallymark import __version__
+from tallymark.event import Event
+from tallymark.intake.app import REPORT_HEADER, SENT_AT_HEADER, EventsAnswer
+
+CONFIG = OpenAPIConfig(
+    title="tallymark",
+    version=__version__,
+    description="Every event is accounted for. A key says whose events and what may be done with them.",
+    path="/v1/openapi",
+    use_handler_docstrings=True,
+    render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+    components=Components(
+        security_schemes={
+            "write": SecurityScheme(type="http", scheme="bearer", description="A write key."),
+            "read": SecurityScheme(type="http", scheme="bearer", description="A read key."),
+            "admin": SecurityScheme(type="http", scheme="bearer", description="An admin key."),
+            "clickhouse": SecurityScheme(type="http", scheme="basic", description="Project and read key."),
+        }
+    ),
+)
+
+_ANSWERS = {
+    "200": "All accepted and durable.",
+    "202": "Taken in haste (`?hasty=true`): not durable yet.",
+    "207": "Some were refused; those are listed, and quarantined where they could be read.",
+    "400": "All were refused, or the body could not be read.",
+}
+_REFUSALS = {
+    "401": "No key, or an unknown one.",
+    "403": "The key may not send events.",
+    "408": "The body came too slowly.",
+    "413": "The body is too large.",
+    "429": "The project sends more than its limit; see Retry-After.",
+    "503": "The disk is full or too slow; see Retry-After.",
+}
+_PARAMETERS = (
+    ("hasty", "query", "Answer 202 before the events are durable."),
+    ("key", "query", "The write key, where no header can be set."),
+    ("sent_at", "query", f"The sender's clock now, as the header {SENT_AT_HEADER}."),
+    (SENT_AT_HEADER, "header", "The sender's clock now (ISO 8601): a wrong clock is corrected by it."),
+    (REPORT_HEADER, "header", "What the client dropped so far, as JSON."),
+)
+
+
+def add_intake(document: OpenAPI) -> None:
+    """Put the intake's operation into the framework's document."""
+    paths = document.paths = document.paths or {}
+    item = paths.setdefault("/v1/events", PathItem())
+    item.post = Operation(
+        tags=["intake"],
+        summary="Send events",
+        description="One JSON object, an array of objects, or one object per line; plain, gzip, zlib or zstd.",
+        operation_id="SendEvents",
+        security=[{"write": []}, {"admin": []}],
+        parameters=[
+            Parameter(name=name, param_in=place, description=text, schema=_schema({"type": "string"}))
+            for name, place, text in _PARAMETERS
+        ],
+        request_body=RequestBody(
+            content={"application/json": OpenAPIMediaType(schema=_schema(_event_schema()))}, required=True
+        ),
+        responses={
+            **{status: _answer(text, _struct_schema(EventsAnswer)) for status, text in _ANSWERS.items()},
+            **{status: _answer(text, {"type": "object"}) for status, text in _REFUSALS.items()},
+        },
+    )
+
+
+def _answer(text: str, schema: dict[str, Any]) -> OpenAPIResponse:
+    return OpenAPIResponse(
+        description=text, content={"application/json": OpenAPIMediaType(schema=_schema(schema))}
+    )
+
+
+def _schema(found: dict[str, Any]) -> Schema:
+    """Turn a JSON Schema into the framework's object; it knows these few words only."""
+    return Schema(
+        type=found.get("type"),
+        format=found.get("format"),
+        title=found.get("title"),
+        description=found.get("description"),
+        required=found.get("required"),
+        min_length=found.get("minLength"),
+        max_length=found.get("maxLength"),
+        minimum=found.get("minimum"),
+        items=_schema(found["items"]) if "items" in found else None,
+        any_of=[_schema(item) for item in found["anyOf"]] if "anyOf" in found else None,
+        properties={name: _schema(item) for name, item in found["properties"].items()}
+        if "properties" in found
+        else None,
+    )
+
+
+def _struct_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    (schema,), components = msgspec.json.schema_components([struct], ref_template="{name}")
+    resolved = _resolve(schema, components)
+    assert isinstance(resolved, dict)  # noqa: S101 - a schema is an object
+    return resolved
+
+
+def _event_schema() -> dict[str, Any]:
+    schema = _struct_schema(Event)
+    return {"anyOf": [schema, {"type": "array", "items": schema}]}
+
+
+def _resolve(schema: Any, components: dict[str, Any]) -> Any:
+    """Put components in the place of references to them."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return _resolve(components[schema["$ref"]], components)
+        return {name: _resolve(item, components) for name, item in schema.items()}
+    if isinstance(schema, list):
+        return [_resolve(item, components) for item in schema]
+    return schema

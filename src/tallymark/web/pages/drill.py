@@ -1,0 +1,87 @@
+"""From a figure to the events behind it: for each row of an answer the link to the search that shows them.
+
+Comes in: a question and its answer. Goes out: links. Pure; the explore page calls it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from tallymark.queries.fields import CORE, Type
+from tallymark.queries.kinds import Question
+from tallymark.queries.kinds.funnel import Funnel
+from tallymark.queries.kinds.ratio import Ratio
+from tallymark.queries.question import Filter, Selection, Series, Step
+from tallymark.queries.result import Answer, Cell
+from tallymark.web.pages.filter_rows import FilterRow, build_row, render_rows
+
+
+def build_drills(question: Question, answer: Answer, project: str, limit: int) -> list[str]:
+    """Return one address per row of the answer, for the first `limit` rows: the events of the row's first figure."""
+    rows = answer.rows[:limit]
+    interval = "" if isinstance(question, Funnel) else question.interval or ""
+    period = question.period()
+    whole = (period.start.isoformat(), period.end.isoformat())
+    ends = _next_times(answer.rows, whole[1]) if interval else {}
+    links = []
+    for row in rows:
+        start, end = (str(row[0]), ends[str(row[0])]) if interval else whole
+        first = 1 if interval else 0
+        values = row[first : first + len(question.breakdown)]
+        selection = _selection(question, row, len(question.breakdown))
+        conditions = _conditions(question, selection, values)
+        pairs = [("project", project), ("name", selection.event_name), ("from", start), ("to", end)]
+        links.append("/events?" + urlencode([*pairs, *render_rows(conditions)]))
+    return links
+
+
+def _selection(question: Question, row: list[Cell], width: int) -> Selection | Series | Step:
+    if isinstance(question, Ratio):
+        return question.denominator
+    if isinstance(question, Funnel):
+        step = row[width]
+        return question.steps[step - 1 if isinstance(step, int) else 0]
+    return question.series[0]
+
+
+def _conditions(
+    question: Question, selection: Selection | Series | Step, values: list[Cell]
+) -> list[FilterRow]:
+    filters: list[Filter] = [*question.filters, *selection.filters]
+    rows = [build_row(msgspec.to_builtins(one)) for one in filters]
+    for field, value in zip(question.breakdown, values, strict=True):
+        rows.append(build_row(_condition(field, value)))
+    return rows
+
+
+def _condition(field: str, value: Cell) -> dict[str, Any]:
+    """Return the filter of one group. Groups are by text, so an attribute's `5` may be a number or a text."""
+    if value in (None, ""):
+        return {"field": field, "op": "exists", "value": False}
+    kind = CORE.get(field, Type.ANY)
+    if kind is Type.TEXTS:
+        return {"field": field, "op": "contains", "value": value}
+    typed = _typed(value)
+    if kind is Type.ANY and typed != value:
+        return {"field": field, "op": "in", "value": [value, typed]}
+    return {"field": field, "op": "eq", "value": typed if kind in (Type.NUMBER, Type.BOOLEAN) else value}
+
+
+def _typed(value: Cell) -> Any:
+    """Return the number or boolean that a text looks like, else the text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return value
+    return found if isinstance(found, int | float) else value
+
+
+def _next_times(rows: list[list[Cell]], end: str) -> dict[str, str]:
+    """Return for each time of the rows the one after it, and the question's end for the last."""
+    times = list(dict.fromkeys(str(row[0]) for row in rows))
+    return dict(zip(times, [*times[1:], end], strict=True))

@@ -1,0 +1,220 @@
+"""`/events`: the newest events and search. `/event?id=`: one event whole, and its way through all stations.
+
+The id stands in the query string, because it may be any text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.errors import DROP_REASONS, EVENT_CODES, RequestRefused, TallymarkError
+from tallymark.event import MAX_ID_BYTES
+from tallymark.queries.events import EventPage, find_event, list_events
+from tallymark.queries.names import list_event_names, list_fields
+from tallymark.web.api.events import Trace, read_trace
+from tallymark.web.pages.filter_rows import OPERATOR_WORDS, FilterRow, build_filters, parse_rows, render_rows
+from tallymark.web.pages.html import render_html, render_move
+from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.sessions import Visit, open_visit
+from tallymark.web.pages.shapes import shape_attributes
+from tallymark.web.pages.snippets import build_send_snippets
+from tallymark.web.services import Services
+
+_PAGE: Final = 50
+_GROUPS: Final = (
+    (
+        "Event",
+        (
+            "event_id",
+            "event_type",
+            "event_name",
+            "event_time",
+            "client_time",
+            "received_at",
+            "skew_ms",
+            "value",
+            "truncated",
+            "source",
+            "streams",
+        ),
+    ),
+    ("Who", ("session_id", "user_id", "install_id", "device_id")),
+    ("Service", ("service_", "is_dev")),
+    ("Agent", ("agent_",)),
+    ("Page", ("page_",)),
+    ("Performer", ("performer_",)),
+    ("Sketch", ("sketch_",)),
+)
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @get_page("/events")
+    async def show_events(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Show the newest events that meet the conditions."""
+        visit = await open_visit(request, services)
+        if wanted := visit.fields.get("id", "").strip():
+            return render_move("/event?" + urlencode({"project": visit.project, "id": wanted}))
+        canonical = _render_state(visit)
+        if canonical != [pair for pair in visit.pairs if pair[0] != "before"]:
+            return render_move("/events?" + urlencode(canonical))
+        values = await services.run(_read_events, services, visit)
+        return render_html(
+            request, "events.html", visit.page("/events", **values), 400 if values["error"] else 200
+        )
+
+    @get_page("/event")
+    async def show_event(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Show one event and its trace; also of an id that was never stored."""
+        visit = await open_visit(request, services)
+        event_id = visit.fields.get("id", "")
+        if not event_id or len(event_id.encode()) > MAX_ID_BYTES:
+            raise RequestRefused("not_found", f"An event's id has 1 to {MAX_ID_BYTES} bytes.", at="id")
+        values = await services.run(_read_event, services, visit.project, event_id)
+        return render_html(
+            request, "event.html", visit.page("/events", **values), 200 if values["known"] else 404
+        )
+
+    return [show_events, show_event]
+
+
+def _render_state(visit: Visit) -> list[tuple[str, str]]:
+    """Return the fields that say what is searched, in one order and without empty ones."""
+    fields = visit.fields
+    pairs = [("project", visit.project)]
+    pairs += [(name, value) for name in ("name", "from", "to") if (value := fields.get(name, "").strip())]
+    return pairs + render_rows(_rows(visit))
+
+
+def _rows(visit: Visit) -> list[FilterRow]:
+    rows = parse_rows(visit.fields)
+    drop = visit.fields.get("drop", "")
+    return [row for number, row in enumerate(rows) if drop != f"f{number}"]
+
+
+def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
+    fields, rows = visit.fields, _rows(visit)
+    names, known, error, page = [], [], None, EventPage([], None)
+    try:
+        names = list_event_names(services.store, visit.project)
+        known = list_fields(services.store, visit.project, fields.get("name") or None) if names else []
+        page = _search(services, visit, rows)
+    except msgspec.ValidationError as failed:
+        error = {"at": "f", "message": str(failed)}
+    except TallymarkError as failed:
+        error = {"at": _place(failed.at), "message": failed.message}
+    state = _render_state(visit)
+    return {
+        "fields": fields,
+        "rows": rows,
+        "operators": OPERATOR_WORDS,
+        "names": names,
+        "known": known,
+        "error": error,
+        "events": [{**event, "short": shape_attributes(event["attributes"])} for event in page.events],
+        "older": "/events?" + urlencode([*state, ("before", page.next_cursor)]) if page.next_cursor else "",
+        "newest": "/events?" + urlencode(state) if fields.get("before") else "",
+        "searched": len(state) > 1,
+        "snippets": build_send_snippets(visit.address),
+        "now": services.clock.now(),
+        "today": services.clock.now() - timedelta(days=1),
+    }
+
+
+def _search(services: Services, visit: Visit, rows: Sequence[FilterRow]) -> EventPage:
+    fields = visit.fields
+    return list_events(
+        services.store,
+        visit.project,
+        event_name=fields.get("name") or None,
+        filters=build_filters(rows),
+        start=fields.get("from") or None,
+        end=fields.get("to") or None,
+        cursor=fields.get("before") or None,
+        limit=_PAGE,
+    )
+
+
+def _place(at: str) -> str:
+    """Return the form's name for a place in the search."""
+    at = {"start": "from", "end": "to"}.get(at, at)
+    return at.replace("filters[", "f").replace("]", "")
+
+
+def _read_event(services: Services, project: str, event_id: str) -> dict[str, Any]:
+    event, problem, trace = None, "", None
+    try:
+        event = find_event(services.store, project, event_id)
+        trace = read_trace(services, project, event_id)
+    except TallymarkError as error:
+        problem = error.message
+    return {
+        "event_id": event_id,
+        "event": event,
+        "groups": group_fields(event) if event else [],
+        "problem": problem,
+        "trace": trace,
+        "stations": _build_path(trace) if trace else [],
+        "known": bool(event) or bool(trace and trace.stations) or bool(problem),
+    }
+
+
+def group_fields(event: dict[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """Return an event's fields under headings, in the order in which people look for them."""
+    left = {name: value for name, value in event.items() if name != "attributes"}
+    groups = []
+    for title, prefixes in _GROUPS:
+        names = [
+            name
+            for prefix in prefixes
+            for name in left
+            if name == prefix or (prefix.endswith("_") and name.startswith(prefix))
+        ]
+        found = [(name, left.pop(name)) for name in names]
+        if found:
+            groups.append((title, found))
+    if left:
+        groups.append(("Other", list(left.items())))
+    if event["attributes"]:
+        groups.append(("Attributes", sorted(event["attributes"].items())))
+    return groups
+
+
+_WORDS: Final = {
+    "happened": "The event happened, by the client's clock.",
+    "received": "Received: on disk, before the answer.",
+    "new": "Judged: seen for the first time.",
+    "stored": "Stored: questions count it.",
+    "duplicate": "Judged: a repetition. The first one stays.",
+    "conflict": "Judged: the same id with other content. The first one stays.",
+    "quarantined": "Failed a check and was kept for replay.",
+    "replayed": "Sent through the intake again.",
+    "refused": "Failed a check and was not kept.",
+    "dropped": "A rule ended it.",
+    "in_flight": "On disk; waits for the loader.",
+}
+
+
+def _build_path(trace: Trace) -> list[dict[str, Any]]:
+    """Return the stations with words, the remedy for a code, and the time since the one before."""
+    path: list[dict[str, Any]] = []
+    for station in trace.stations:
+        code = EVENT_CODES.get(station.reason) or DROP_REASONS.get(station.reason)
+        since = (station.time - path[-1]["time"]).total_seconds() if path else None
+        path.append(
+            {
+                **msgspec.structs.asdict(station),
+                "words": _WORDS.get(station.verdict, station.verdict),
+                "remedy": code.remedy if code else "",
+                "since": since,
+            }
+        )
+    return path

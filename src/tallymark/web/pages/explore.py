@@ -1,0 +1,240 @@
+"""`/explore`: a trend, ratio or funnel by choosing from what exists; chart, table, and the question to copy.
+
+The whole state stands in the link. `/explore.csv` is the same answer as a file, `/explore/choices` what the page's
+script offers while somebody types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, get_args
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.queries.kinds import Question
+from tallymark.queries.names import EventName, list_event_names, list_fields, list_values
+from tallymark.queries.parse import parse_question
+from tallymark.queries.question import Interval, MeasureOp
+from tallymark.queries.result import Answer, Cell, render_answer
+from tallymark.queries.run import Limits, run_question
+from tallymark.web.answers import render_json
+from tallymark.web.charts import build_chart
+from tallymark.web.pages.drill import build_drills
+from tallymark.web.pages.explore_form import (
+    KINDS,
+    MAX_PARTS,
+    ExploreForm,
+    Part,
+    build_question,
+    find_input,
+    fit_parts,
+    form_of,
+    parse_form,
+    render_form,
+)
+from tallymark.web.pages.filter_rows import OPERATOR_WORDS
+from tallymark.web.pages.html import SECURITY_HEADERS, render_html, render_move
+from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.sessions import Visit, open_visit
+from tallymark.web.pages.snippets import Snippet, build_question_snippets, build_send_snippets
+from tallymark.web.pages.static import runtime_version
+from tallymark.web.services import Services
+
+_ROWS: Final = 500
+_PRESETS: Final = (
+    ("24 hours", 1, "hour"),
+    ("7 days", 7, "hour"),
+    ("30 days", 30, "day"),
+    ("90 days", 90, "day"),
+    ("12 months", 365, "week"),
+)
+_DEFAULT_DAYS: Final = 30
+OP_WORDS: Final = {
+    "count": "number of",
+    "unique": "unique",
+    "sum": "sum of",
+    "average": "average",
+    "minimum": "minimum",
+    "maximum": "maximum",
+    "quantile": "quantile",
+}
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @get_page("/explore")
+    async def show_explore(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Show the form, and below it the answer."""
+        visit = await open_visit(request, services)
+        form = _read_form(visit)
+        names = await services.run(_names, services, visit.project)
+        form = _complete(form, names.names, services.clock.now())
+        link = [("project", visit.project), *render_form(form)]
+        if link != visit.pairs:
+            return render_move("/explore?" + urlencode(link))
+        values = await services.run(_read_answer, services, visit, form, names)
+        return render_html(request, "explore.html", visit.page("/explore", **values), values["status"])
+
+    @get_page("/explore.csv")
+    async def download(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return the answer as CSV, whole."""
+        visit = await open_visit(request, services)
+        question = parse_question(build_question(_read_form(visit)))
+        content = await services.run(_render_csv, services, visit.project, question)
+        name = f'attachment; filename="{visit.project}-{_kind(question)}.csv"'
+        return Response(
+            content,
+            media_type="text/csv",
+            headers={**SECURITY_HEADERS, "Content-Disposition": name, "Cache-Control": "no-store"},
+        )
+
+    @get_page("/explore/choices")
+    async def offer_choices(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return fields of an event name, or the frequent values of one of its fields, as JSON."""
+        visit = await open_visit(request, services)
+        event, field = visit.fields.get("event", ""), visit.fields.get("field", "")
+        choices = await services.run(_find_choices, services, visit.project, event, field)
+        response = render_json(choices)
+        response.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store"})
+        return response
+
+    return [show_explore, download, offer_choices]
+
+
+class _Names(msgspec.Struct):
+    """What exists, and why that could not be read."""
+
+    names: list[EventName] = []
+    problem: str = ""
+
+
+def _names(services: Services, project: str) -> _Names:
+    try:
+        return _Names(list_event_names(services.store, project))
+    except TallymarkError as error:
+        return _Names([], error.message)
+
+
+def _kind(question: Question) -> str:
+    return str(type(question).__struct_config__.tag)
+
+
+def _read_form(visit: Visit) -> ExploreForm:
+    """Return the form of the link; a question as JSON in `q` wins over the other fields."""
+    text = visit.fields.get("q", "").strip()
+    return form_of(msgspec.to_builtins(parse_question(text.encode()))) if text else parse_form(visit.pairs)
+
+
+def _complete(form: ExploreForm, names: list[EventName], now: datetime) -> ExploreForm:
+    """Fill in what was not chosen: the most frequent event, and the thirty days up to the newest."""
+    start, end = _default_days(names, now, _DEFAULT_DAYS)
+    parts = form.parts or tuple(Part(name.name) for name in names[:1])
+    if form.kind == "ratio" and len(parts) == 1 and names:
+        parts = (*parts, Part(names[0].name))
+    untouched = not form.start and not form.end and not form.parts
+    interval = form.interval or ("day" if untouched and form.kind != "funnel" else "")
+    return replace(form, parts=parts, start=form.start or start, end=form.end or end, interval=interval)
+
+
+def _default_days(names: list[EventName], now: datetime, days: int) -> tuple[str, str]:
+    """Return the whole days (UTC) that end with the newest event, or with today when that is close."""
+    newest = max((datetime.fromisoformat(name.last_time) for name in names), default=now)
+    if now - newest < timedelta(days=2) or newest > now:
+        newest = now
+    end = newest.astimezone(UTC).date() + timedelta(days=1)
+    return (end - timedelta(days=days)).isoformat(), end.isoformat()
+
+
+def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Names) -> dict[str, Any]:
+    """Ask, and gather what the page shows; blocking."""
+    names, error, answer, question = found.names, None, None, None
+    status = 200
+    try:
+        if names:
+            question = parse_question(build_question(form))
+            limits = Limits(services.query_seconds, services.query_memory_bytes, services.query_rows)
+            answer = run_question(question, services.store, visit.project, limits)
+    except TallymarkError as failed:
+        error = {"at": find_input(failed.at), "message": failed.message, "code": failed.code}
+        status = failed.status if isinstance(failed, RequestRefused) else 400
+    chart = build_chart(question, answer) if question and answer else None
+    return {
+        "status": status,
+        "form": form,
+        "names": names,
+        "problem": found.problem,
+        "known": _known_fields(services, visit.project, form) if names else [],
+        "error": error,
+        "question": question,
+        "answer": answer,
+        "rows": [_shown(row, form.interval) for row in answer.rows[:_ROWS]] if answer else [],
+        "chart": chart,
+        "drills": build_drills(question, answer, visit.project, _ROWS) if question and answer else [],
+        "snippets": _snippets(form, visit) if question else build_send_snippets(visit.address),
+        "operators": OPERATOR_WORDS,
+        "ops": [(op, OP_WORDS[op]) for op in get_args(MeasureOp)],
+        "intervals": get_args(Interval),
+        "tabs": [(kind, _link(visit, fit_parts(form, kind))) for kind in KINDS],
+        "presets": _presets(visit, form, names, services.clock.now()),
+        "csv": "/explore.csv?" + urlencode([("project", visit.project), *render_form(form)]),
+        "most_parts": MAX_PARTS,
+        "runtime": runtime_version(),
+    }
+
+
+def _shown(row: list[Cell], interval: str) -> list[Cell]:
+    """Return a row with its time written as short as its interval allows."""
+    if not interval or not isinstance(row[0], str):
+        return row
+    date, _, clock = row[0].partition("T")
+    if interval not in ("minute", "hour"):
+        return [date, *row[1:]]
+    # Where clocks change, the offset tells the two equal hours apart.
+    offset = clock[8:].lstrip("0.")
+    return [f"{date} {clock[:5]}" + ("" if offset == "Z" else f" {offset}"), *row[1:]]
+
+
+def _snippets(form: ExploreForm, visit: Visit) -> list[Snippet]:
+    return build_question_snippets(build_question(form), visit.address)
+
+
+def _known_fields(services: Services, project: str, form: ExploreForm) -> list[Any]:
+    try:
+        return list(list_fields(services.store, project, form.parts[0].event if form.parts else None))
+    except TallymarkError:
+        return []
+
+
+def _link(visit: Visit, form: ExploreForm) -> str:
+    return "/explore?" + urlencode([("project", visit.project), *render_form(form)])
+
+
+def _presets(
+    visit: Visit, form: ExploreForm, names: list[EventName], now: datetime
+) -> list[tuple[str, str, bool]]:
+    """Return (title, link, whether it is the present choice) for lengths of time up to the newest event."""
+    presets = []
+    for title, days, interval in _PRESETS:
+        start, end = _default_days(names, now, days)
+        chosen = replace(form, start=start, end=end, interval=interval if form.interval else "")
+        presets.append((title, _link(visit, chosen), (form.start, form.end) == (start, end)))
+    return presets
+
+
+def _render_csv(services: Services, project: str, question: Question) -> bytes:
+    limits = Limits(services.query_seconds, services.query_memory_bytes, services.query_rows)
+    answer: Answer = run_question(question, services.store, project, limits)
+    return render_answer(answer, "text/csv")
+
+
+def _find_choices(services: Services, project: str, event: str, field: str) -> dict[str, list[str]]:
+    if field:
+        values = list_values(services.store, project, event, field)
+        return {"values": [str(value.value) for value in values if value.value not in (None, "")]}
+    return {"fields": [info.name for info in list_fields(services.store, project, event or None)]}

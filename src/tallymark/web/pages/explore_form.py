@@ -1,0 +1,219 @@
+"""The form of the explore page: from the fields of a link to a question, and back; where an error belongs in it.
+
+Comes in: names and values such as `s0.event`, `s0.f0.field`, `b0`. Goes out: an `ExploreForm`, its canonical fields
+and the question's object. Pure. The parts are the series of a trend, the two sides of a ratio, the steps of a funnel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from tallymark.queries.question import MAX_BREAKDOWNS
+from tallymark.web.pages.filter_rows import FilterRow, build_filter, build_row, parse_rows, render_rows
+
+KINDS: Final = ("trend", "ratio", "funnel")
+MAX_PARTS: Final = 20
+DEFAULT_BY: Final = "session_id"
+DEFAULT_WINDOW: Final = "7d"
+_PART_FIELDS: Final = ("event", "name", "op", "field", "q")
+_LIST: Final = re.compile(r"(series|steps|filters|breakdown)\[(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of a trend, side of a ratio or step of a funnel, as texts."""
+
+    event: str = ""
+    name: str = ""
+    op: str = "count"
+    field: str = ""
+    q: str = ""
+    filters: tuple[FilterRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExploreForm:
+    """All that can be chosen, as texts."""
+
+    kind: str = "trend"
+    start: str = ""
+    end: str = ""
+    interval: str = ""
+    timezone: str = "UTC"
+    limit: str = ""
+    by: str = ""
+    window: str = ""
+    parts: tuple[Part, ...] = ()
+    filters: tuple[FilterRow, ...] = ()
+    breakdown: tuple[str, ...] = field(default=())
+
+
+def parse_form(pairs: Iterable[tuple[str, str]]) -> ExploreForm:
+    """Return what a link or the sent form says. Empty rows are dropped, as is the row that `drop` names."""
+    given = [(name, value.strip()) for name, value in pairs]
+    dropped = [value for name, value in given if name == "drop" and value]
+    fields = {
+        name: value
+        for name, value in given
+        if not any(name == gone or name.startswith(f"{gone}.") for gone in dropped)
+    }
+    kind = fields.get("kind", "")
+    parts = [_parse_part(fields, f"s{number}") for number in range(MAX_PARTS + 1)]
+    breakdown = [fields.get(f"b{number}", "") for number in range(MAX_BREAKDOWNS + 1)]
+    return ExploreForm(
+        kind=kind if kind in KINDS else "trend",
+        start=fields.get("from", ""),
+        end=fields.get("to", ""),
+        interval=fields.get("interval", ""),
+        timezone=fields.get("tz", "") or "UTC",
+        limit=fields.get("limit", ""),
+        by=fields.get("by", ""),
+        window=fields.get("window", ""),
+        parts=tuple(part for part in parts if part.event),
+        filters=tuple(parse_rows(fields)),
+        breakdown=tuple(name for name in breakdown if name),
+    )
+
+
+def _parse_part(fields: Mapping[str, str], prefix: str) -> Part:
+    texts = {name: fields.get(f"{prefix}.{name}", "") for name in _PART_FIELDS}
+    texts["op"] = texts["op"] or "count"
+    return Part(**texts, filters=tuple(parse_rows(fields, f"{prefix}.")))
+
+
+def render_form(form: ExploreForm) -> list[tuple[str, str]]:
+    """Return the form as the fields of its link, in one order and without what is empty or the default."""
+    pairs = [
+        ("kind", form.kind),
+        ("from", form.start),
+        ("to", form.end),
+        ("interval", form.interval if form.kind != "funnel" else ""),
+        ("tz", form.timezone if form.timezone != "UTC" else ""),
+    ]
+    if form.kind == "funnel":
+        pairs += [("by", form.by or DEFAULT_BY), ("window", form.window or DEFAULT_WINDOW)]
+    for number, part in enumerate(form.parts):
+        pairs += _render_part(form, part, f"s{number}")
+    pairs += render_rows(form.filters)
+    pairs += [(f"b{number}", name) for number, name in enumerate(form.breakdown)]
+    pairs.append(("limit", form.limit))
+    return [(name, value) for name, value in pairs if value]
+
+
+def _render_part(form: ExploreForm, part: Part, prefix: str) -> list[tuple[str, str]]:
+    pairs = [(f"{prefix}.event", part.event)]
+    if form.kind != "ratio":
+        pairs.append((f"{prefix}.name", part.name))
+    if form.kind != "funnel" and part.op != "count":
+        pairs += [(f"{prefix}.op", part.op), (f"{prefix}.field", part.field)]
+        pairs.append((f"{prefix}.q", part.q if part.op == "quantile" else ""))
+    return pairs + render_rows(part.filters, f"{prefix}.")
+
+
+def build_question(form: ExploreForm) -> dict[str, Any]:
+    """Return the question's object; what is wrong with it is said by whoever parses it."""
+    question: dict[str, Any] = {"kind": form.kind, "from": form.start, "to": form.end}
+    if form.timezone != "UTC":
+        question["timezone"] = form.timezone
+    if form.interval and form.kind != "funnel":
+        question["interval"] = form.interval
+    parts = [_build_part(form.kind, part) for part in form.parts]
+    if form.kind == "trend":
+        question["series"] = parts
+    elif form.kind == "ratio":
+        question |= dict(zip(("numerator", "denominator"), parts, strict=False))
+    else:
+        question |= {"by": form.by or DEFAULT_BY, "window": form.window or DEFAULT_WINDOW, "steps": parts}
+    if form.filters:
+        question["filters"] = [build_filter(row) for row in form.filters]
+    if form.breakdown:
+        question["breakdown"] = list(form.breakdown)
+    if form.limit:
+        question["limit"] = _number(form.limit)
+    return question
+
+
+def _build_part(kind: str, part: Part) -> dict[str, Any]:
+    built: dict[str, Any] = {"event_name": part.event}
+    if part.name and kind != "ratio":
+        built["name"] = part.name
+    if kind != "funnel" and part.op != "count":
+        measure: dict[str, Any] = {"op": part.op}
+        if part.field:
+            measure["field"] = part.field
+        if part.q and part.op == "quantile":
+            measure["q"] = _number(part.q)
+        built["measure"] = measure
+    if part.filters:
+        built["filters"] = [build_filter(row) for row in part.filters]
+    return built
+
+
+def _number(text: str) -> Any:
+    """Return a number, or the text itself for the parser to refuse by name."""
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        return text
+
+
+def form_of(question: Mapping[str, Any]) -> ExploreForm:
+    """Return the form of a question that was parsed, such as one pasted as JSON."""
+    kind = str(question["kind"])
+    if kind == "ratio":
+        selections = [question["numerator"], question["denominator"]]
+    else:
+        selections = list(question["series" if kind == "trend" else "steps"])
+    return ExploreForm(
+        kind=kind,
+        start=str(question["from"]),
+        end=str(question["to"]),
+        interval=str(question.get("interval") or ""),
+        timezone=str(question.get("timezone", "UTC")),
+        limit=str(question.get("limit", "")),
+        by=str(question.get("by", "")),
+        window=str(question.get("window", "")),
+        parts=tuple(_part_of(selection) for selection in selections),
+        filters=tuple(build_row(one) for one in question.get("filters", ())),
+        breakdown=tuple(question.get("breakdown", ())),
+    )
+
+
+def _part_of(selection: Mapping[str, Any]) -> Part:
+    measure = selection.get("measure") or {"op": "count"}
+    q = measure.get("q")
+    return Part(
+        event=str(selection["event_name"]),
+        name=str(selection.get("name") or ""),
+        op=str(measure["op"]),
+        field=str(measure.get("field") or ""),
+        q="" if q is None else repr(q),
+        filters=tuple(build_row(one) for one in selection.get("filters", ())),
+    )
+
+
+def find_input(at: str) -> str:
+    """Return the name of the input that a place in the question belongs to: series[0].measure.op is s0.op."""
+    at = at.replace("numerator", "series[0]").replace("denominator", "series[1]")
+    at = _LIST.sub(lambda found: {"f": "f", "b": "b"}.get(found[1][0], "s") + found[2], at)
+    at = re.sub(r"\.value\[\d+\]$", ".value", at)
+    at = at.replace(".measure", "").replace(".event_name", ".event").replace("timezone", "tz")
+    return {
+        "series": "s0.event",
+        "steps": "s0.event",
+        "breakdown": "b0",
+        "filters": "f0.field",
+        "s0": "s0.event",
+        "s1": "s1.event",
+    }.get(at, at)
+
+
+def fit_parts(form: ExploreForm, kind: str) -> ExploreForm:
+    """Return the same choice as another kind of question."""
+    parts = form.parts[:2] if kind == "ratio" else form.parts
+    if kind == "funnel":
+        parts = tuple(replace(part, op="count", field="", q="") for part in parts)
+    return replace(form, kind=kind, parts=parts)

@@ -1,0 +1,80 @@
+"""How a page is mounted: outside the API's description, with errors that are pages too.
+
+Each module of this room decorates its handlers with `get_page` or `post_page`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from litestar import Request, Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.store.errors import StoreError, StoreUnavailable
+from tallymark.web.pages.html import build_link, render_html, render_move
+from tallymark.web.pages.sessions import SignInNeeded
+
+log = structlog.get_logger("tallymark.web")
+
+_TITLES: Final = {
+    400: "That is not understood",
+    403: "That is not allowed",
+    404: "There is no such page",
+    405: "That is not understood",
+    413: "That is too much",
+    422: "That takes too long",
+    503: "That cannot be reached now",
+}
+
+
+def ask_to_sign_in(_: Request[Any, Any, Any], error: SignInNeeded) -> Response[bytes]:
+    """Lead to the sign-in form and back."""
+    return render_move(build_link("/sign-in", next="" if error.target == "/" else error.target))
+
+
+def show_error(request: Request[Any, Any, Any], error: TallymarkError) -> Response[bytes]:
+    """Show an error that says what is wrong and what to do."""
+    status = error.status if isinstance(error, RequestRefused) else 400
+    if isinstance(error, StoreUnavailable):
+        status = 503
+    elif isinstance(error, StoreError):
+        log.warning("store_error", error=str(error))
+    return _render(request, status, error.code, error.message)
+
+
+def show_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Show what the framework refused."""
+    return _render(request, error.status_code, "", str(error.detail))
+
+
+def show_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Show that something of ours failed; the log has the rest."""
+    log.error("page_failed", path=request.url.path, exc_info=error)
+    return _render(request, 500, "internal_error", "A fault of ours. The server's log says more.")
+
+
+def _render(request: Request[Any, Any, Any], status: int, code: str, message: str) -> Response[bytes]:
+    values = {"title": _TITLES.get(status, "That did not work"), "code": code, "message": message}
+    return render_html(request, "error.html", values, status)
+
+
+_HANDLERS: Final[dict[int | type[Exception], Callable[..., Any]]] = {
+    SignInNeeded: ask_to_sign_in,
+    TallymarkError: show_error,
+    HTTPException: show_http_error,
+    Exception: show_fault,
+}
+
+
+def get_page(path: str | list[str]) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
+    """Return a decorator that mounts a handler for GET."""
+    return get(path, include_in_schema=False, exception_handlers=_HANDLERS)
+
+
+def post_page(path: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
+    """Return a decorator that mounts a handler for POST."""
+    return post(path, status_code=200, include_in_schema=False, exception_handlers=_HANDLERS)

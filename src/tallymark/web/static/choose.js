@@ -1,0 +1,68 @@
+// Helps while a question is being put together: only the inputs that the measure needs, and values that exist.
+
+const form = document.querySelector("form.ask");
+
+function fit(select) {
+  const row = select.closest(".row");
+  const measure = row.querySelector(".measure");
+  const quantile = row.querySelector("[name$='.q']");
+  measure.toggleAttribute("data-idle", select.value === "count");
+  quantile.toggleAttribute("data-idle", select.value !== "quantile");
+}
+
+if (form) {
+  for (const select of form.querySelectorAll("[data-op]")) select.addEventListener("change", () => fit(select));
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && zone !== "UTC") {
+    const option = document.createElement("option");
+    option.value = zone;
+    document.getElementById("zones").append(option);
+  }
+}
+
+async function choices(fields) {
+  const address = new URL("/explore/choices", location.href);
+  for (const [name, value] of Object.entries(fields)) address.searchParams.set(name, value);
+  const answer = await fetch(address);
+  return answer.ok ? answer.json() : {};
+}
+
+function fill(list, texts) {
+  list.replaceChildren(
+    ...texts.map((text) => {
+      const option = document.createElement("option");
+      option.value = text;
+      return option;
+    }),
+  );
+}
+
+for (const asking of document.querySelectorAll("[data-event-input]")) {
+  const project = asking.elements.namedItem("project").value;
+  const event = () => asking.elements.namedItem(asking.dataset.eventInput)?.value || "";
+
+  asking.elements.namedItem(asking.dataset.eventInput)?.addEventListener("change", async () => {
+    const found = await choices({ project, event: event() });
+    if (found.fields) fill(document.getElementById("fields"), found.fields);
+  });
+
+  for (const input of asking.querySelectorAll("[data-values]")) {
+    input.addEventListener("focus", async () => {
+      const field = asking.elements.namedItem(input.dataset.values).value;
+      const own = input.closest(".part")?.querySelector("[name$='.event']")?.value;
+      const wanted = `${own || event()}\n${field}`;
+      if (!field || !(own || event()) || input.dataset.has === wanted) return;
+      input.dataset.has = wanted;
+      const found = await choices({ project, event: own || event(), field });
+      let list = input.list;
+      if (!list) {
+        list = document.createElement("datalist");
+        list.id = `values-${input.name}`;
+        input.after(list);
+        input.setAttribute("list", list.id);
+      }
+      fill(list, found.values || []);
+    });
+  }
+}

@@ -1,0 +1,58 @@
+// How charts look and how their figures are written; colours are those of the style sheet.
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+// The eight colours of one family: `s` for series, `l` for the ledger's lines.
+export function colours(family) {
+  return Array.from({ length: 8 }, (_, place) => colour(`${family}${place}`) || colour("s7"));
+}
+
+export function buildConfig(palette) {
+  const [ink, soft, line] = [colour("ink"), colour("soft"), colour("line")];
+  const font = getComputedStyle(document.body).fontFamily;
+  return {
+    background: null,
+    font,
+    padding: 0,
+    view: { stroke: null },
+    range: { category: palette },
+    axis: {
+      labelColor: soft,
+      labelFont: font,
+      labelFontSize: 11,
+      gridColor: line,
+      domainColor: line,
+      tickColor: line,
+      labelPadding: 6,
+    },
+    axisX: { grid: false, labelOverlap: "greedy", labelFlush: true, tickSize: 4 },
+    style: { figure: { fill: ink, fontWeight: 600 } },
+    rule: { color: soft },
+    text: { color: ink, font, fontSize: 12 },
+    bar: { cornerRadiusEnd: 2 },
+  };
+}
+
+const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+const whole = new Intl.NumberFormat("en");
+
+export function number(value, unit) {
+  if (value === null || value === undefined) return "–";
+  if (unit === "ratio") return `${(value * 100).toFixed(value > 0.9 || value < 0.1 ? 2 : 1)} %`;
+  return Number.isInteger(value) ? whole.format(value) : plain.format(value);
+}
+
+// Times are the wall clock of the question's zone, carried as if it were UTC.
+export function time(milliseconds, interval) {
+  const format = {
+    year: { year: "numeric" },
+    quarter: { year: "numeric", month: "short" },
+    month: { year: "numeric", month: "long" },
+    week: { year: "numeric", month: "short", day: "numeric" },
+    day: { weekday: "short", year: "numeric", month: "short", day: "numeric" },
+  }[interval] || { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const text = new Intl.DateTimeFormat("en-GB", { ...format, timeZone: "UTC" }).format(milliseconds);
+  return interval === "week" ? `week of ${text}` : text;
+}

@@ -1,0 +1,109 @@
+"""Bodies are decompressed by what they are, never by what their headers say, and never past the limit."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallymark.errors import RequestRefused
+from tallymark.intake.decode import decompress
+
+MOST = 1024 * 1024
+PACK = {
+    "plain": lambda text: text,
+    "gzip": gzip.compress,
+    "zlib": zlib.compress,
+    "zlib fast": lambda text: zlib.compress(text, 1),
+    "zstd": zstandard.ZstdCompressor().compress,
+    "zstd stream": lambda text: _stream(text),
+}
+TEXT = b'{"event_id":"1"}\n' * 100
+
+
+def _stream(text: bytes) -> bytes:
+    packer = zstandard.ZstdCompressor().compressobj()
+    return packer.compress(text) + packer.flush()
+
+
+def _code(body: bytes, most: int = MOST) -> str:
+    with pytest.raises(RequestRefused) as caught:
+        decompress(body, most)
+    return caught.value.code
+
+
+@given(text=st.binary(max_size=2000), kind=st.sampled_from(sorted(PACK)))
+def test_round_trip(text, kind):
+    """What was packed comes out, for every kind and any JSON-like text."""
+    text = b"{" + text
+    assert decompress(PACK[kind](text), MOST) == text
+
+
+@pytest.mark.parametrize("kind", sorted(PACK))
+def test_limit_is_exact(kind):
+    """A text of exactly the limit passes; one byte more is `body_too_large`."""
+    assert len(decompress(PACK[kind](b"{" * MOST), MOST)) == MOST
+    assert _code(PACK[kind](b"{" * (MOST + 1))) == "body_too_large"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "zstd", "zstd stream"])
+def test_bomb_costs_no_memory(kind):
+    """A small body that would become a hundred megabytes is refused before it does."""
+    bomb = PACK[kind](b"\0" * (100 * MOST))
+    assert len(bomb) < MOST
+    tracemalloc.start()
+    try:
+        assert _code(bomb) == "body_too_large"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * MOST
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "zstd", "zstd stream"])
+def test_every_truncation_is_noticed(kind):
+    """A body that was cut off anywhere behind its magic bytes is `invalid_encoding`, never half a text."""
+    packed = PACK[kind](TEXT)
+    shortest = 5 if kind.startswith("zstd") else 3
+    for length in range(shortest, len(packed)):
+        assert _code(packed[:length]) == "invalid_encoding", length
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "zstd"])
+def test_broken_stream(kind):
+    """Bytes that only begin like a packed text are `invalid_encoding`."""
+    packed = bytearray(PACK[kind](TEXT * 50))
+    packed[6:60] = bytes(54)
+    assert _code(bytes(packed)) == "invalid_encoding"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_several_members_are_one_text(kind):
+    """Gzip members and zstd frames that follow each other are read on; the limit counts them together."""
+    pack = PACK[kind]
+    assert decompress(pack(b"{1}") + pack(b"") + pack(b"{2}"), MOST) == b"{1}{2}"
+    assert _code(pack(b"x" * MOST) * 2) == "body_too_large"
+    assert _code(pack(b"{1}") + b"garbage behind it") == "invalid_encoding"
+
+
+def test_many_empty_members():
+    """A body of nothing but empty members ends, and is an empty text."""
+    assert decompress(gzip.compress(b"") * 20_000, MOST) == b""
+
+
+@pytest.mark.parametrize("outer", ["gzip", "zlib", "zstd"])
+def test_one_layer_only(outer):
+    """A packed text inside a packed text stays packed: nobody inflates twice."""
+    inner = gzip.compress(TEXT)
+    assert decompress(PACK[outer](inner), MOST) == inner
+
+
+@pytest.mark.parametrize("text", [b'{"a":1}', b"[]", b" {}", b"\xef\xbb\xbf{}", b"x\x9c", b"8", b'"x"', b""])
+def test_json_is_never_taken_for_packed(text):
+    """What begins like JSON, and what is too short to tell, is plain text."""
+    assert decompress(text, MOST) == text

@@ -1,0 +1,69 @@
+"""Bounds across requests: bytes, requests and events per second, given back when they are free again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallymark.clock import FixedClock
+from tallymark.errors import RequestRefused
+from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter
+
+
+def test_bytes_are_bounded_and_given_back():
+    """Together requests hold no more than the limit; what one took is free after it, also after an error."""
+    budget = MemoryBudget(IntakeLimits(memory_bytes=100))
+    with budget.request() as first, budget.request() as second:
+        first.take(60)
+        with pytest.raises(RequestRefused, match="overloaded") as caught:
+            second.take(41)
+        assert caught.value.retry_after
+        second.take(40)
+    with pytest.raises(ZeroDivisionError), budget.request() as third:
+        third.take(100)
+        raise ZeroDivisionError
+    with budget.request() as fourth:
+        fourth.take(100)
+
+
+def test_requests_are_bounded():
+    """No more requests are held than allowed."""
+    budget = MemoryBudget(IntakeLimits(requests=1))
+    with budget.request():
+        with pytest.raises(RequestRefused, match="overloaded"), budget.request():
+            pass
+    with budget.request():
+        pass
+
+
+def test_rate_is_kept_over_time():
+    """Over ten seconds a project gets its rate, and one second's worth of burst; others are not touched."""
+    clock, passed = FixedClock(), 0
+    rates = RateLimiter(clock)
+    for _ in range(1000):
+        try:
+            rates.admit("a", 5, 100)
+            passed += 5
+        except RequestRefused as refusal:
+            assert (refusal.code, refusal.status) == ("rate_limited", 429)
+            assert refusal.retry_after >= 1
+        clock.advance(0.01)
+    assert 1000 <= passed <= 1100
+    rates.admit("b", 100, 100)
+
+
+def test_batch_larger_than_the_rate_passes_and_is_paid_back():
+    """A batch above one second's worth passes a full bucket, and the next waits until it is paid."""
+    clock = FixedClock()
+    rates = RateLimiter(clock)
+    rates.admit("a", 1000, 100)
+    clock.advance(5)
+    with pytest.raises(RequestRefused) as caught:
+        rates.admit("a", 1, 100)
+    assert caught.value.retry_after >= 4
+    clock.advance(caught.value.retry_after)
+    rates.admit("a", 1, 100)
+
+
+def test_no_rate_means_no_limit():
+    """Zero switches the limit off."""
+    RateLimiter(FixedClock()).admit("a", 10**9, 0)

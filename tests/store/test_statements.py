@@ -1,0 +1,100 @@
+"""Statements are told apart by their words alone, never by what stands in quotes and comments."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallymark.store.statements import parse_format, parse_insert, parse_kill, parse_words, split_format
+
+
+@pytest.mark.parametrize(
+    ("sql", "target", "fmt", "data"),
+    [
+        ("INSERT INTO t FORMAT TSV\n1\ta\n", "INTO t", "TSV", "1\ta\n"),
+        ("insert into t (a, b) format CSV 1,2", "into t (a, b)", "CSV", "1,2"),
+        ("INSERT INTO t FORMAT TSV\n\n1", "INTO t", "TSV", "\n1"),
+        ("INSERT INTO t VALUES (1)", "INTO t", "Values", " (1)"),
+        ("INSERT INTO `my FORMAT x` FORMAT TSV\n1", "INTO `my FORMAT x`", "TSV", "1"),
+        (
+            "-- FORMAT a\nINSERT /* VALUES */ INTO t (`select`) FORMAT TSV\r\n1",
+            "/* VALUES */ INTO t (`select`)",
+            "TSV",
+            "1",
+        ),
+        (
+            "INSERT INTO t SETTINGS a = 'FORMAT b' FORMAT TSV;\n1",
+            "INTO t SETTINGS a = 'FORMAT b'",
+            "TSV",
+            "1",
+        ),
+        ("INSERT INTO t (* EXCEPT(a)) FORMAT Native\nx", "INTO t (* EXCEPT(a))", "Native", "x"),
+        ("INSERT INTO {t:Identifier} FORMAT TSV\n1", "INTO {t:Identifier}", "TSV", "1"),
+    ],
+)
+def test_inserts_with_data(sql, target, fmt, data):
+    """An INSERT's target, format and the begin of its data are found, whatever names and comments hold."""
+    head = parse_insert(sql)
+    assert (head.target, head.format, sql[head.end :]) == (target, fmt, data)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "SELECT 1 FORMAT TSV",
+        "INSERT INTO t SELECT 1 FORMAT TSV",
+        "INSERT INTO t WITH x AS (SELECT 1) SELECT * FROM x",
+        "INSERT INTO t FROM INFILE 'x' FORMAT TSV",
+        "INSERT INTO t",
+        "INSERT INTO t FORMAT",
+        "'INSERT' INTO t FORMAT TSV",
+        "EXPLAIN INSERT INTO t FORMAT TSV",
+    ],
+)
+def test_statements_without_data(sql):
+    """Whatever brings its own rows, or is no INSERT, takes no data."""
+    assert parse_insert(sql) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "query_id"),
+    [
+        ("KILL QUERY WHERE query_id = 'a'", "a"),
+        ("kill query where query_id='a\\'b' SYNC;", "a'b"),
+        ("KILL QUERY WHERE query_id = 'a' ASYNC FORMAT TSV", "a"),
+        ("KILL QUERY WHERE query_id = 'a' OR 1", None),
+        ("KILL QUERY WHERE user = 'a'", None),
+        ("SELECT 'KILL QUERY WHERE query_id = 1'", None),
+    ],
+)
+def test_kill(sql, query_id):
+    """The one form of KILL that the server answers itself is told from all others."""
+    assert parse_kill(sql) == query_id
+
+
+@pytest.mark.parametrize(
+    ("sql", "text", "fmt"),
+    [
+        ("SELECT 1 FORMAT JSON", "SELECT 1 ", "JSON"),
+        ("SELECT 1\nformat CSV ; ;", "SELECT 1\n", "CSV"),
+        ("SELECT 1; -- FORMAT JSON", "SELECT 1", ""),
+        ("SELECT 'FORMAT JSON'", "SELECT 'FORMAT JSON'", ""),
+        ("SELECT 1 FORMAT JSON SETTINGS a = 1", "SELECT 1 FORMAT JSON SETTINGS a = 1", ""),
+        ("FORMAT JSON", "FORMAT JSON", ""),
+        ("", "", ""),
+    ],
+)
+def test_formats_are_parted_from_statements(sql, text, fmt):
+    """The closing FORMAT clause comes off, and nothing else."""
+    assert split_format(sql) == (text, fmt)
+
+
+def test_the_answers_format():
+    """The format of an answer is that of the clause, else the default."""
+    assert parse_format("SELECT 1 FORMAT JSON;", "TSV") == "JSON"
+    assert parse_format("SELECT 1", "TSV") == "TSV"
+
+
+def test_words():
+    """Words come in upper case without comments and closing semicolons."""
+    assert parse_words("show /* x */ tables -- y\n;") == ("SHOW", "TABLES")
