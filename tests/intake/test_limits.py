@@ -12,26 +12,29 @@ from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter
 def test_bytes_are_bounded_and_given_back():
     """Together requests hold no more than the limit; what one took is free after it, also after an error."""
     budget = MemoryBudget(IntakeLimits(memory_bytes=100))
-    with budget.request() as first, budget.request() as second:
+    with budget.request("a") as first, budget.request("b") as second:
         first.take(60)
         with pytest.raises(RequestRefused, match="overloaded") as caught:
             second.take(41)
         assert caught.value.retry_after
         second.take(40)
-    with pytest.raises(ZeroDivisionError), budget.request() as third:
+    with pytest.raises(ZeroDivisionError), budget.request("a") as third:
         third.take(100)
         raise ZeroDivisionError
-    with budget.request() as fourth:
+    with budget.request("a") as fourth:
         fourth.take(100)
 
 
 def test_requests_are_bounded():
-    """No more requests are held than allowed."""
-    budget = MemoryBudget(IntakeLimits(requests=1))
-    with budget.request():
-        with pytest.raises(RequestRefused, match="overloaded"), budget.request():
+    """No more requests are held than allowed, and no more than half of them for one project."""
+    budget = MemoryBudget(IntakeLimits(requests=4))
+    with budget.request("a"), budget.request("a"):
+        with pytest.raises(RequestRefused, match="overloaded"), budget.request("a"):
             pass
-    with budget.request():
+        with budget.request("b"), budget.request("b"):
+            with pytest.raises(RequestRefused, match="overloaded"), budget.request("c"):
+                pass
+    with budget.request("a"):
         pass
 
 

@@ -50,10 +50,7 @@ _ROW_ERRORS = frozenset(
 Present = set[tuple[int, str]]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
-_RUNNING = (
-    "SELECT count() FROM system.processes"
-    " WHERE query_kind = 'Insert' AND position(query, {table:String}) > 0 AND user = currentUser()"
-)
+_STILL_RUNNING = 216  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
 
 
 # After so many failures of one batch its rows are suspected, whatever the store says is wrong.
@@ -98,7 +95,7 @@ class Inserter:
                 refused = self._insert_missing(judged, present, suspect=failures >= _SUSPECT_AFTER)
             except (StoreUnavailable, StoreError) as error:
                 self._doubtful = True
-                failures += not isinstance(error, StoreUnavailable)
+                failures += isinstance(error, StoreError) and error.number != _STILL_RUNNING
                 log.warning(
                     "store_insert_failed", error=str(error), retry_in_s=pause, fix="see the store's log lines"
                 )
@@ -119,7 +116,9 @@ class Inserter:
             try:
                 body = b"".join([_new_rows(item) for item in judged])
                 if body:
-                    self._store.insert_ndjson(EVENTS_TABLE, body, token=token)
+                    self._store.insert_ndjson(
+                        EVENTS_TABLE, body, token=token, settings=self._settings(judged)
+                    )
             except StoreError as error:
                 if not (suspect or error.number in _ROW_ERRORS):
                     raise
@@ -127,9 +126,15 @@ class Inserter:
             else:
                 return []
         rows = _build_rows(judged, present)
-        return self._insert_piecewise(rows, token, suspect=suspect) if rows else []
+        return self._insert_piecewise(rows, token, self._settings(judged), suspect=suspect) if rows else []
 
-    def _insert_piecewise(self, rows: list[_Row], token: str, *, suspect: bool) -> list[RefusedRow]:
+    @staticmethod
+    def _settings(judged: list[JudgedRecord]) -> dict[str, str]:
+        return {"query_id": f"tallymark-loader-{judged[0].record.shard}"}
+
+    def _insert_piecewise(
+        self, rows: list[_Row], token: str, settings: dict[str, str], *, suspect: bool
+    ) -> list[RefusedRow]:
         """Insert by halves until the rows that the store refuses stand alone."""
         refused: list[RefusedRow] = []
         waiting = [rows]
@@ -139,9 +144,8 @@ class Inserter:
             try:
                 # By content: after a restart the same places may hold other rows, and the store would take
                 # them for those that it has.
-                self._store.insert_ndjson(
-                    EVENTS_TABLE, body, token=f"{token}/{xxhash.xxh3_128_hexdigest(body)}"
-                )
+                piece_token = f"{token}/{xxhash.xxh3_128_hexdigest(body)}"
+                self._store.insert_ndjson(EVENTS_TABLE, body, token=piece_token, settings=settings)
             except StoreError as error:
                 if not (suspect or error.number in _ROW_ERRORS):
                     raise
@@ -154,15 +158,12 @@ class Inserter:
                 waiting += [piece[middle:], piece[:middle]]
         return refused
 
-    def _await_running_inserts(self) -> None:
-        """Wait for inserts that a loader before this one began: the store finishes them without their sender."""
-        while int(self._store.query_rows(_RUNNING, {"table": EVENTS_TABLE}).rows[0][0]):
-            if self._stopping.wait(_FIRST_PAUSE):
-                raise Stopped
-
     def _find_present(self, judged: list[JudgedRecord]) -> Present:
-        """Ask the store which events of these records it has."""
-        self._await_running_inserts()
+        """Ask the store which events of these records it has.
+
+        Asked under the inserts' own query id, so that none is running: a loader that was killed may have left one,
+        and the store finishes it without its sender. Raises StoreError (216) while that is so.
+        """
         earliest = min(item.record.heading.received_us for item in judged)
         latest = max(item.record.heading.received_us for item in judged)
         result = self._store.query_rows(
@@ -177,6 +178,7 @@ class Inserter:
                 "earliest": earliest,
                 "latest": latest,
             },
+            self._settings(judged),
         )
         return {(int(record), str(event_id)) for record, event_id in result.rows}
 

@@ -137,12 +137,7 @@ class StoreHandler(BaseHTTPRequestHandler):
 
     def _run_insert(self, request: StoreRequest, head: InsertHead, data: Iterator[bytes]) -> None:
         service: Service = self.server.service
-        service.check_insert(request)
-        spooled = service.write_spool(data)
-        try:
-            answer = service.run_insert(request, head, spooled)
-        finally:
-            spooled.unlink(missing_ok=True)
+        answer = service.run_insert(request, head, data)
         self._answer(200, b"", self._build_headers(request, "TabSeparated", answer))
 
     def _send(self, request: StoreRequest, outcome: Outcome, encoding: str) -> None:

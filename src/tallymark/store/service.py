@@ -107,19 +107,24 @@ class Service:
         if request.project or request.read_only:
             raise EngineError(164, "Cannot insert in readonly mode")
 
-    def run_insert(self, request: StoreRequest, head: InsertHead, data: Path) -> Answer:
-        """Insert the rows of a spooled file. All of them are there when this returns, or none. Raises EngineError."""
+    def run_insert(self, request: StoreRequest, head: InsertHead, data: Iterator[bytes]) -> Answer:
+        """Spool rows and insert them. All of them are there when this returns, or none. Raises EngineError.
+
+        Its query id is taken before the first row is read and given back at the end: whoever asks under the same
+        id in between is told that it runs (216), and knows afterwards that it is over.
+        """
         self.check_insert(request)
-        source = f"file({quote_text(str(data))}, {quote_text(head.format)})"
-        sql = f"INSERT {head.target} SELECT * FROM {source}"  # noqa: S608 - the asker's own statement
         settings = build_settings(request, insert=True)
         scope = Scope(request.project)
-        with (
-            self._register(request, scope, reads=False),
-            self._inserts.place(),
-            self._connect(request, scope, settings) as connection,
-        ):
-            return connection.run(sql, "Null", request.parameters)
+        with self._register(request, scope, reads=False):
+            spooled = self.write_spool(data)
+            source = f"file({quote_text(str(spooled))}, {quote_text(head.format)})"
+            sql = f"INSERT {head.target} SELECT * FROM {source}"  # noqa: S608 - the asker's own statement
+            try:
+                with self._inserts.place(), self._connect(request, scope, settings) as connection:
+                    return connection.run(sql, "Null", request.parameters)
+            finally:
+                spooled.unlink(missing_ok=True)
 
     def open_query(self, request: StoreRequest, sql: str) -> Outcome:
         """Start a statement that brings no data of its own. Raises EngineError before the first piece where it can."""

@@ -1,4 +1,4 @@
-"""A chart in words, for who cannot see it: how many lines and points, from where to where, the lowest and highest.
+"""Questions and charts in words: the heading of an answer, and what a picture shows for who cannot see it.
 
 `charts.py` calls it; what it returns is plain text.
 """
@@ -8,7 +8,37 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tallymark.queries.kinds import Question
+from tallymark.queries.kinds.funnel import Funnel
+from tallymark.queries.kinds.ratio import Ratio
+from tallymark.queries.kinds.trend import Trend
+from tallymark.queries.question import Measure
 from tallymark.web.pages.shapes import shape_cell
+
+
+def describe_question(question: Question) -> str:
+    """Return a question in one line, as the heading of its answer."""
+    if isinstance(question, Trend):
+        text = ", ".join(
+            series.name or _measure(series.measure, series.event_name) for series in question.series
+        )
+    elif isinstance(question, Ratio):
+        above, below = question.numerator, question.denominator
+        text = f"{_measure(above.measure, above.event_name)} per {_measure(below.measure, below.event_name)}"
+    else:
+        steps = ", then ".join(step.name or step.event_name for step in question.steps)
+        text = f"{steps}: per {question.by}, within {question.window}"
+    if question.breakdown:
+        text += f" by {', '.join(question.breakdown)}"
+    interval = "" if isinstance(question, Funnel) else question.interval
+    return f"{text}, each {interval}" if interval else text
+
+
+def _measure(measure: Measure, event: str) -> str:
+    if measure.op == "count":
+        return event
+    op = f"{measure.q:g} quantile" if measure.q is not None else measure.op
+    return f"{op} of {measure.field} of {event}"
 
 
 def describe_lines(

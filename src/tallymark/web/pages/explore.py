@@ -23,6 +23,7 @@ from tallymark.queries.question import Interval, MeasureOp
 from tallymark.queries.result import Answer, Cell, render_answer
 from tallymark.queries.run import Limits, run_question
 from tallymark.web.answers import render_json
+from tallymark.web.chart_words import describe_question
 from tallymark.web.charts import build_chart
 from tallymark.web.pages.drill import build_drills
 from tallymark.web.pages.explore_form import (
@@ -173,6 +174,7 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "error": error,
         "question": question,
         "answer": answer,
+        "headline": describe_question(question) if question else "",
         "rows": [_shown(row, form.interval) for row in answer.rows[:_ROWS]] if answer else [],
         "chart": chart,
         "drills": build_drills(question, answer, visit.project, _ROWS) if question and answer else [],

@@ -108,11 +108,11 @@ def shape_cell(value: Any, unit: str | None = None) -> str:
 def shape_json(value: Any) -> str:
     """Write a value as indented JSON; a text that is JSON is taken as what it says."""
     if isinstance(value, str):
-        text: str = value
+        given: str = value
         try:
-            value = msgspec.json.decode(text)
+            value = msgspec.json.decode(given)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return text
+            return given
     text: str = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     return text
 

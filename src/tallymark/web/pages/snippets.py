@@ -24,7 +24,7 @@ class Snippet:
 def build_send_snippets(address: str) -> list[Snippet]:
     """Return how to send a first event; the key comes from the environment."""
     curl = (
-        "export TALLYMARK_WRITE_KEY=...   # a write key, from Settings\n"
+        "export TALLYMARK_WRITE_KEY=...   # a write key\n"
         f"curl -sS {shlex.quote(address + '/v1/events')} \\\n"
         '  -H "Authorization: Bearer $TALLYMARK_WRITE_KEY" \\\n'
         "  -d @- <<END\n"
