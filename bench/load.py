@@ -128,8 +128,18 @@ def _send_some(
         else:
             due = time.perf_counter()
         connection.sendall(requests[number])
-        answer = connection.recv(65536)
-        while b"\r\n\r\n" not in answer:
-            answer += connection.recv(65536)
-        results.append((int(answer[9:12]), time.perf_counter() - due))
+        results.append((_read_status(connection), time.perf_counter() - due))
     connection.close()
+
+
+def _read_status(connection: socket.socket) -> int:
+    """Read one whole answer; returns its status."""
+    answer = connection.recv(65536)
+    while (end := answer.find(b"\r\n\r\n")) < 0:
+        answer += connection.recv(65536)
+    head = answer[:end].lower()
+    length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
+    missing = end + 4 + length - len(answer)
+    while missing > 0:
+        missing -= len(connection.recv(65536))
+    return int(answer[9:12])

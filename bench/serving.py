@@ -56,7 +56,11 @@ class Server:
             command += ["--set", setting]
         started = time.perf_counter()
         self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         while not self._answers():
             time.sleep(0.01)
@@ -66,7 +70,9 @@ class Server:
         return first
 
     def _answers(self) -> bool:
-        request = urllib.request.Request(f"{self.url}/v1/events", b"[]", {"Authorization": f"Bearer {WRITE_KEY}"})
+        request = urllib.request.Request(
+            f"{self.url}/v1/events", b"[]", {"Authorization": f"Bearer {WRITE_KEY}"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -91,7 +97,9 @@ class Server:
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Ask a question."""
         body = json.dumps(question).encode()
-        request = urllib.request.Request(f"{self.url}/v1/query", body, {"Authorization": f"Bearer {READ_KEY}"})
+        request = urllib.request.Request(
+            f"{self.url}/v1/query", body, {"Authorization": f"Bearer {READ_KEY}"}
+        )
         with urllib.request.urlopen(request, timeout=120) as answer:
             found: dict[str, Any] = json.load(answer)
         return found

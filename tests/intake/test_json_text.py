@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tallymark.intake.json_text import split_array, split_lines
 
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(['"', "\\", "]", "[{", "a,b", "\\\""]),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(['"', "\\", "]", "[{", "a,b", '\\"']),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip

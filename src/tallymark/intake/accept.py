@@ -25,6 +25,9 @@ from tallymark.rules.privacy import PrivacyRules, redact_text, redact_value
 
 _encoder = msgspec.json.Encoder()
 MAX_NAMES = 64
+_ACCEPTED, _FAILED, _DROPPED = (
+    EVENTS_RECEIVED.labels(outcome) for outcome in ("accepted", "failed", "dropped")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +147,8 @@ def redact_failed(item: FailedEvent, rules: PrivacyRules, counts: Counter[str]) 
 
 
 def _count(heading: Heading) -> None:
-    EVENTS_RECEIVED.labels("accepted").inc(heading.accepted)
-    for outcome, events in (("failed", heading.failed), ("dropped", heading.dropped)):
-        total = sum(events.values())
-        if total:
-            EVENTS_RECEIVED.labels(outcome).inc(total)
+    _ACCEPTED.inc(heading.accepted)
+    if heading.failed:
+        _FAILED.inc(sum(heading.failed.values()))
+    if heading.dropped:
+        _DROPPED.inc(sum(heading.dropped.values()))

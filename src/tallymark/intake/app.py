@@ -96,6 +96,7 @@ class Intake:
     budget: MemoryBudget = field(init=False)
     rates: RateLimiter = field(init=False)
     turned_away: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _rules: dict[tuple[str, ...], PrivacyRules] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.budget = MemoryBudget(self.limits)
@@ -105,7 +106,11 @@ class Intake:
         """Return the privacy rules that a project has switched on."""
         row = snapshot.projects.get(project)
         off = row.privacy_off if row else ()
-        return PrivacyRules(frozenset(rule for rule in RULES if rule not in off), self.secret)
+        rules = self._rules.get(off)
+        if rules is None:
+            rules = PrivacyRules(frozenset(rule for rule in RULES if rule not in off), self.secret)
+            self._rules[off] = rules
+        return rules
 
     def turn_away(self, project: str, code: str) -> None:
         """Count a request that was refused whole; `project` is '' when its key is unknown."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _CARD_RUN = b"0" * 13
 _INTEGER_RUN = b"0" * 19
+_ONE = ord("1")
+_WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.-")
 _CARD_GROUPS = (b"0000-0000-0000-0", b"0000-000000-0000")
 _CARD_SPACED = (b"0000 0000 0000 0", b"0000 000000 0000")
 # Each begins with a rare byte that the search can jump to: IPv4 (and what follows a token's first part), IPv6.
@@ -45,20 +47,33 @@ def scan_text(text: bytes) -> Scan:
     """Look over JSON text; may find what is not there, never misses what is."""
     zeros = text.translate(_DIGITS)
     escapes = b"\\" in text
-    cards = _CARD_RUN in zeros
+    long_run = _CARD_RUN in zeros
     people = (
-        cards
         # Escapes may hide any of what follows.
-        or escapes
+        escapes
         or b"@" in text
         or b"=" in text
-        or any(group in zeros for group in _CARD_GROUPS)
+        or (long_run and _begins_a_card(text, zeros, _CARD_RUN))
+        or any(_begins_a_card(text, zeros, group) for group in _CARD_GROUPS)
         or (b" " in text and (any(group in zeros for group in _CARD_SPACED) or _may_hold_credentials(text)))
         or (b"/" in text and _AGENT.search(text) is not None)
         or _ADDRESS_OR_TOKEN.search(text) is not None
         or _ADDRESS_6.search(text) is not None
     )
-    return Scan(people, escapes, cards and _INTEGER_RUN in zeros)
+    return Scan(people, escapes, long_run and _INTEGER_RUN in zeros)
+
+
+def _begins_a_card(text: bytes, zeros: bytes, shape: bytes) -> bool:
+    """Tell whether digits of this shape begin anywhere outside of a word or a longer number.
+
+    No issuer's numbers begin with 1, but the milliseconds since 1970 do; and UUIDs have groups of four as well.
+    """
+    at = zeros.find(shape)
+    while at >= 0:
+        if text[at] != _ONE and (at == 0 or text[at - 1] not in _WORD):
+            return True
+        at = zeros.find(shape, at + 1)
+    return False
 
 
 def _may_hold_credentials(text: bytes) -> bool:

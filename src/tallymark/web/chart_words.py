@@ -13,7 +13,7 @@ from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.question import Measure
-from tallymark.web.pages.shapes import shape_cell
+from tallymark.web.shapes import shape_cell
 
 
 def describe_question(question: Question) -> str:

@@ -19,7 +19,7 @@ from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.chart_specs import BALANCE_SPEC, MAX_SERIES, build_bar_spec, build_line_spec
 from tallymark.web.chart_words import describe_bars, describe_lines
-from tallymark.web.pages.shapes import shape_cell, shape_count, shape_share
+from tallymark.web.shapes import shape_cell, shape_count, shape_share
 
 MAX_BARS: Final = 40
 MAX_POINTS: Final = 20_000

@@ -15,6 +15,8 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 _INT_MIN, _UINT_MAX = -(2**63), 2**64 - 1
 _CONTAINERS = frozenset((dict, list))
+# Names of so many characters fit MAX_NAME_BYTES in any script: no character has more than four bytes.
+_SHORT_NAME = MAX_NAME_BYTES // 4
 
 Problem = tuple[str, str, str]
 
@@ -54,6 +56,13 @@ def find_attribute_problem(attributes: dict[str, Any], *, deep_look: bool) -> Pr
             f"{len(attributes)} attributes, {MAX_ATTRIBUTES} are allowed",
             "attributes",
         )
+    # Nearly all events pass here: short names, no containers.
+    if not deep_look and "" not in attributes and len(max(attributes, key=len, default="")) <= _SHORT_NAME:
+        for value in attributes.values():
+            if value.__class__ in _CONTAINERS:
+                break
+        else:
+            return None
     for name, value in attributes.items():
         if (
             not name

@@ -23,9 +23,9 @@ from tallymark.web.pages.filter_rows import OPERATOR_WORDS, FilterRow, build_fil
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
-from tallymark.web.pages.shapes import shape_attributes
 from tallymark.web.pages.snippets import build_send_snippets
 from tallymark.web.services import Services
+from tallymark.web.shapes import shape_attributes
 
 _PAGE: Final = 50
 _GROUPS: Final = (

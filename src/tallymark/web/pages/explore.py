@@ -162,7 +162,12 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
             limits = Limits(services.query_seconds, services.query_memory_bytes, services.query_rows)
             answer = run_question(question, services.store, visit.project, limits)
     except TallymarkError as failed:
-        error = {"at": find_input(failed.at), "message": failed.message, "code": failed.code}
+        error = {
+            "at": find_input(failed.at),
+            "message": failed.message,
+            "code": failed.code,
+            "place": failed.at,
+        }
         status = failed.status if isinstance(failed, RequestRefused) else 400
     chart = build_chart(question, answer) if question and answer else None
     return {

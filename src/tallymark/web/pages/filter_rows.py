@@ -90,15 +90,9 @@ def build_row(one: Mapping[str, Any]) -> FilterRow:
         return FilterRow(field, op, "false" if value is False else "")
     kind = CORE.get(field, Type.ANY)
     if op in LISTS and isinstance(value, list | tuple):
-        if (
-            any(
-                not isinstance(item, str) or "," in item or item != item.strip() or item[:1] in ('"', "[")
-                for item in value
-            )
-            or not value
-        ):
-            return FilterRow(field, op, _json(list(value)))
-        return FilterRow(field, op, ", ".join(_write(item, kind) for item in value))
+        text = ", ".join(_write(item, kind) for item in value)
+        plain = repr([_parse(part, kind) for part in _split(text)]) == repr(list(value))
+        return FilterRow(field, op, text if plain else _json(list(value)))
     if op == "matches" and isinstance(value, str):
         return FilterRow(field, op, value)
     if op == "contains" and kind is not Type.ANY and isinstance(value, str):

@@ -32,13 +32,13 @@ from tallymark.web.pages.balance import (
 from tallymark.web.pages.html import SECURITY_HEADERS, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
-from tallymark.web.pages.shapes import shape_attributes
 from tallymark.web.pages.snippets import build_send_snippets
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
+from tallymark.web.shapes import shape_attributes
 
 _ARRIVALS: Final = 12
-_RECENT: Final = timedelta(minutes=15)
+_LOOKS_BACK: Final = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=15))
 _ANY_TIME: Final = timedelta(days=3650)
 
 
@@ -139,14 +139,19 @@ def _last_minute(report: LedgerReport) -> int:
 
 
 def _read_arrivals(services: Services, project: str) -> tuple[list[dict[str, Any]], str]:
-    since = (services.clock.now() - _RECENT).isoformat()
+    """Return the events that arrived last. Looks back only as far as it must: events are kept by their own time."""
+    found: list[dict[str, Any]] = []
+    now = services.clock.now()
     try:
-        page = list_events(
-            services.store, project, filters=[Filter("received_at", "gte", since)], limit=_ARRIVALS
-        )
+        for back in _LOOKS_BACK:
+            since = Filter("received_at", "gte", (now - back).isoformat())
+            found = list_events(services.store, project, filters=[since], limit=_ARRIVALS).events
+            if len(found) == _ARRIVALS:
+                break
     except TallymarkError as error:
         return [], error.message
-    return [{**event, "short": shape_attributes(event["attributes"])} for event in page.events], ""
+    found.sort(key=lambda event: str(event["received_at"]), reverse=True)
+    return [{**event, "short": shape_attributes(event["attributes"])} for event in found], ""
 
 
 def _digest(readiness: Readiness, report: LedgerReport, start: Any) -> str:

@@ -19,7 +19,7 @@ import msgspec
 from litestar import Request, Response
 
 from tallymark import __version__
-from tallymark.web.pages.shapes import (
+from tallymark.web.shapes import (
     shape_ago,
     shape_bytes,
     shape_cell,

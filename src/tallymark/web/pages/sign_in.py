@@ -89,7 +89,6 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
                 max_age=SESSION_DAYS * 86_400,
             )
         )
-        response.delete_cookie(FORM_COOKIE, path="/sign-in")
         return response
 
     @post_page("/sign-out")

@@ -25,7 +25,7 @@ def build_send_snippets(address: str) -> list[Snippet]:
     """Return how to send a first event; the key comes from the environment."""
     curl = (
         "export TALLYMARK_WRITE_KEY=...   # a write key\n"
-        f"curl -sS {shlex.quote(address + '/v1/events')} \\\n"
+        f"curl -sS --fail-with-body \\\n  {shlex.quote(address + '/v1/events')} \\\n"
         '  -H "Authorization: Bearer $TALLYMARK_WRITE_KEY" \\\n'
         "  -d @- <<END\n"
         '{"event_id": "first-$(date +%s)",\n'
@@ -51,7 +51,7 @@ def build_question_snippets(question: dict[str, Any], address: str) -> list[Snip
     place = address + "/v1/query"
     curl = (
         "# TALLYMARK_READ_KEY holds a read key\n"
-        f"curl -sS {shlex.quote(place)} \\\n"
+        f"curl -sS --fail-with-body \\\n  {shlex.quote(place)} \\\n"
         '  -H "Authorization: Bearer $TALLYMARK_READ_KEY" \\\n'
         f"  -d {shlex.quote(text)}\n"
     )

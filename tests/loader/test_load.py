@@ -1,0 +1,183 @@
+"""The loader: each acknowledged event is stored once and stands on one line of the ledger, whatever interrupts it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from tallymark.dedup.index import DedupIndex
+from tallymark.store.errors import StoreError, StoreUnavailable
+
+pytestmark = [pytest.mark.xdist_group("loader"), pytest.mark.store]
+
+
+def _events(*numbers: int) -> list[dict]:
+    return [{"event_id": f"event-{number:03}"} for number in numbers]
+
+
+def _ids(*numbers: int) -> list[str]:
+    return [f"event-{number:03}" for number in numbers]
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """Spoil the rows of events whose id says so, between journal and store."""
+    from tallymark.loader import insert  # noqa: PLC0415 - patched here alone
+
+    render = insert.render_rows
+
+    def spoil(record):
+        return [
+            row.replace(b'"event_type":"t"', b'"event_type":"t","value":"no number"')
+            if b"poison" in row
+            else row
+            for row in render(record)
+        ]
+
+    monkeypatch.setattr(insert, "render_rows", spoil)
+
+
+def test_each_event_once(bench):
+    """Repetitions within a request, between requests and after a restart are duplicates, not rows."""
+    bench.accept(*_events(1, 2, 2, 3))
+    bench.load()
+    bench.accept(*_events(3, 4))
+    bench.load()
+    bench.restart()
+    bench.accept(*_events(1, 5))
+    bench.load()
+    assert bench.stored() == _ids(1, 2, 3, 4, 5)
+    totals = bench.totals()
+    assert (totals.received, totals.stored, totals.duplicate, totals.in_flight) == (8, 5, 3, 0)
+
+
+def test_crash_after_insert_before_commit(bench, monkeypatch):
+    """What was stored but not committed is found in the store by the next loader, and not stored again."""
+    bench.accept(*_events(1, 2, 3))
+
+    def die(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.book, "commit", die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.load()
+    assert bench.stored() == _ids(1, 2, 3)
+    bench.accept(*_events(4))
+    bench.restart()
+    bench.load()
+    assert bench.stored() == _ids(1, 2, 3, 4)
+    assert bench.totals().stored == 4
+
+
+def test_bisection_finds_the_rows_that_the_store_refuses(bench, poison):
+    """Of a batch with rows that the store cannot take, all others are stored and those are quarantined (F8)."""
+    bench.accept(
+        *_events(*range(20)), {"event_id": "poison-1"}, *_events(*range(20, 33)), {"event_id": "poison-2"}
+    )
+    bench.load()
+    assert bench.stored() == _ids(*range(33))
+    totals = bench.totals()
+    assert (totals.stored, totals.quarantined) == (33, {"store_refused": 2})
+
+
+def test_bisection_that_is_interrupted(bench, poison, monkeypatch):
+    """When the store goes away in the middle of a bisection, what was stored stays and the rest follows: none is lost.
+
+    The halves of the second attempt are other rows than those of the first, and must not pass for them.
+    """
+    bench.accept(*_events(*range(8)), {"event_id": "poison"}, *_events(*range(8, 15)))
+    insert = bench.store.insert_ndjson
+    done = []
+
+    def fail_after_two(table, body, *, token, **options):
+        if len(done) == 2 and "probe" not in token:
+            done.append(token)
+            raise StoreUnavailable("gone for a moment")
+        answer = insert(table, body, token=token, **options)
+        done.append(token)
+        return answer
+
+    monkeypatch.setattr(bench.store, "insert_ndjson", fail_after_two)
+    bench.load()
+    assert bench.stored() == _ids(*range(15))
+    assert bench.totals().stored == 15
+
+
+def test_stop_while_the_store_is_down_forgets_what_was_not_committed(bench):
+    """Told to stop while the store is unreachable, the loader leaves an index that knows only committed events.
+
+    Otherwise the next start would take the pending ones for repetitions, and they would be lost.
+    """
+    bench.accept(*_events(1))
+    bench.load()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    loader = bench.restart(nowhere)
+    bench.accept(*_events(2, 3))
+
+    def stop_once_judged() -> None:
+        while loader._index.ids < 3:
+            finished.wait(0.01)
+        bench.stopping.set()
+
+    finished = threading.Event()
+    thread = threading.Thread(target=stop_once_judged)
+    thread.start()
+    loader.run()
+    thread.join(60)
+    index = DedupIndex(bench.folder / "dedup")
+    assert index.record <= bench.book.cursor(0)
+    assert index.ids <= 1
+    bench.restart()
+    bench.load()
+    assert bench.stored() == _ids(1, 2, 3)
+    assert bench.totals().duplicate == 0
+
+
+def test_index_is_written_though_nothing_new_comes(bench):
+    """A flood of repetitions does not keep segments for ever: the index is written by time, too."""
+    bench.accept(*_events(1))
+    bench.load()
+    loader = bench.restart(flush_seconds=0, tidy_seconds=0, keep_journal_seconds=0)
+    for _ in range(5):
+        bench.accept(*_events(1))
+        bench.load()
+    loader._tidy()
+    assert DedupIndex(bench.folder / "dedup").record == bench.book.cursor(0)
+
+
+def test_insert_of_a_loader_that_died_is_waited_for(bench, monkeypatch):
+    """A new loader goes on only when the store has finished what a dead one had sent: else it could be stored twice."""
+    query, begun, seen = bench.store.query_rows, threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        query(
+            "SELECT sleepEachRow(0.5) FROM numbers(4)",
+            settings={"query_id": f"tallymark-loader-{bench.shard}"},
+        )
+
+    def watch(*arguments, **options):
+        try:
+            return query(*arguments, **options)
+        except StoreError as error:
+            seen.append(error.number)
+            raise
+
+    running = "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleepEachRow%'"
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive() and not query(running).rows[0][0]:
+        thread.join(0.01)
+    assert thread.is_alive(), "the other insert is under way"
+    monkeypatch.setattr(bench.store, "query_rows", watch)
+    bench.accept(*_events(1))
+    bench.load()
+    thread.join(60)
+    assert 216 in seen
+    assert bench.stored() == _ids(1)
+    assert begun.is_set()

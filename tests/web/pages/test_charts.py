@@ -1,0 +1,200 @@
+"""Pictures of answers: nothing that arrives reaches an expression, and nothing is shown that the figures do not carry."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallymark.queries.kinds import Question
+from tallymark.queries.kinds.ratio import wilson_interval
+from tallymark.queries.result import Answer, Column, Cost
+from tallymark.web.charts import MAX_POINTS, build_balance_chart, build_chart
+from tallymark.web.pages.html import embed_json
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "{{7*7}}",
+    "datum['c0']",
+    '"+alert(1)+"',
+    "\\",
+    "__proto__",
+    "constructor",
+    "\u202emoc.evil",
+    "x" * 1_000,
+]
+TEXTS = st.lists(
+    st.text(min_size=1, max_size=40) | st.sampled_from(HOSTILE), min_size=4, max_size=4, unique=True
+)
+BENIGN = ["one", "two", "three", "four"]
+EXPRESSIONS = {
+    "max(2, floor(width / 96))",
+    "width * 0.56",
+    "width * 0.42",
+    "format(datum.value, '~s')",
+    "format(datum.value, '~%')",
+    "format(abs(datum.value), '~s')",
+}
+
+
+def _question(kind: str, texts: list[str], interval: str | None) -> Question:
+    first, second, field, _ = texts
+    asked: dict[str, Any] = {"kind": kind, "from": "2026-01-01", "to": "2026-01-03", "breakdown": [field]}
+    if kind == "funnel":
+        steps = [{"event_name": first, "name": second}, {"event_name": second}]
+        asked |= {"by": "session_id", "window": "7d", "steps": steps}
+    else:
+        asked |= {"interval": interval} if interval else {}
+        if kind == "trend":
+            asked["series"] = [{"event_name": first, "name": first}, {"event_name": second}]
+        else:
+            asked |= {"numerator": {"event_name": first}, "denominator": {"event_name": second}}
+    return msgspec.convert(asked, Question)
+
+
+def _answer(kind: str, texts: list[str], interval: str | None) -> Answer:
+    first, second, field, value = texts
+    times = [["2026-01-01T00:00:00Z"], ["2026-01-02T00:00:00Z"]] if interval and kind != "funnel" else [[]]
+    if kind == "funnel":
+        columns = [field, "step", "name", "reached", "conversion_from_previous", "conversion_from_first", "s"]
+        rows: list[list[Any]] = [[value, 1, second, 9, 1.0, 1.0, None], [value, 2, second, 3, 0.3, 0.3, 1.5]]
+    elif kind == "trend":
+        columns, rows = [field, first, second], [[*time, value, 5, 7.5] for time in times]
+    else:
+        columns = [field, "numerator", "denominator", "ratio", "low", "high"]
+        rows = [[*time, value, 90, 100, 0.9, 0.83, 0.94] for time in times]
+    lead = [Column("time", "time")] if times[0] and kind != "funnel" else []
+    return Answer((*lead, *(Column(name, "text") for name in columns)), rows, [], Cost(1.0, 1))
+
+
+def _expressions(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {
+            value
+            for name, value in node.items()
+            if name in ("expr", "labelExpr", "signal") and isinstance(value, str)
+        }
+        return own.union(*(_expressions(value) for value in node.values()))
+    return set().union(*(_expressions(value) for value in node)) if isinstance(node, list) else set()
+
+
+@given(TEXTS, st.sampled_from(["trend", "ratio", "funnel"]), st.sampled_from([None, "day"]))
+def test_what_users_sent_never_reaches_the_specification(texts, kind, interval):
+    """The specification is byte for byte the same whatever names and values say, so no text can be an expression."""
+    shown = build_chart(_question(kind, texts, interval), _answer(kind, texts, interval))
+    plain = build_chart(_question(kind, BENIGN, interval), _answer(kind, BENIGN, interval))
+    assert shown is not None
+    assert plain is not None
+    assert json.dumps(shown.spec) == json.dumps(plain.spec)
+    assert _expressions(shown.spec) <= EXPRESSIONS
+    # Keys of scales and fields of rows are ours too; only labels and figures carry text.
+    for row, other in zip(shown.rows, plain.rows, strict=True):
+        assert {name: row[name] for name in row if name not in ("label", "figure")} == {
+            name: other[name] for name in other if name not in ("label", "figure")
+        }
+
+
+@given(st.sampled_from(HOSTILE) | st.text())
+def test_embedded_json_cannot_end_its_element(text):
+    """What stands in a page as JSON holds no markup character, and reads back as it was."""
+    embedded = str(embed_json({"label": text}))
+    assert not set("<>&") & set(embedded)
+    assert json.loads(embedded) == {"label": text}
+
+
+def test_a_rate_of_too_few_events_is_not_drawn():
+    """A point whose 95 % interval is wider than half the scale is left out of the picture, and that is said."""
+    question = _question("ratio", BENIGN, "day")
+    low, high = wilson_interval(1, 2)
+    rows = [
+        ["2026-01-01T00:00:00Z", "g", 1, 2, 0.5, low, high],
+        ["2026-01-02T00:00:00Z", "g", 90, 100, 0.9, 0.83, 0.94],
+    ]
+    answer = _answer("ratio", BENIGN, "day")
+    chart = build_chart(question, msgspec.structs.replace(answer, rows=rows))
+    assert chart is not None
+    assert [row["y"] for row in chart.rows] == [None, 0.9]
+    assert "1 rates rest on so few events" in chart.notes[0]
+
+
+def test_time_is_the_wall_clock_of_the_questions_zone():
+    """A day in Berlin begins at midnight on the axis, not at 23:00 of the day before."""
+    question = _question("trend", BENIGN, "day")
+    answer = _answer("trend", BENIGN, "day")
+    rows = [["2026-07-01T00:00:00+02:00", "g", 1, 2.0]]
+    chart = build_chart(question, msgspec.structs.replace(answer, rows=rows))
+    assert chart is not None
+    assert chart.rows[0]["x"] == datetime(2026, 7, 1, tzinfo=UTC).timestamp() * 1000
+
+
+def test_too_many_lines_and_points_are_left_out_aloud():
+    """The picture is bounded, and says what only the table has."""
+    question = _question("trend", BENIGN, "day")
+    answer = _answer("trend", BENIGN, "day")
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    rows = [
+        [(start + timedelta(days=day)).isoformat(), f"g{group}", 1, 2.0]
+        for day in range(3_000)
+        for group in range(12)
+    ]
+    chart = build_chart(question, msgspec.structs.replace(answer, rows=rows))
+    assert chart is not None
+    assert len(chart.series) == 8
+    assert len(chart.rows) == MAX_POINTS
+    assert chart.notes[0] == "The chart shows the first 8 of 24 lines; the table has all."
+    assert "points" in chart.notes[1]
+
+
+def test_one_figure_needs_no_picture():
+    """A ratio without time and groups is one number with its interval and its n."""
+    question = msgspec.convert(
+        {
+            "kind": "ratio",
+            "from": "2026-01-01",
+            "to": "2026-01-02",
+            "numerator": {"event_name": "a"},
+            "denominator": {"event_name": "b"},
+        },
+        Question,
+    )
+    answer = Answer((), [[975, 1000, 0.975, 0.963, 0.983]], [], Cost(1.0, 1))
+    chart = build_chart(question, answer)
+    assert chart is not None
+    (figure,) = chart.figures
+    assert (figure.value, figure.detail) == ("97.50 %", "95 % between 96.30 % and 98.30 %, n = 1,000")
+
+
+def test_an_empty_answer_has_no_picture():
+    """Without rows there is nothing to draw."""
+    answer = msgspec.structs.replace(_answer("trend", BENIGN, "day"), rows=[])
+    assert build_chart(_question("trend", BENIGN, "day"), answer) is None
+
+
+def test_the_ledgers_picture_is_its_own_mirror_image():
+    """Below the line the parts add up to what stands above it, interval by interval."""
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    lines = {"received": 10, "stored": 6, "duplicate": 3, "in_flight": 1}
+    chart = build_balance_chart([(begin, begin + timedelta(minutes=1), lines)])
+    assert chart.rows[0]["y"] == 10
+    assert chart.rows[0]["y2"] == 0
+    below = chart.rows[1:]
+    assert [row["n"] for row in below] == [6, 3, 1]
+    assert below[-1]["y2"] == -10
+    assert all(one["y2"] == other["y"] for one, other in pairwise(below))
+
+
+def test_the_picture_is_told_in_words():
+    """Who cannot see the chart reads its lines with their lowest, highest and last figure."""
+    chart = build_chart(_question("ratio", BENIGN, "day"), _answer("ratio", BENIGN, "day"))
+    assert chart is not None
+    assert chart.text == (
+        "Line chart, one point per day. four: 2 points, lowest 90.00 % at 2026-01-01,"
+        " highest 90.00 % at 2026-01-02, last 90.00 %."
+    )
