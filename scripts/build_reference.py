@@ -83,9 +83,8 @@ def render_api(document: dict[str, Any]) -> str:
     )
     parts = ["# The HTTP API\n", _MADE, intro]
     for path, item in sorted(document["paths"].items()):
-        for method in ("get", "post", "put", "delete"):
-            if method in item:
-                parts.append(_render_operation(path, method, item[method]))
+        methods = [method for method in ("get", "post", "put", "delete") if method in item]
+        parts += [_render_operation(path, method, item[method]) for method in methods]
     return "\n".join(parts)
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
@@ -53,7 +54,8 @@ def test_home_balances_and_follows_what_arrives(open_page, site, build_event):
     assert numbers[0] == sum(numbers[1:]) > 0
     wait_drawn(page)
     page.evaluate("window.sameDocument = true")
-    assert site.send([build_event("live-1", event_name="arrived_live")]).status == 200
+    now = datetime.now(UTC).isoformat()
+    assert site.send([build_event("live-1", event_name="arrived_live", event_time=now)]).status == 200
     expect(page.locator("#live-arrivals")).to_contain_text("arrived_live")
     expect(page.locator(".term b").first).to_have_text(f"{numbers[0] + 1:,}")
     assert page.evaluate("window.sameDocument") is True

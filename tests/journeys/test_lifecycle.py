@@ -229,7 +229,7 @@ def _age_catalog(data) -> None:
 def test_newer_formats_are_refused(old_folder, make_server, age, said):
     """Each format on disk that a newer program wrote is refused with a sentence that says so; nothing is changed (F43)."""
     server = make_server(restart_pause_seconds=0.2)
-    shutil.copytree(old_folder.data, server.data)
+    shutil.copytree(old_folder.data, server.data, symlinks=True)
     age(server.data)
     server.launch()
     server.wait_until(lambda: said in server.log, "the refusal is told")
@@ -240,7 +240,7 @@ def test_newer_formats_are_refused(old_folder, make_server, age, said):
 def test_old_folder_goes_on(old_folder, make_server, build_event):
     """A copy of the folder is a working backup: it starts, has its events and takes more."""
     server = make_server(loader_linger_seconds=0.05)
-    shutil.copytree(old_folder.data, server.data)
+    shutil.copytree(old_folder.data, server.data, symlinks=True)
     server.start()
     assert server.send([build_event("old-0"), build_event("new-0")]).status == 200
     totals = server.wait_loaded()["totals"]

@@ -76,6 +76,7 @@ async function draw(figure) {
       defaultStyle: false,
       hover: false,
       tooltip: false,
+      logLevel: 1,
       loader: { load: refuse, sanitize: refuse, http: refuse, file: refuse },
     },
   );
