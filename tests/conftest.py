@@ -51,7 +51,6 @@ class RunningServer:
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    prefix: tuple[str, ...] = ()
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
     admin_key: str = ""
@@ -61,9 +60,7 @@ class RunningServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
 
-    write_key = WRITE_KEY
-    read_key = READ_KEY
-    password = PASSWORD
+    write_key, read_key, password = WRITE_KEY, READ_KEY, PASSWORD
 
     @property
     def url(self) -> str:
@@ -94,18 +91,16 @@ class RunningServer:
 
     def launch(self) -> None:
         """Start the processes without waiting for anything."""
-        flags = [f"--set={name}={value}" for name, value in self.settings.items()]
-        command = self.command("serve", "--data", str(self.data), "--port", str(self.port), *flags)
+        flags = [
+            "--port",
+            str(self.port),
+            *(f"--set={name}={value}" for name, value in self.settings.items()),
+        ]
+        command = self.command("serve", "--data", str(self.data), *flags)
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.prefix, *command],
-                cwd=self.folder,
-                env=self.variables(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            options = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            self.process = subprocess.Popen(command, cwd=self.folder, env=self.variables(), **options)
 
     def start(self) -> RunningServer:
         """Start the processes and wait until the server is ready."""
@@ -172,11 +167,8 @@ class RunningServer:
             raw = body.encode() if isinstance(body, str) else body
             connection.request(method, path, raw, {**sent, **(headers or {})})
             response = connection.getresponse()
-            return HttpAnswer(
-                response.status,
-                {name.lower(): value for name, value in response.getheaders()},
-                response.read(),
-            )
+            known = {name.lower(): value for name, value in response.getheaders()}
+            return HttpAnswer(response.status, known, response.read())
         finally:
             connection.close()
 
@@ -205,29 +197,26 @@ class RunningServer:
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a `tallymark` command beside the server, with its address and key in the environment."""
         told = {"TALLYMARK_URL": self.url, "TALLYMARK_READ_KEY": READ_KEY, "COLUMNS": "400"}
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env={**self.variables(), **told, **variables},
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
+        environment = {**self.variables(), **told, **variables}
+        options = {"cwd": self.folder, "capture_output": True, "text": True, "timeout": DEADLINE_SECONDS}
+        return subprocess.run(self.command(*arguments), env=environment, check=False, **options)
+
+    @contextlib.contextmanager
+    def open_catalog(self) -> Iterator[Catalog]:
+        """Work on the catalog beside the server, as the commands do."""
+        engine = open_engine(sqlite_url(self.data))
+        try:
+            yield Catalog(engine)
+        finally:
+            engine.dispose()
 
     def make_key(self, scope: str, project: str = "default") -> str:
-        catalog = Catalog(open_engine(sqlite_url(self.data)))
-        try:
+        with self.open_catalog() as catalog:
             return catalog.create_key(project, scope)
-        finally:
-            catalog.engine.dispose()
 
     def make_project(self, name: str) -> None:
-        catalog = Catalog(open_engine(sqlite_url(self.data)))
-        try:
+        with self.open_catalog() as catalog:
             catalog.create_project(name)
-        finally:
-            catalog.engine.dispose()
 
     # Waiting
 
@@ -342,8 +331,8 @@ class Traffic:
         """Let every client finish its last batch; the server must be up."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join(DEADLINE_SECONDS)
-            assert not thread.is_alive(), "a client could not finish its last batch"
+            thread.join(2 * DEADLINE_SECONDS)
+        assert not any(thread.is_alive() for thread in self._threads), "a client did not finish"
         assert not self.failures, self.failures[:3]
 
     def _send(self, client: int) -> None:
@@ -384,12 +373,10 @@ class Traffic:
                 self.attempted += len(events)
             try:
                 answer = self.server.send(body)
-            except ConnectionRefusedError:
+            except (OSError, http.client.HTTPException) as error:
                 with self._lock:
-                    self.attempted -= len(events)
-                time.sleep(0.05)
-                continue
-            except (OSError, http.client.HTTPException):
+                    # A refused connection certainly brought nothing.
+                    self.attempted -= len(events) * isinstance(error, ConnectionRefusedError)
                 time.sleep(0.05)
                 continue
             if answer.status == 503:
@@ -416,30 +403,18 @@ class Traffic:
         twice = [event_id for event_id, count in times.items() if count != 1]
         assert not twice, f"{len(twice)} events stored twice: {sorted(twice)[:5]}"
         assert totals["stored"] == len(times)
-        by_source = {
-            source: int(count)
-            for source, count in self.server.sql("SELECT source, count() FROM events GROUP BY source")
-        }
-        in_ledger: dict[str, int] = {}
+        by_source = self.server.sql("SELECT source, count() FROM events GROUP BY source")
+        in_ledger: Counter[str] = Counter()
         for row in report["rows"]:
-            if row["stored"]:
-                in_ledger[row["source"]] = in_ledger.get(row["source"], 0) + row["stored"]
-        assert in_ledger == by_source
+            in_ledger[row["source"]] += row["stored"]
+        assert +in_ledger == {source: int(count) for source, count in by_source}
         assert self.answered <= totals["received"] <= self.attempted
         assert totals["duplicate"] >= self.repeated
         assert report["outside"]["conflicts"] == 0
-        quarantined = totals["quarantined"].get("time_invalid", 0)
-        assert quarantined >= self.invalid
-        return {
-            "attempted": self.attempted,
-            "acknowledged": len(self.acknowledged),
-            "received": totals["received"],
-            "stored": totals["stored"],
-            "duplicate": totals["duplicate"],
-            "quarantined": quarantined,
-            "lost": len(lost),
-            "twice": len(twice),
-        }
+        assert (quarantined := totals["quarantined"].get("time_invalid", 0)) >= self.invalid
+        counts = {"attempted": self.attempted, "acknowledged": len(self.acknowledged)}
+        counts |= {line: totals[line] for line in ("received", "stored", "duplicate")}
+        return counts | {"quarantined": quarantined, "lost": len(lost), "twice": len(twice)}
 
 
 @pytest.fixture
@@ -473,14 +448,13 @@ class Saboteur:
         draft = self._file.with_suffix(".draft")
         draft.write_text(f"{point}:{1 if once_a_life else pass_number}")
         draft.rename(self._file)
-        nudged = 0.0
+        nudges = [0.0]
 
         def died() -> bool:
-            nonlocal nudged
-            if once_a_life and time.monotonic() - nudged > 2:
+            if once_a_life and time.monotonic() - nudges[-1] > 2:
                 # The loader writes its index when it is told to end, and removes segments when it begins.
                 self.server.signal("loader", signal.SIGTERM)
-                nudged = time.monotonic()
+                nudges.append(time.monotonic())
             return not self._file.exists()
 
         self.server.wait_until(died, f"a process dies at {point}")

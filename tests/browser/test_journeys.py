@@ -226,6 +226,7 @@ def test_everything_works_from_the_keyboard(open_context, site):
     """Skip link, sign-in, question and chart need no mouse, and focus can be seen."""
     page = open_context().new_page()
     page.goto("/explore")
+    expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.type(site.password)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Explore")).to_be_visible()

@@ -81,15 +81,15 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "read")
         query = request.query_params
         limit = parse_count(query.get("limit"), "limit", 50, 500)
-        page = await services.run(
-            list_events,
-            services.store,
-            holder.project,
-            event_name=query.get("event_name") or None,
-            cursor=query.get("before") or None,
-            limit=limit,
-        )
-        return render_json(page)
+
+        def work() -> Response[bytes]:
+            event_name, cursor = query.get("event_name") or None, query.get("before") or None
+            page = list_events(
+                services.store, holder.project, event_name=event_name, cursor=cursor, limit=limit
+            )
+            return render_json(page)
+
+        return await services.run(work)
 
     @get(
         "/v1/events/{event_id:str}/trace",

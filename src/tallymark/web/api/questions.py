@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from litestar import Request, Response, get, post
@@ -18,6 +19,8 @@ from tallymark.web.answers import render_json
 from tallymark.web.services import Services
 
 _MOST_BYTES = 256 * 1024
+# NDJSON and CSV have no place for notes: they stand here, as a JSON list of texts in ASCII.
+NOTES_HEADER = "Tallymark-Notes"
 
 
 def choose_media_type(accept: str) -> str:
@@ -45,9 +48,16 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         raw = await request.body()
         if len(raw) > _MOST_BYTES:
             raise RequestRefused("body_too_large", f"A question may have {_MOST_BYTES} bytes.")
-        answer = await services.run(run_for, services, holder.project, raw)
         media_type = choose_media_type(request.headers.get("accept", ""))
-        return Response(render_answer(answer, media_type), media_type=media_type)
+
+        def work() -> tuple[bytes, list[str]]:
+            # Rendered here too: a large answer takes its time.
+            answer = run_for(services, holder.project, raw)
+            return render_answer(answer, media_type), answer.notes
+
+        body, notes = await services.run(work)
+        headers = {} if media_type == MEDIA_TYPES[0] or not notes else {NOTES_HEADER: json.dumps(notes)}
+        return Response(body, media_type=media_type, headers=headers)
 
     @get("/v1/names", summary="Event names that exist", tags=["questions"], security=[{"read": []}])
     async def get_names(request: Request[Any, Any, Any]) -> Response[bytes]:

@@ -106,6 +106,9 @@ def build_outside(report: LedgerReport) -> list[tuple[str, list[tuple[str, int, 
     if outside.conflicts:
         meaning = "The same id came again with other content; the first one stays."
         sections.append(("Conflicts", [("events", outside.conflicts, meaning)]))
+    if outside.damaged_records:
+        meaning = "What they held is not known; tallymark journal verify names them."
+        sections.append(("Damaged in the journal", [("records", outside.damaged_records, meaning)]))
     return [(title, reasons) for title, reasons in sections if reasons]
 
 

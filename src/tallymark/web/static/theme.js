@@ -40,7 +40,7 @@ const whole = new Intl.NumberFormat("en");
 
 export function number(value, unit) {
   if (value === null || value === undefined) return "–";
-  if (unit === "ratio") return `${(value * 100).toFixed(value > 0.9 || value < 0.1 ? 2 : 1)} %`;
+  if (unit === "ratio") return `${(value * 100).toFixed(2)} %`;
   return Number.isInteger(value) ? whole.format(value) : plain.format(value);
 }
 

@@ -1,0 +1,87 @@
+"""The disk under the journal fails: nothing is acknowledged that is not durable, and it recovers unaided (F4, F5)."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.store]
+
+
+@pytest.fixture
+def fresh(make_server):
+    """Start a server of the test's own."""
+    server = make_server(loader_linger_seconds=0.05, restart_pause_seconds=0.2).start()
+    yield server
+    server.close()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: apt install strace")
+def test_fsync_error(fresh, build_event):
+    """While fsync fails with EIO events are refused with 503; what was and is acknowledged is stored, once."""
+    acknowledged, refused = [], []
+
+    def send(number: int) -> int:
+        event_id = f"eio-{number}"
+        status = fresh.send(build_event(event_id)).status
+        (acknowledged if status == 200 else refused).append(event_id)
+        return status
+
+    assert send(0) == 200
+    web = fresh.pids()["web"]
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-q", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO", "-p", str(web)],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        number = iter(range(1, 10_000))
+        if (
+            not fresh.wait_until(
+                lambda: tracer.poll() is not None or send(next(number)) == 503, "a sync fails", pause=0.05
+            )
+            or tracer.poll() is not None
+        ):
+            pytest.skip("this machine does not let strace attach")
+        assert [send(next(number)) for _ in range(3)] == [503] * 3
+        answer = fresh.send(build_event("eio-never"))
+        assert answer.json["code"] == "journal_unavailable"
+        assert int(answer.headers["retry-after"]) > 0
+    finally:
+        tracer.terminate()
+        tracer.wait(60)
+    fresh.wait_until(lambda: send(next(number)) == 200, "the journal works again")
+    totals = fresh.wait_loaded()["totals"]
+    stored = {row[0] for row in fresh.sql("SELECT event_id FROM events")}
+    assert stored == set(acknowledged)
+    assert totals["received"] == totals["stored"] == len(acknowledged)
+    assert fresh.run("journal", "verify", "--data", "data").returncode == 0
+
+
+def test_file_size_limit(fresh, build_event):
+    """When the disk takes no more bytes events are refused with 503 `disk_full`; with room again it goes on (F4)."""
+    web = fresh.pids()["web"]
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    assert fresh.send(build_event("room-0")).status == 200
+    process = psutil.Process(web)
+    # SIGXFSZ is ignored by Python, so the write fails with EFBIG, as it would with ENOSPC.
+    process.rlimit(psutil.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    try:
+        padding = {"padding": "x" * 3000}
+        refused = fresh.wait_until(
+            lambda: (got := fresh.send(build_event("room-1", attributes=padding))).status == 503 and got,
+            "503",
+        )
+        assert refused.json["code"] == "disk_full"
+        assert fresh.get("/healthz").status == 200
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, unlimited)
+    fresh.wait_until(lambda: fresh.send(build_event("room-2")).status == 200, "there is room again")
+    totals = fresh.wait_loaded()["totals"]
+    stored = {row[0] for row in fresh.sql("SELECT event_id FROM events")}
+    assert {"room-0", "room-2"} <= stored
+    assert totals["stored"] == len(stored)
+    assert fresh.run("journal", "verify", "--data", "data").returncode == 0
