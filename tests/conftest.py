@@ -311,10 +311,7 @@ class Traffic:
     pause: float = 0.01
     seed: int = 1
     acknowledged: set[str] = field(default_factory=set)
-    repeated: int = 0
-    invalid: int = 0
-    attempted: int = 0
-    answered: int = 0
+    sent: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -355,9 +352,9 @@ class Traffic:
                 return
             with self._lock:
                 self.acknowledged.update(fresh)
-                self.repeated += len(again)
-                self.invalid += bad
-                self.answered += len(events)
+                self.sent["repeated"] += len(again)
+                self.sent["invalid"] += bad
+                self.sent["answered"] += len(events)
             known = (known + fresh)[-200:]
             self._stopping.wait(self.pause)
 
@@ -370,13 +367,13 @@ class Traffic:
         deadline = time.monotonic() + 2 * DEADLINE_SECONDS
         while time.monotonic() < deadline:
             with self._lock:
-                self.attempted += len(events)
+                self.sent["attempted"] += len(events)
             try:
                 answer = self.server.send(body)
             except (OSError, http.client.HTTPException) as error:
                 with self._lock:
                     # A refused connection certainly brought nothing.
-                    self.attempted -= len(events) * isinstance(error, ConnectionRefusedError)
+                    self.sent["attempted"] -= len(events) * isinstance(error, ConnectionRefusedError)
                 time.sleep(0.05)
                 continue
             if answer.status == 503:
@@ -408,11 +405,12 @@ class Traffic:
         for row in report["rows"]:
             in_ledger[row["source"]] += row["stored"]
         assert +in_ledger == {source: int(count) for source, count in by_source}
-        assert self.answered <= totals["received"] <= self.attempted
-        assert totals["duplicate"] >= self.repeated
+        assert self.sent["answered"] <= totals["received"] <= self.sent["attempted"]
+        assert totals["duplicate"] >= self.sent["repeated"]
         assert report["outside"]["conflicts"] == 0
-        assert (quarantined := totals["quarantined"].get("time_invalid", 0)) >= self.invalid
-        counts = {"attempted": self.attempted, "acknowledged": len(self.acknowledged)}
+        quarantined = totals["quarantined"].get("time_invalid", 0)
+        assert quarantined >= self.sent["invalid"]
+        counts = {"attempted": self.sent["attempted"], "acknowledged": len(self.acknowledged)}
         counts |= {line: totals[line] for line in ("received", "stored", "duplicate")}
         return counts | {"quarantined": quarantined, "lost": len(lost), "twice": len(twice)}
 
@@ -481,11 +479,8 @@ class Saboteur:
 
 # Small segments that go at once, short pauses: every point is passed often.
 CRASH_SETTINGS = {
-    "journal_segment_bytes": 65536,
-    "journal_keep_seconds": 0,
-    "loader_linger_seconds": 0.05,
-    "restart_pause_seconds": 0.2,
-}
+    "journal_segment_bytes": 65536, "journal_keep_seconds": 0, "loader_linger_seconds": 0.05, "restart_pause_seconds": 0.2
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -128,6 +128,16 @@ def test_port_zero_takes_a_free_one(make_server):
     assert server.stop() == 0
 
 
+def test_kill_while_starting(make_server):
+    """A process that is killed before the server is ready is started again, and does not take the server along."""
+    server = make_server(restart_pause_seconds=0.2)
+    server.launch()
+    for role in ("web", "loader", "store"):
+        server.signal(role)
+    server.wait_ready()
+    assert server.stop() == 0
+
+
 def test_end_in_order_drains(make_server, build_event):
     """SIGTERM under load: every answered event is stored at once or at the next start, and the exit code is 0."""
     server = make_server(loader_linger_seconds=0.05).start()

@@ -78,15 +78,17 @@ def build_report(
 ) -> LedgerReport:
     """Return the ledger of `project` from `start` to before `end`, in rows of one `interval` and source."""
     first, last = _minute(start), _minute_up(end)
-    connection = open_for_reading(path)
-    try:
-        connection.execute("BEGIN")
-        counts = _read_counts(connection, project, first, last)
-        cursor = _read_cursor(connection)
-        facts: dict[str, int] = dict(connection.execute("SELECT name, value FROM fact").fetchall())
-    finally:
-        connection.close()
-    for record in tail.read(cursor):
+    with tail.lock:
+        connection = open_for_reading(path)
+        try:
+            connection.execute("BEGIN")
+            counts = _read_counts(connection, project, first, last)
+            cursor = _read_cursor(connection)
+            facts: dict[str, int] = dict(connection.execute("SELECT name, value FROM fact").fetchall())
+        finally:
+            connection.close()
+        waiting = tail.read(cursor)
+    for record in waiting:
         if record.project == project and first <= record.minute < last:
             counts[record.source, record.minute, "received", ""] += record.events
             counts[record.source, record.minute, "in_flight", ""] += record.events
@@ -98,7 +100,8 @@ def build_report(
 
 def count_lag(path: Path, tail: Tail) -> tuple[int, int]:
     """Return how many events wait for the loader, and since when the oldest does (µs since 1970; 0 if none)."""
-    waiting = tail.read(read_cursor(path))
+    with tail.lock:
+        waiting = tail.read(read_cursor(path))
     return sum(record.events for record in waiting), waiting[0].received_us if waiting else 0
 
 

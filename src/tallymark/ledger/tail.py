@@ -38,11 +38,13 @@ class Tail:
         self._reader = reader
         self._records: deque[TailRecord] = deque()
         self._next = 0
-        self._lock = threading.Lock()
+        # Held by whoever reads the loader's position and then the tail: of two readers, the one that saw the older
+        # position must not find the records gone that the other one let go.
+        self.lock = threading.RLock()
 
     def read(self, cursor: int) -> list[TailRecord]:
         """Return the durable records with events from `cursor` on; `cursor` is the loader's, and only rises."""
-        with self._lock:
+        with self.lock:
             while self._records and self._records[0].number < cursor:
                 self._records.popleft()
             self._next = max(self._next, cursor)

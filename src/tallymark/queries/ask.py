@@ -18,6 +18,7 @@ from tallymark.queries.result import decode_rows
 from tallymark.queries.sql import Statement
 from tallymark.store.errors import QueryTooExpensive, StoreError, StoreUnavailable
 
+_TOO_MANY_ROWS: Final = 158
 _CANNOT_COMPILE_REGEXP: Final = 427
 _RETRY_AFTER: Final = 5
 
@@ -54,6 +55,10 @@ class Limits:
         return {name: str(value) for name, value in wanted.items() if value}
 
 
+class TooManyRows(RequestRefused):
+    """The question would read more rows than its limit says; the engine tells before it reads any."""
+
+
 DEFAULT_LIMITS: Final = Limits()
 # The answer's form is ours: plain arrays, numbers as numbers, null for what is not finite.
 _FORM: Final = {
@@ -73,10 +78,9 @@ def ask_store(
         )
         return decode_rows(body)
     except QueryTooExpensive as error:
+        kind = TooManyRows if error.number == _TOO_MANY_ROWS else RequestRefused
         reason = f"The question ran into a limit: {error.message}"
-        raise RequestRefused(
-            "query_too_expensive", f"{reason} Ask for a shorter time or fewer values."
-        ) from error
+        raise kind("query_too_expensive", f"{reason} Ask for a shorter time or fewer values.") from error
     except StoreUnavailable as error:
         raise RequestRefused("store_unavailable", retry_after=_RETRY_AFTER) from error
     except StoreError as error:

@@ -1,20 +1,22 @@
 """Asks the store: a question in, an answer out.
 
 Comes in: a question, the store, the project that may be seen, limits. Goes out: an `Answer`. The web room calls it in
-a thread of its own; the CLI calls it directly. One statement per question; one cheap look at the index before it when
-a figure has an exact and an approximate form, and looks for names after it only when something was not found.
+a thread of its own; the CLI calls it directly. One statement per question; a second one where the exact form would
+read too much, and looks for names only when something was not found.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
-from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
+from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, TooManyRows, ask_store
 from tallymark.queries.kinds import Question
 from tallymark.queries.measures import EXACT_ROWS
 from tallymark.queries.names import Missing, find_missing
+from tallymark.queries.period import Period
 from tallymark.queries.result import Answer, Cost
-from tallymark.queries.sql import Parameters, Statement, build_scope
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "QueryStore", "run_question"]
 
@@ -29,9 +31,7 @@ def run_question(
     """
     began = time.perf_counter()
     period = question.period()
-    exact = not question.has_exact_form() or _count_at_most(question, store, project) <= EXACT_ROWS
-    statement = question.build_sql(project, period, exact=exact)
-    rows, rows_read = ask_store(store, statement, limits)
+    rows, rows_read, exact = _ask(question, period, store, project, limits)
     table = question.shape_result(period, rows, exact=exact)
     missing = Missing([], [])
     if table.doubts:
@@ -49,10 +49,17 @@ def _found_nothing(question: Question, doubts: list[str], missing: Missing) -> b
     return bool(missing.paths) and all(at in doubts for at, _ in question.selections())
 
 
-def _count_at_most(question: Question, store: QueryStore, project: str) -> int:
-    """Return an upper bound of the rows that the question looks at, from the index alone."""
-    parameters = Parameters()
-    names = [selection.event_name for _, selection in question.selections()]
-    scope = build_scope(parameters, project, question.period(), names)
-    rows, _ = ask_store(store, Statement(f"EXPLAIN ESTIMATE SELECT count() {scope}", parameters.values))
-    return sum(int(row[3]) for row in rows)
+def _ask(
+    question: Question, period: Period, store: QueryStore, project: str, limits: Limits
+) -> tuple[list[list[Any]], int, bool]:
+    """Ask exactly where that is affordable, else approximately; return rows, rows read, and whether it is exact.
+
+    What is affordable is told by the engine, which knows from its index how many rows it would have to read.
+    """
+    if question.has_exact_form() and not 0 < limits.rows_to_read <= EXACT_ROWS:
+        affordable = replace(limits, rows_to_read=EXACT_ROWS)
+        try:
+            return *ask_store(store, question.build_sql(project, period, exact=True), affordable), True
+        except TooManyRows:
+            return *ask_store(store, question.build_sql(project, period, exact=False), limits), False
+    return *ask_store(store, question.build_sql(project, period, exact=True), limits), True

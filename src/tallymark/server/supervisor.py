@@ -63,16 +63,17 @@ class Supervisor:
         """
         for role in self._roles:
             self._start(role)
-        web = self._children["web"]
-        while not web.ready.wait(0.05):
+        while not self._children["web"].ready.wait(0.05):
             if self._stopping.is_set():
                 break
-            if web.process.poll() is not None:
+            # What was killed is started again, now as later; what ended by itself would only end again.
+            if (self._children["web"].process.poll() or 0) > 0:
                 log.error("server_cannot_start", fix="the lines above tell why")
                 self._stop_all()
                 return 1
+            self._look_after()
         else:
-            on_ready(web.note)
+            on_ready(self._children["web"].note)
         while not self._stopping.wait(0.2):
             self._look_after()
         self._stop_all()

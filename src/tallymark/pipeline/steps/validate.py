@@ -77,9 +77,10 @@ def find_attribute_problem(attributes: dict[str, Any], *, deep_look: bool) -> Pr
 
 def _is_plain(attributes: dict[str, Any]) -> bool:
     """Tell quickly that names are short and nothing is nested: nearly all events are like that."""
-    if "" in attributes or len(max(attributes, key=len, default="")) > _SHORT_NAME:
-        return False
-    return not any(value.__class__ in _CONTAINERS for value in attributes.values())
+    for name, value in attributes.items():
+        if value.__class__ in _CONTAINERS or not 0 < len(name) <= _SHORT_NAME:
+            return False
+    return True
 
 
 def _find_value_problem(value: Any, place: str, depth: int) -> Problem | None:
