@@ -78,7 +78,7 @@ def _add(index: DedupIndex, chance: np.random.Generator, kind: str, known: int, 
     seen, _, _ = index.find(high, low)
     assert not seen.any()
     received_us = _START_US + known * 28 * _DAY_US // last
-    index.add(high, low, content, np.full(BATCH, known, dtype=np.uint64), received_us)
+    index.add(high, low, content, np.full(BATCH, known, dtype=np.uint64), received_us, received_us)
     if index.wants_flush():
         index.flush(known, received_us)
     return known + BATCH

@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tallymark.errors import (
     CLIENT_DROP_REASONS,
     DROP_REASONS,
@@ -18,6 +20,7 @@ from tallymark.errors import (
     REQUEST_CODES,
     Code,
 )
+from tallymark.event import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EVENT_BYTES, MAX_NAME_BYTES, Event
 from tallymark.server.app import build_application
 from tallymark.server.config import Config
 from tallymark.server.first_start import prepare_catalog
@@ -81,11 +84,37 @@ def render_api(document: dict[str, Any]) -> str:
         "`code`, `message` and `at`; the codes are in [codes.md](codes.md). The same as a document for machines: "
         "`GET /v1/openapi/openapi.json`.\n"
     )
-    parts = ["# The HTTP API\n", _MADE, intro]
+    parts = ["# The HTTP API\n", _MADE, intro, render_fields()]
     for path, item in sorted(document["paths"].items()):
         methods = [method for method in ("get", "post", "put", "delete") if method in item]
         parts += [_render_operation(path, method, item[method]) for method in methods]
     return "\n".join(parts)
+
+
+def render_fields() -> str:
+    """Return the table of an event's fields, from the type that the receiver decodes into."""
+    (_,), found = msgspec.json.schema_components([Event], ref_template="{name}")
+    lines = ["## Fields of an event\n", "Any other top-level name is taken as an attribute.\n"]
+    lines += ["| field | type | limit |", "|---|---|---|"]
+    schema = found["Event"]
+    for name, kind in schema["properties"].items():
+        choices = [item for item in kind.get("anyOf", [kind]) if item.get("type") != "null"]
+        shown = choices[0].get("format") or choices[0]["type"]
+        if "items" in choices[0]:
+            shown = f"list of {choices[0]['items']['type']}"
+        most = choices[0].get("maxLength")
+        limit = (
+            f"1 to {most} characters"
+            if choices[0].get("minLength")
+            else (f"{most} characters" if most else "")
+        )
+        required = " (required)" if name in schema["required"] else ""
+        lines.append(f"| `{name}`{required} | {shown} | {limit} |")
+    lines.append(
+        f"\nIn all: {MAX_EVENT_BYTES} bytes an event, {MAX_ATTRIBUTES} attributes with names of 1 to {MAX_NAME_BYTES} bytes, "
+        f"{MAX_DEPTH} levels of nesting, integers of 64 bits; `event_time` with a time zone, from 1970 to a day ahead.\n"
+    )
+    return "\n".join(lines)
 
 
 def _render_operation(path: str, method: str, operation: dict[str, Any]) -> str:

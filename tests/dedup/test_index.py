@@ -130,7 +130,7 @@ def test_unknown_ids_are_unknown_however_the_filter_answers(tmp_path):
     numbers = np.arange(50_000, dtype=np.uint64)
     dice = np.random.default_rng(1)
     known = dice.integers(0, 2**63, (2, 50_000), dtype=np.uint64)
-    index.add(known[0], known[1], numbers, numbers, 1)
+    index.add(known[0], known[1], numbers, numbers, 1, 1)
     other = dice.integers(0, 2**63, (2, 50_000), dtype=np.uint64)
     assert not index.find(other[0], other[1])[0].any()
     found, content, record = index.find(known[0], known[1])

@@ -83,3 +83,14 @@ def _judge(model: dict[bytes, bytes], event: tuple[bytes, bytes]) -> int:
         model[identity] = content
         return Verdict.NEW
     return Verdict.DUPLICATE if model[identity] == content else Verdict.CONFLICT
+
+
+def test_horizon_begins_with_the_first_id(tmp_path, build_record):
+    """The horizon is the receive time of the oldest id, also when many records are judged at once after a restart."""
+    index = DedupIndex(tmp_path)
+
+    judge_records(
+        index, [build_record(number, [(number, 1)], received_us=number * 10**6) for number in (5, 6, 7)]
+    )
+
+    assert index.oldest_us() == 5 * 10**6

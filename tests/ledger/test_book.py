@@ -15,17 +15,18 @@ from tallymark.ledger.book import Book, Entry, Limits, TraceRow
 from tallymark.ledger.quarantine import count_quarantined, find_quarantined, list_quarantined
 from tallymark.ledger.report import build_report, read_cursor
 from tallymark.ledger.tables import open_for_reading
+from tallymark.ledger.tail import Tail
 
 NOW_US = 1_800_000_000_000_000
 DAY_US = 86_400_000_000
 BEGIN, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
 
 
-class NoTail:
+class NoRecords:
     """A journal of which nothing is in flight."""
 
     @staticmethod
-    def read(_: int) -> list:
+    def read_headings(_: int) -> list:
         return []
 
 
@@ -63,7 +64,7 @@ def _entry(heading: Heading, **lines: int) -> Entry:
 
 
 def _totals(path, project="p"):
-    return build_report(path, NoTail(), project, BEGIN, END)
+    return build_report(path, Tail(NoRecords()), project, BEGIN, END)
 
 
 def test_commit_moves_cursor_and_counts_together(open_book, path):
@@ -209,7 +210,7 @@ def test_rows_are_by_interval_and_source(open_book, path):
             heading = Heading("p", source, NOW_US + minute * 60_000_000)
             book.commit(_entry(heading, received=2, stored=2), 0, minute, NOW_US)
     for interval, rows in (("minute", 6), ("hour", 4), ("day", 2)):
-        report = build_report(path, NoTail(), "p", BEGIN, END, interval)
+        report = build_report(path, Tail(NoRecords()), "p", BEGIN, END, interval)
         assert len(report.rows) == rows
         assert sum(row["received"] for row in report.rows) == 12
         assert all(row["balanced"] for row in report.rows)

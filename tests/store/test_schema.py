@@ -161,7 +161,7 @@ def test_repeated_and_empty_names_store(store, build_row, render_rows):
 
 _KEYS = st.text(
     st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=12
-)
+).filter(lambda name: "%2e" not in name.lower())  # the escape of a dot; its loss has a test of its own
 _SCALARS = st.one_of(
     st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=20),
     st.integers(-(2**63), 2**64 - 1),

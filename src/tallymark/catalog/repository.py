@@ -25,6 +25,7 @@ SCOPES = ("write", "read", "admin")
 SESSION_DAYS = 14
 _PROJECT_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$")
 _MIN_GIVEN_KEY = 16
+_MIN_PASSWORD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +135,7 @@ class Catalog:
             raise RequestRefused(
                 "invalid_request", f"There is no scope {scope!r}. Scopes: {', '.join(SCOPES)}.", at="scope"
             )
-        if key and (len(key) < _MIN_GIVEN_KEY or not key.isascii() or not key.isprintable() or " " in key):
-            message = f"A given key must have {_MIN_GIVEN_KEY} or more printable characters and no space."
-            raise RequestRefused("invalid_request", message, at="key")
+        check_given_key(key, "key")
         key = key or f"tm_{scope}_{secrets.token_urlsafe(24)}"
         row = {
             "project": project,
@@ -195,7 +194,13 @@ class Catalog:
     # People
 
     def set_password(self, person: str, password: str) -> None:
-        """Set somebody's password, making the person if needed; ends their sessions. Slow by intent."""
+        """Set somebody's password, making the person if needed; ends their sessions. Slow by intent.
+
+        Raises RequestRefused for a password of fewer than 8 characters.
+        """
+        if len(password) < _MIN_PASSWORD:
+            message = f"A password needs {_MIN_PASSWORD} characters or more."
+            raise RequestRefused("invalid_request", message, at="password")
         password_hash = hash_password(password)
         with self._change() as connection:
             connection.execute(sa.delete(SESSION).where(SESSION.c.person == person))
@@ -263,6 +268,13 @@ class Catalog:
     def _require_project(connection: sa.Connection, name: str) -> None:
         if not connection.execute(sa.select(PROJECT.c.name).where(PROJECT.c.name == name)).first():
             raise RequestRefused("not_found", f"There is no project {name!r}.", at="project")
+
+
+def check_given_key(key: str, place: str) -> None:
+    """Raise RequestRefused for a key that somebody chose too short or with characters that do not travel; '' is none."""
+    if key and (len(key) < _MIN_GIVEN_KEY or not key.isascii() or not key.isprintable() or " " in key):
+        message = f"A given key must have {_MIN_GIVEN_KEY} or more printable characters and no space."
+        raise RequestRefused("invalid_request", message, at=place)
 
 
 def digest(secret: str) -> str:

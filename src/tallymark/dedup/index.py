@@ -124,12 +124,15 @@ class DedupIndex:
             known |= here
         return known, content, record
 
-    def add(self, high: Words, low: Words, content: Words, record: Words, received_us: int) -> None:
-        """Remember ids that `find` did not know, received at `received_us` (µs since 1970)."""
+    def add(
+        self, high: Words, low: Words, content: Words, record: Words, oldest_us: int, newest_us: int
+    ) -> None:
+        """Remember ids that `find` did not know, received between the two times (µs since 1970)."""
         if not len(high):
             return
-        generation = self._open_generation(len(high), received_us)
-        generation.newest_us = max(generation.newest_us, received_us)
+        generation = self._open_generation(len(high), newest_us)
+        generation.oldest_us = min(generation.oldest_us, oldest_us)
+        generation.newest_us = max(generation.newest_us, newest_us)
         generation.add(build_run(high, low, content, record))
 
     def wants_flush(self) -> bool:

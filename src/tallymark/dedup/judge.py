@@ -58,8 +58,8 @@ def judge_records(index: DedupIndex, records: list[Record]) -> list[JudgedRecord
 
     new = ~known
     if records:
-        newest_us = max(record.heading.received_us for record in records)
-        index.add(high[new], low[new], content[new], numbers[new], newest_us)
+        received = [record.heading.received_us for record in records]
+        index.add(high[new], low[new], content[new], numbers[new], min(received), max(received))
 
     judged, start = [], 0
     for record, count in zip(records, counts, strict=True):

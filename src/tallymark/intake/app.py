@@ -25,7 +25,7 @@ from tallymark.errors import CLIENT_DROP_REASONS, RequestRefused
 from tallymark.event import ClientReport
 from tallymark.intake.accept import Acceptor, Outcome, build_batch
 from tallymark.intake.auth import check_key, parse_key
-from tallymark.intake.body import SenderLeft, read_body
+from tallymark.intake.body import SenderLeft, drain, read_body
 from tallymark.intake.decode import decompress
 from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter, Reservation
 from tallymark.intake.parsed import Parsed
@@ -157,6 +157,9 @@ class Intake:
     async def _answer(self, scope: ASGIScope, receive: Receive) -> Answer:
         if scope["method"] == "OPTIONS":
             return 204, _PREFLIGHT, b""
+        if scope["method"] != "POST":
+            status, headers, body = build_refusal(RequestRefused("method_not_allowed"))
+            return status, {**headers, "allow": "GET, POST, OPTIONS"}, body
         receiver = _RECEIVERS[scope["path"].rstrip("/")]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
@@ -189,6 +192,8 @@ class Intake:
                 outcome = await self.acceptor.commit(record)
         except RequestRefused as refusal:
             self.turn_away(holder.project if holder else "", refusal.code)
+            if refusal.code == "body_too_large":
+                await drain(receive)
             return build_refusal(refusal)
         except SenderLeft:
             return 400, {}, b""

@@ -7,12 +7,14 @@ against the intake's memory while it is held.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tallymark.errors import RequestRefused
 from tallymark.intake.limits import IntakeLimits, Reservation
 
+_DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 32 * 1024 * 1024
 Receive = Callable[[], Awaitable[Any]]
 
 
@@ -51,6 +53,18 @@ async def read_body(
                 patience.reschedule(min(deadline, loop.time() + limits.chunk_seconds))
     except TimeoutError as error:
         raise RequestRefused("request_timeout", retry_after=1) from error
+
+
+async def drain(receive: Receive) -> None:
+    """Read on for a moment after a refusal, so that a sender in the middle of its body gets to see the answer."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while size < _DRAIN_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
 
 
 def _too_large(limits: IntakeLimits) -> RequestRefused:

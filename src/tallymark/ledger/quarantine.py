@@ -80,6 +80,33 @@ def _select(path: Path, condition: str, values: tuple[object, ...]) -> list[Quar
     return [_parse_row(row) for row in rows]
 
 
+class RefusedEvent(msgspec.Struct):
+    """An event that was not kept: what is known of it. `sha256` (hex) and `size` (bytes) are of the text as it came."""
+
+    received_at: datetime
+    source: str
+    record: int
+    code: str
+    detail: str
+    event_id: str
+    sha256: str
+    size: int
+
+
+def list_refused(path: Path, project: str, limit: int = 50) -> list[RefusedEvent]:
+    """Return the newest events of a project that were refused and not kept, newest first."""
+    connection = open_for_reading(path)
+    try:
+        rows = connection.execute(
+            "SELECT received_us, source, record, reason, detail, event_id, sha256, size FROM trace"
+            " WHERE project = ? AND verdict = 'refused' ORDER BY id DESC LIMIT ?",
+            (project, limit),
+        ).fetchall()
+    finally:
+        connection.close()
+    return [RefusedEvent(_time(received_us), *rest) for received_us, *rest in rows]
+
+
 def count_quarantined(path: Path, project: str) -> list[QuarantineCount]:
     """Return the quarantine's contents by code, most events first."""
     connection = open_for_reading(path)

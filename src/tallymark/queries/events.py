@@ -88,6 +88,21 @@ def list_events(
     return EventPage(events, _render_cursor(events[-1]) if more else None)
 
 
+def list_arrivals(
+    store: QueryStore, project: str, since: datetime, *, limit: int = 50, limits: Limits = DEFAULT_LIMITS
+) -> list[dict[str, Any]]:
+    """Return the events that were received last, from `since` on, newest receipt first.
+
+    Raises `RequestRefused` as `ask_store` does.
+    """
+    parameters = Parameters()
+    scope = build_scope(parameters, project, None, [], [f"received_at >= {parameters.time(since)}"])
+    count = parameters.add(limit, "UInt32")
+    sql = f"SELECT {_columns()}\n{scope}\nORDER BY events.received_at DESC, event_id DESC LIMIT {count}"
+    rows, _ = ask_store(store, Statement(sql, parameters.values), limits)
+    return [_event(row) for row in rows]
+
+
 def find_event(
     store: QueryStore, project: str, event_id: str, limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any] | None:

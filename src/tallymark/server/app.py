@@ -41,7 +41,8 @@ from tallymark.web.services import Services
 log = structlog.get_logger("tallymark.web")
 
 _CONNECTIONS = 4096
-INTAKE_METHODS = ("POST", "OPTIONS")
+# The same address answers questions about events; those go to the framework.
+READING = ("GET", "HEAD")
 ASGIApp = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 
 
@@ -104,11 +105,7 @@ def join(framework: Litestar, intake: Intake) -> ASGIApp:
     """Send each request to the intake or to the framework."""
 
     async def application(scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["path"].rstrip("/") in PATHS
-            and scope["method"] in INTAKE_METHODS
-        ):
+        if scope["type"] == "http" and scope["path"].rstrip("/") in PATHS and scope["method"] not in READING:
             await intake(scope, receive, send)
         else:
             await framework(scope, receive, send)  # type: ignore[arg-type]

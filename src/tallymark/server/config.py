@@ -151,6 +151,9 @@ def _check(config: Config, sources: Mapping[str, str]) -> None:
         value = getattr(config, name)
         if value not in allowed:
             raise ConfigError(f"{name} = {value!r}. Allowed: {', '.join(allowed)}.", at=sources[name])
+    if config.clickhouse_url and not config.clickhouse_url.startswith(("http://", "https://")):
+        message = f"clickhouse_url = {config.clickhouse_url!r} must begin with http:// or https://."
+        raise ConfigError(message, at=sources["clickhouse_url"])
     if config.query_memory_bytes > config.store_memory_bytes and not config.clickhouse_url:
         raise ConfigError(
             f"query_memory_bytes ({config.query_memory_bytes}) is more than store_memory_bytes "

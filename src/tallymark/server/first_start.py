@@ -6,16 +6,18 @@ The supervisor calls it once. Keys and passwords that are made here are shown on
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallymark.catalog.migrations import run_migrations
-from tallymark.catalog.repository import Catalog
+from tallymark.catalog.repository import Catalog, check_given_key
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.errors import TallymarkError
 from tallymark.server.config import Config
@@ -37,9 +39,12 @@ class FirstStart:
 def hold_folder(config: Config) -> Iterator[None]:
     """Hold the data folder; raises TallymarkError naming who has it."""
     folder = Path(config.data)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = find_paths(folder).lock
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(find_paths(folder).lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        message = f"The data folder {folder} cannot be used: {error.strerror}. Give another one with --data."
+        raise TallymarkError("folder_unusable", message) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,6 +57,25 @@ def hold_folder(config: Config) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def check_address(config: Config) -> None:
+    """Raise TallymarkError when nothing can listen at the configured address, or somebody does already.
+
+    The server itself would share the port with whoever is there, and each would get some of the requests.
+    """
+    try:
+        family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((config.host, config.port))
+            probe.listen(1)
+    except OSError as error:
+        code = "port_in_use" if error.errno == errno.EADDRINUSE else "address_unusable"
+        message = (
+            f"Cannot listen at {config.host}:{config.port}: {error.strerror}. Give another --host or --port."
+        )
+        raise TallymarkError(code, message) from error
 
 
 def _describe_holder(descriptor: int, folder: Path) -> str:
@@ -68,18 +92,20 @@ def prepare_catalog(config: Config, environment: Mapping[str, str]) -> tuple[Cat
     run_migrations(engine)
     catalog = Catalog(engine)
     made = FirstStart()
+    given = {scope: environment.get(f"TALLYMARK_{scope.upper()}_KEY", "") for scope in ("write", "read")}
+    given_password = environment.get("TALLYMARK_ADMIN_PASSWORD", "")
     if catalog.fact("secret") is None:
         catalog.set_fact("secret", secrets.token_hex(32))
     if not catalog.list_projects():
-        catalog.create_project(DEFAULT_PROJECT)
-        for scope in ("write", "read"):
-            given = environment.get(f"TALLYMARK_{scope.upper()}_KEY", "")
-            key = catalog.create_key(DEFAULT_PROJECT, scope, f"first {scope} key", key=given)
-            if not given:
-                made.keys[scope] = key
-        given = environment.get("TALLYMARK_ADMIN_PASSWORD", "")
-        password = given or secrets.token_urlsafe(12)
+        # All that is given is checked before anything is made: a start that failed must not count as the first.
+        for scope, key in given.items():
+            check_given_key(key, f"TALLYMARK_{scope.upper()}_KEY")
+        password = given_password or secrets.token_urlsafe(12)
         catalog.set_password(ADMIN, password)
-        if not given:
-            made.password = password
+        catalog.create_project(DEFAULT_PROJECT)
+        for scope, chosen in given.items():
+            key = catalog.create_key(DEFAULT_PROJECT, scope, f"first {scope} key", key=chosen)
+            if not chosen:
+                made.keys[scope] = key
+        made.password = "" if given_password else password
     return catalog, made

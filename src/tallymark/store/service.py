@@ -177,7 +177,9 @@ class Service:
             if database not in {"", "default", DATABASE}:
                 raise EngineError(81, f"Database {database} does not exist")
             if request.session_id:
-                raise EngineError(48, "Sessions are not supported here")
+                raise EngineError(
+                    48, "Sessions are not supported here; clickhouse-connect: autogenerate_session_id=False"
+                )
             database = DATABASE
         if not request.session_id:
             with self.engine.connection(scope, request.query_id, settings, database) as connection:

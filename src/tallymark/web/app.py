@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.web.answers import answer_error, answer_fault, answer_http_exception, answer_refusal
 from tallymark.web.api import ROUTES
-from tallymark.web.openapi import CONFIG, add_intake
+from tallymark.web.openapi import CONFIG, add_intake, add_requests
 from tallymark.web.pages import build_routes as build_page_routes
 from tallymark.web.services import Services
 
@@ -32,4 +32,5 @@ def build_app(services: Services) -> Litestar:
         request_max_body_size=_BODY_BYTES,
     )
     add_intake(app.openapi_schema)
+    add_requests(app.openapi_schema)
     return app

@@ -26,6 +26,8 @@ from litestar.openapi.spec import (
 from tallymark import __version__
 from tallymark.event import Event
 from tallymark.intake.app import REPORT_HEADER, SENT_AT_HEADER, EventsAnswer
+from tallymark.web.api.keys import KeyOrder
+from tallymark.web.api.quarantine import ReplayOrder
 
 CONFIG = OpenAPIConfig(
     title="tallymark",
@@ -89,6 +91,62 @@ def add_intake(document: OpenAPI) -> None:
             **{status: _answer(text, {"type": "object"}) for status, text in _REFUSALS.items()},
         },
     )
+
+
+# Parameters in the query string of the other routes; handlers read them by hand, to answer with our own codes.
+_QUERY = {
+    ("/v1/ledger", "get"): ("from", "to", "interval"),
+    ("/v1/events", "get"): ("event_name", "limit", "before"),
+    ("/v1/quarantine", "get"): ("code", "limit", "before"),
+    ("/v1/fields", "get"): ("event_name",),
+    ("/v1/trace", "get"): ("event_id",),
+    ("/clickhouse", "get"): ("query", "default_format"),
+    ("/clickhouse", "post"): ("query", "default_format"),
+}
+_MEANINGS = {
+    "from": "Beginning (ISO 8601).",
+    "to": "End, exclusive (ISO 8601).",
+    "interval": "minute, hour or day.",
+    "event_name": "Only events of this name.",
+    "limit": "How many, 1 to 500.",
+    "before": "Where the last page ended.",
+    "code": "Only events with this code.",
+    "event_id": "The event's id.",
+    "query": "SQL, where it is not the body.",
+    "default_format": "Any output format of ClickHouse.",
+}
+
+
+def add_requests(document: OpenAPI) -> None:
+    """Put what the other routes take into the framework's document: parameters, bodies, refusals."""
+    bodies = {
+        "/v1/query": {"type": "object", "description": "A trend, ratio or funnel: docs/questions.md."},
+        "/v1/keys": _struct_schema(KeyOrder),
+        "/v1/quarantine/replay": _struct_schema(ReplayOrder),
+    }
+    for path, item in (document.paths or {}).items():
+        for method in ("get", "post", "delete"):
+            operation = getattr(item, method)
+            if operation is None or (path, method) == ("/v1/events", "post"):
+                continue
+            operation.parameters = [
+                *(operation.parameters or []),
+                *(
+                    Parameter(
+                        name=name,
+                        param_in="query",
+                        description=_MEANINGS[name],
+                        schema=_schema({"type": "string"}),
+                    )
+                    for name in _QUERY.get((path, method), ())
+                ),
+            ]
+            if method == "post" and path in bodies:
+                content = {"application/json": OpenAPIMediaType(schema=_schema(bodies[path]))}
+                operation.request_body = RequestBody(content=content, required=True)
+            if operation.security and operation.security != [{}]:
+                for status in ("400", "401", "403", "503"):
+                    operation.responses.setdefault(status, _answer("See docs/codes.md.", {"type": "object"}))
 
 
 def _answer(text: str, schema: dict[str, Any]) -> OpenAPIResponse:

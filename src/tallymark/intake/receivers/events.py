@@ -30,8 +30,12 @@ _events = msgspec.json.Decoder(list[Event])
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _FIELD_TYPES = typing.get_type_hints(Event, include_extras=True)
+_TEXT_FIELDS = frozenset(name for name, kind in typing.get_type_hints(Event).items() if kind is str)
 
 _NOT_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity|nan|inf)(?![\w\"])")
+_LONG_INTEGER = re.compile(rb"(?<![\w.\"+-])-?\d{300,}(?![\d.eE])")
+# Where the decoder stopped; only the place is taken from its message.
+_DECODER_OFFSET = re.compile(r" \(byte (\d+)\)")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -105,23 +109,25 @@ def _is_one_value(text: bytes) -> bool:
 
 def _parse_piece(piece: bytes, index: int, start: int, *, whole: bool) -> Event | FailedEvent:
     """Decode one element; what fails gets its code, and is kept whole where it parsed."""
+    if not whole:
+        return _describe(piece, index, "malformed_json", "a bracket or quote does not close", f"byte {start}")
     if len(piece) > MAX_EVENT_BYTES:
         message = f"the event has {len(piece)} bytes, {MAX_EVENT_BYTES} are allowed"
         return _describe(piece, index, "event_too_large", message, f"byte {start}")
-    if not whole:
-        return _describe(piece, index, "malformed_json", "a bracket or quote does not close", f"byte {start}")
     try:
         value = _anything.decode(piece)
     except RecursionError:
         return _describe(piece, index, "too_deep", "nested too deeply to be read", f"byte {start}")
-    except UnicodeDecodeError as error:
-        return _describe(piece, index, "invalid_utf8", "the text is not UTF-8", f"byte {start + error.start}")
-    except msgspec.ValidationError:
+    except UnicodeDecodeError:
         return _describe(
-            piece, index, "number_out_of_range", "a number does not fit a 64-bit float", f"byte {start}"
+            piece, index, "invalid_utf8", "the text is not UTF-8", f"byte {start + _find_bad_byte(piece)}"
         )
+    except msgspec.ValidationError:
+        code, message, offset = _name_too_big(piece)
+        return _describe(piece, index, code, message, f"byte {start + offset}")
     except msgspec.DecodeError as error:
-        return _describe(piece, index, *_name_malformed(piece, str(error)), f"byte {start}")
+        code, message, offset = _name_malformed(piece, str(error))
+        return _describe(piece, index, code, message, f"byte {start + offset}")
     if not isinstance(value, dict):
         return _describe(
             piece, index, "not_an_object", f"expected an object, got {_json_type(value)}", f"byte {start}"
@@ -129,12 +135,32 @@ def _parse_piece(piece: bytes, index: int, start: int, *, whole: bool) -> Event 
     return _build_event(value, piece, index)
 
 
-def _name_malformed(piece: bytes, reason: str) -> tuple[str, str]:
-    if _NOT_FINITE.search(piece):
-        return "number_not_finite", "NaN and Infinity are not JSON"
-    if _SURROGATE.search(piece):
-        return "invalid_unicode", "a string holds half of a surrogate pair"
-    return "malformed_json", reason
+def _find_bad_byte(piece: bytes) -> int:
+    try:
+        piece.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return 0
+
+
+def _name_too_big(piece: bytes) -> tuple[str, str, int]:
+    """Return code, message and offset of the number that the decoder could not hold."""
+    integer = _LONG_INTEGER.search(piece)
+    if integer is not None:
+        return "integer_out_of_range", "an integer does not fit 64 bits", integer.start()
+    return "number_out_of_range", "a number does not fit a 64-bit float", 0
+
+
+def _name_malformed(piece: bytes, reason: str) -> tuple[str, str, int]:
+    """Return code, message and offset of what is no JSON; the offset is 0 where the decoder tells none."""
+    found = _NOT_FINITE.search(piece)
+    if found is not None:
+        return "number_not_finite", "NaN and Infinity are not JSON", found.start()
+    found = _SURROGATE.search(piece)
+    if found is not None:
+        return "invalid_unicode", "a string holds half of a surrogate pair", found.start()
+    told = _DECODER_OFFSET.search(reason)
+    return "malformed_json", _DECODER_OFFSET.sub("", reason), int(told[1]) if told else 0
 
 
 def _build_event(value: dict[str, Any], piece: bytes, index: int) -> Event | FailedEvent:
@@ -164,7 +190,7 @@ def _build_event(value: dict[str, Any], piece: bytes, index: int) -> Event | Fai
 def _name_invalid(name: str, value: Any, reason: str) -> tuple[str, str]:
     if name == "event_time" and isinstance(value, str):
         return "time_invalid", f"event_time {value[:40]!r} is not ISO 8601 with a time zone"
-    if isinstance(value, str) and _FIELD_TYPES[name] not in (float, bool):
+    if isinstance(value, str) and name in _TEXT_FIELDS:
         return "field_invalid", f"{name} has {len(value)} characters: {reason}"
     return "wrong_type", f"{name}: {reason}"
 

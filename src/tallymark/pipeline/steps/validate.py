@@ -92,7 +92,7 @@ def _find_value_problem(value: Any, place: str, depth: int) -> Problem | None:
     if kind is int:
         if _INT_MIN <= value <= _UINT_MAX:
             return None
-        return "integer_out_of_range", f"an integer of {value.bit_length()} bits, 64 are allowed", place
+        return "integer_out_of_range", "the integer does not fit 64 bits", place
     if kind is dict:
         return _find_member_problem(value, place, depth)
     if kind is list:

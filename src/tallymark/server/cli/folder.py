@@ -129,8 +129,6 @@ def password(
         typer.prompt("new password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else ""
     )
     given = given or sys.stdin.readline().rstrip("\n")
-    if len(given) < 8:
-        raise TallymarkError("password_too_short", "A password needs 8 characters or more.")
     catalog.set_password(person, given)
     console.print(f"the password of {person} is set")
 

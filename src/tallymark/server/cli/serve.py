@@ -41,7 +41,7 @@ def serve(
     config_file: ConfigFile = None,
 ) -> None:
     """Start the server: intake, store, loader and pages."""
-    from tallymark.server.first_start import hold_folder, prepare_catalog  # noqa: PLC0415 - slow to load, and not needed by other commands
+    from tallymark.server.first_start import check_address, hold_folder, prepare_catalog  # noqa: PLC0415 - slow to load, and not needed by other commands
     from tallymark.server.logs import set_up_logs  # noqa: PLC0415 - the same
     from tallymark.server.supervisor import Supervisor  # noqa: PLC0415 - the same
 
@@ -49,6 +49,7 @@ def serve(
     loaded, _ = load_config(flags, file=config_file)
     set_up_logs(loaded.log_format, loaded.log_level, "serve")
     with hold_folder(loaded):
+        check_address(loaded)
         catalog, made = prepare_catalog(loaded, os.environ)
         catalog.engine.dispose()
         for scope, key in made.keys.items():

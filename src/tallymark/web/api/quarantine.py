@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import RequestRefused
 from tallymark.intake.app import EventsAnswer, Rejected
 from tallymark.intake.replay import MOST_EVENTS
-from tallymark.ledger.quarantine import count_quarantined, list_quarantined
+from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
 from tallymark.web.services import Services
@@ -43,13 +43,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @get("/v1/quarantine", summary="Quarantined events", tags=["quarantine"], security=[{"read": []}])
     async def get_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return counts by code and the newest events; `?code=`, `?before=ID`, `?limit=` (1-500)."""
+        """Return counts by code, the newest events, and what is known of the newest that were not kept."""
         holder = require_key(request, services, "read")
         query = request.query_params
         limit = parse_count(query.get("limit"), "limit", 50, 500)
         before = parse_count(query.get("before"), "before", 0, 2**62)
         if not services.ledger.exists():
-            return render_json({"counts": [], "events": []})
+            return render_json({"counts": [], "events": [], "refused": []})
         counts = await services.run(count_quarantined, services.ledger, holder.project)
         events = await services.run(
             list_quarantined,
@@ -59,7 +59,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             before_id=before,
             limit=limit,
         )
-        return render_json({"counts": counts, "events": events})
+        refused = await services.run(list_refused, services.ledger, holder.project)
+        return render_json({"counts": counts, "events": events, "refused": refused})
 
     @post(
         "/v1/quarantine/replay",

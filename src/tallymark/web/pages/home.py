@@ -15,8 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.ledger.report import LedgerReport, Lines, Outside
-from tallymark.queries.events import list_events
-from tallymark.queries.question import Filter
+from tallymark.queries.events import list_arrivals
 from tallymark.web.api.health import Readiness, read_readiness
 from tallymark.web.api.ledger import read_ledger
 from tallymark.web.charts import build_balance_chart
@@ -144,13 +143,11 @@ def _read_arrivals(services: Services, project: str) -> tuple[list[dict[str, Any
     now = services.clock.now()
     try:
         for back in _LOOKS_BACK:
-            since = Filter("received_at", "gte", (now - back).isoformat())
-            found = list_events(services.store, project, filters=[since], limit=_ARRIVALS).events
+            found = list_arrivals(services.store, project, now - back, limit=_ARRIVALS)
             if len(found) == _ARRIVALS:
                 break
     except TallymarkError as error:
         return [], error.message
-    found.sort(key=lambda event: str(event["received_at"]), reverse=True)
     return [{**event, "short": shape_attributes(event["attributes"])} for event in found], ""
 
 

@@ -10,7 +10,13 @@ from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import EVENT_CODES, RequestRefused
-from tallymark.ledger.quarantine import QuarantineCount, count_quarantined, list_quarantined
+from tallymark.ledger.quarantine import (
+    QuarantineCount,
+    RefusedEvent,
+    count_quarantined,
+    list_quarantined,
+    list_refused,
+)
 from tallymark.web.answers import parse_count
 from tallymark.web.api.ledger import read_ledger
 from tallymark.web.api.quarantine import ReplayOrder, replay
@@ -64,6 +70,7 @@ def _read_quarantine(services: Services, visit: Visit, before: int) -> dict[str,
     counts: list[QuarantineCount] = []
     samples: list[dict[str, Any]] = []
     refused: dict[str, int] = {}
+    described: list[RefusedEvent] = []
     if services.ledger.exists():
         now = services.clock.now()
         counts = count_quarantined(services.ledger, visit.project)
@@ -73,6 +80,7 @@ def _read_quarantine(services: Services, visit: Visit, before: int) -> dict[str,
         samples = [msgspec.structs.asdict(event) for event in found]
         report = read_ledger(services, visit.project, now - _REFUSED_SPAN, now, "day")
         refused = report.totals.refused
+        described = list_refused(services.ledger, visit.project, _SAMPLES)
     return {
         "chosen": chosen if chosen in EVENT_CODES else "",
         "counts": [(count, EVENT_CODES.get(count.code)) for count in counts],
@@ -82,6 +90,7 @@ def _read_quarantine(services: Services, visit: Visit, before: int) -> dict[str,
             (code, events, EVENT_CODES.get(code))
             for code, events in sorted(refused.items(), key=lambda item: -item[1])
         ],
+        "described": described,
         "codes": EVENT_CODES,
         "replayed": _parse_result(visit),
         "now": services.clock.now(),
