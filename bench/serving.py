@@ -69,6 +69,20 @@ class Server:
             time.sleep(0.02)
         return first
 
+    def restart(self, *settings: str) -> None:
+        """Stop and start again with other settings."""
+        self.stop()
+        self._settings = settings
+        self.start()
+
+    def post(self, body: bytes) -> None:
+        """Send one body of events."""
+        request = urllib.request.Request(
+            f"{self.url}/v1/events", body, {"Authorization": f"Bearer {WRITE_KEY}"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == 200
+
     def _answers(self) -> bool:
         request = urllib.request.Request(
             f"{self.url}/v1/events", b"[]", {"Authorization": f"Bearer {WRITE_KEY}"}

@@ -8,8 +8,6 @@ import sys
 import venv
 from pathlib import Path
 
-import pytest
-
 PROGRAM = """
 import sys
 from importlib.metadata import distributions
@@ -26,7 +24,6 @@ assert len(events) == 1
 """
 
 
-@pytest.mark.long
 def test_the_bare_package_works_alone(intake, tmp_path):
     """In a fresh environment with msgspec and urllib3 only, the client imports, records and delivers."""
     root = Path(__file__).parents[2]

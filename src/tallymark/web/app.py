@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from litestar import Litestar
-from litestar.exceptions import HTTPException
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, NotFoundException
 
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.web.answers import answer_error, answer_fault, answer_http_exception, answer_refusal
 from tallymark.web.api import ROUTES
 from tallymark.web.openapi import CONFIG, add_intake, add_requests
 from tallymark.web.pages import build_routes as build_page_routes
+from tallymark.web.pages.routes import show_http_error
 from tallymark.web.services import Services
 
 _BODY_BYTES = 1024 * 1024
+
+
+def answer_missing(request: Request[Any, Any, Any], error: NotFoundException) -> Response[bytes]:
+    """Answer an unknown address: a page for a person in a browser, JSON for everybody else."""
+    wants_page = "text/html" in request.headers.get("accept", "")
+    return show_http_error(request, error) if wants_page else answer_http_exception(request, error)
 
 
 def build_app(services: Services) -> Litestar:
@@ -25,6 +34,7 @@ def build_app(services: Services) -> Litestar:
         exception_handlers={
             RequestRefused: answer_refusal,
             TallymarkError: answer_error,
+            NotFoundException: answer_missing,
             HTTPException: answer_http_exception,
             Exception: answer_fault,
         },

@@ -281,3 +281,13 @@ def test_the_live_part_is_silent_while_nothing_happens(admin):
         if again.status == 204:
             return
     pytest.fail("the live part answered in full three times")
+
+
+def test_unknown_address(server):
+    """A person gets a page that leads home, a program JSON with a code."""
+    page = server.request("GET", "/nowhere", headers={"Accept": "text/html,*/*"})
+    answer = server.request("GET", "/nowhere", headers={"Accept": "*/*"})
+
+    assert (page.status, answer.status) == (404, 404)
+    assert b'href="/"' in page.body
+    assert answer.json["code"] == "not_found"
