@@ -12,9 +12,6 @@ from typing import Protocol
 
 from tallymark.journal.record import Heading, Record
 
-# A reader's vector of positions: for every shard the number of the record that it wants next.
-Cursor = dict[int, int]
-
 
 class JournalWriter(Protocol):
     """The end that the intake holds. One writing process is one shard."""

@@ -7,12 +7,12 @@ loader marks the events replayed when it passes that record.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from tallymark.ledger.tables import open_for_reading
+from tallymark.ledger.tables import open_for_reading, parse_microseconds
 
 _COLUMNS = "id, source, received_us, record, code, message, place, event_id, event_name, body, replayed_us"
 
@@ -104,7 +104,7 @@ def list_refused(path: Path, project: str, limit: int = 50) -> list[RefusedEvent
         ).fetchall()
     finally:
         connection.close()
-    return [RefusedEvent(_time(received_us), *rest) for received_us, *rest in rows]
+    return [RefusedEvent(parse_microseconds(received_us), *rest) for received_us, *rest in rows]
 
 
 def count_quarantined(path: Path, project: str) -> list[QuarantineCount]:
@@ -118,19 +118,28 @@ def count_quarantined(path: Path, project: str) -> list[QuarantineCount]:
         ).fetchall()
     finally:
         connection.close()
-    return [QuarantineCount(code, events, replayed, _time(newest)) for code, events, replayed, newest in rows]
+    return [
+        QuarantineCount(code, events, replayed, parse_microseconds(newest))
+        for code, events, replayed, newest in rows
+    ]
 
 
 def _parse_row(
     row: tuple[int, str, int, int, str, str, str, str, str, bytes, int | None],
 ) -> QuarantinedEvent:
     identity, source, received_us, record, code, message, place, event_id, name, body, replayed_us = row
-    replayed = None if replayed_us is None else _time(replayed_us)
+    replayed = None if replayed_us is None else parse_microseconds(replayed_us)
     text = body.decode("utf-8", "replace")
     return QuarantinedEvent(
-        identity, source, _time(received_us), record, code, message, place, event_id, name, text, replayed
+        identity,
+        source,
+        parse_microseconds(received_us),
+        record,
+        code,
+        message,
+        place,
+        event_id,
+        name,
+        text,
+        replayed,
     )
-
-
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

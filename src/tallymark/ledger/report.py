@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tallymark.ledger.tables import open_for_reading
+from tallymark.ledger.tables import open_for_reading, parse_microseconds
 from tallymark.ledger.tail import Tail
 
 _MINUTE_US = 60_000_000
@@ -93,7 +93,9 @@ def build_report(
             counts[record.source, record.minute, "received", ""] += record.events
             counts[record.source, record.minute, "in_flight", ""] += record.events
     horizon = facts.get("dedup_oldest_us")
-    report = _build(project, counts, INTERVAL_MINUTES[interval], _time(horizon) if horizon else None)
+    report = _build(
+        project, counts, INTERVAL_MINUTES[interval], parse_microseconds(horizon) if horizon else None
+    )
     report.outside.damaged_records = facts.get("damaged_records", 0)
     return report
 
@@ -151,7 +153,7 @@ def _build(
             _count(lines, line, reason, events)
     listed = [
         {
-            "time": _time(begin * _MINUTE_US),
+            "time": parse_microseconds(begin * _MINUTE_US),
             "source": source,
             **msgspec.structs.asdict(lines),
             "balanced": lines.balanced,
@@ -190,7 +192,3 @@ def _minute(time: datetime) -> int:
 
 def _minute_up(time: datetime) -> int:
     return -(-int(time.timestamp()) // 60)
-
-
-def _time(microseconds: float) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

@@ -7,15 +7,12 @@ writes (cursor, counts, quarantine, traces) is one transaction, synced before it
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tallymark.errors import FormatError
 
 FORMAT_VERSION = 1
-
-# Lines of the equation, and beside it the informational ones (docs/ledger.md).
-EQUATION_LINES = ("received", "stored", "duplicate", "dropped", "refused", "quarantined", "removed")
-OUTSIDE_LINES = ("turned_away", "hasty", "client_dropped", "conflict", "scrubbed")
 
 _SCHEMA = """
 CREATE TABLE cursor (shard INTEGER PRIMARY KEY, record INTEGER NOT NULL);
@@ -67,6 +64,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30)
     _check_version(connection, path)
     return connection
+
+
+def parse_microseconds(microseconds: float) -> datetime:
+    """Turn a time as the ledger keeps it, µs since 1970, into an aware one in UTC."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -6,14 +6,14 @@ remembers, the quarantine, and records that still wait in the journal.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from tallymark.journal.journal import JournalReader
 from tallymark.ledger.report import read_cursor
-from tallymark.ledger.tables import open_for_reading
+from tallymark.ledger.tables import open_for_reading, parse_microseconds
 
 
 class Station(msgspec.Struct):
@@ -41,10 +41,14 @@ def trace_event(path: Path, reader: JournalReader, project: str, event_id: str) 
             (project, event_id),
         ):
             source, received_us, judged_us, record, verdict, reason, detail, first = row
-            stations.append(Station(_time(received_us), "journal", "received", "", "", source, record))
+            stations.append(
+                Station(parse_microseconds(received_us), "journal", "received", "", "", source, record)
+            )
             station = "dedup" if verdict in ("duplicate", "conflict") else "intake"
             stations.append(
-                Station(_time(judged_us), station, verdict, reason, detail, source, record, first)
+                Station(
+                    parse_microseconds(judged_us), station, verdict, reason, detail, source, record, first
+                )
             )
         for row in connection.execute(
             "SELECT id, source, received_us, record, code, message, place, replayed_us FROM quarantine"
@@ -70,12 +74,19 @@ def _quarantine_stations(
 ) -> list[Station]:
     detail = f"quarantine {identity}: {message}" + (f" (at {place})" if place else "")
     found = [
-        Station(_time(received_us), "journal", "received", "", "", source, record),
-        Station(_time(received_us), "quarantine", "quarantined", code, detail, source, record),
+        Station(parse_microseconds(received_us), "journal", "received", "", "", source, record),
+        Station(parse_microseconds(received_us), "quarantine", "quarantined", code, detail, source, record),
     ]
     if replayed_us is not None:
         found.append(
-            Station(_time(replayed_us), "quarantine", "replayed", code, f"quarantine {identity}", source)
+            Station(
+                parse_microseconds(replayed_us),
+                "quarantine",
+                "replayed",
+                code,
+                f"quarantine {identity}",
+                source,
+            )
         )
     return found
 
@@ -97,13 +108,9 @@ def _in_flight(reader: JournalReader, cursor: int, project: str, event_id: str) 
                     needle in row and msgspec.json.decode(row)["event_id"] == event_id for row in rows
                 )
             if waits:
-                time = _time(record.heading.received_us)
+                time = parse_microseconds(record.heading.received_us)
                 source = record.heading.source
                 found.append(
                     Station(time, "journal", "in_flight", "", "waits for the loader", source, record.number)
                 )
     return found
-
-
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

@@ -14,6 +14,7 @@ import numpy as np
 from tallymark.dedup.judge import JudgedRecord, Verdict
 from tallymark.journal.record import FailedEvent, Heading, Record
 from tallymark.ledger.book import Entry, TraceRow
+from tallymark.loader.identity import parse_identity
 
 
 class RefusedRow(msgspec.Struct):
@@ -24,12 +25,6 @@ class RefusedRow(msgspec.Struct):
     reason: str
 
 
-class _Identity(msgspec.Struct):
-    event_id: str
-    event_name: str
-
-
-_identity = msgspec.json.Decoder(_Identity)
 _object = msgspec.json.Decoder()
 
 
@@ -84,7 +79,7 @@ def _trace_repeats(entry: Entry, item: JudgedRecord) -> None:
     rows = item.record.rows.split(b"\n")
     for position in np.flatnonzero(item.verdicts):
         verdict = Verdict(item.verdicts[position])
-        identity = _identity.decode(rows[position])
+        identity = parse_identity(rows[position])
         detail = "the content differs from the first event's" if verdict is Verdict.CONFLICT else ""
         trace = TraceRow(
             identity.event_id,

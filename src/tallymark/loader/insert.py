@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 import xxhash
 
@@ -18,6 +17,7 @@ from tallymark.crashpoints import reach
 from tallymark.dedup.judge import JudgedRecord, Verdict
 from tallymark.journal.record import render_rows
 from tallymark.loader.account import RefusedRow
+from tallymark.loader.identity import parse_identity
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreError, StoreUnavailable
 from tallymark.store.schema import EVENTS_TABLE, PROBE_TABLE
@@ -192,13 +192,6 @@ def _new_rows(item: JudgedRecord) -> bytes:
     return b"\n".join(rows) + b"\n" if rows else b""
 
 
-class _Identity(msgspec.Struct):
-    event_id: str
-
-
-_identity = msgspec.json.Decoder(_Identity)
-
-
 def _build_rows(judged: list[JudgedRecord], present: Present) -> list[_Row]:
     """List the new rows that the store does not have yet."""
     rows = []
@@ -209,7 +202,7 @@ def _build_rows(judged: list[JudgedRecord], present: Present) -> list[_Row]:
         ):
             if verdict != Verdict.NEW:
                 continue
-            if not present or (number, _identity.decode(text).event_id) not in present:
+            if not present or (number, parse_identity(text).event_id) not in present:
                 rows.append(_Row(text, number, position))
     return rows
 

@@ -6,17 +6,10 @@ judging; the quarantined event is marked as replayed in the commit that counts t
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
 from tallymark.dedup.judge import JudgedRecord, Verdict
-
-
-class _Identity(msgspec.Struct):
-    event_id: str
-
-
-_identity = msgspec.json.Decoder(_Identity)
+from tallymark.loader.identity import parse_identity
 
 # (project, event id) -> id in quarantine, of events that the store refused and nobody replayed. Such an event is
 # not in the store: only events judged new are ever handed to it.
@@ -34,7 +27,7 @@ def find_mended(judged: list[JudgedRecord], refused: Refused) -> list[int]:
             continue
         lines = item.record.rows.split(b"\n")
         for position in np.flatnonzero(item.verdicts):
-            event_id = _identity.decode(lines[position]).event_id
+            event_id = parse_identity(lines[position]).event_id
             key = (item.record.heading.project, event_id)
             if key in left:
                 mended.append(left.pop(key))
