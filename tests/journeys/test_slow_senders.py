@@ -113,3 +113,32 @@ def test_large_bodies_do_not_grow_memory(hurried):
     for _ in range(60):
         assert hurried.send(body).status == 400
     assert hurried.pss_bytes()["web"] - before < 64 * 1024 * 1024
+
+
+def test_headers_without_end(hurried, connect, build_event):
+    """Headers are read up to a bound; past it the connection is told so and closed."""
+    connection = connect()
+    connection.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\n")
+    answer = b""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for number in range(200):
+            connection.sendall(b"X-Filler-%d: " % number + b"x" * 4096 + b"\r\n")
+        answer = connection.recv(4096)
+    # Whoever sends on while the answer comes may find the connection reset instead.
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431")
+    assert hurried.send(build_event("after-fillers")).status == 200
+
+
+def test_silent_connection(hurried, connect):
+    """A connection that never says anything is closed."""
+    assert connect().recv(4096) == b""
+
+
+@pytest.mark.long
+def test_body_of_a_question_that_stops(hurried, connect):
+    """Nor does a question's body hold its connection for ever: it is closed after a pause without a word."""
+    connection = connect()
+    connection.settimeout(400)
+    connection.sendall(_head(hurried, 100).replace(b"POST /v1/events", b"POST /v1/query") + b"{")
+    with contextlib.suppress(ConnectionResetError):
+        assert connection.recv(4096) == b""

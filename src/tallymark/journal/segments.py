@@ -77,6 +77,7 @@ class SegmentWriter:
         self._waiting_bytes = 0
         self._wake = threading.Condition()
         self._stopping = False
+        self._rousing = False
         self._segment = -1
         self._size = 0
         self._unfit = False
@@ -110,12 +111,21 @@ class SegmentWriter:
         """
         payload = render_payload(record)
         self.admit(len(payload))
-        done: Done = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: Done = loop.create_future()
         with self._wake:
             self._queue.append((payload, done))
             self._waiting_bytes += len(payload)
-            self._wake.notify()
+        # Requests that are ready in this turn of the loop share a sync: the thread is woken behind them.
+        if not self._rousing:
+            self._rousing = True
+            loop.call_soon(self._rouse)
         return done
+
+    def _rouse(self) -> None:
+        self._rousing = False
+        with self._wake:
+            self._wake.notify()
 
     @property
     def waiting_bytes(self) -> int:

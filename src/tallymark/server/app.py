@@ -16,9 +16,6 @@ from pathlib import Path
 
 import structlog
 import uvloop
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 from litestar import Litestar
 
 from tallymark.catalog.repository import Catalog
@@ -33,6 +30,7 @@ from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
 from tallymark.server.config import Config
+from tallymark.server.http import HttpServer
 from tallymark.server.orders import STORE_USER, Orders, find_paths
 from tallymark.store.client import StoreClient
 from tallymark.web.app import build_app
@@ -40,7 +38,6 @@ from tallymark.web.services import Services
 
 log = structlog.get_logger("tallymark.web")
 
-_CONNECTIONS = 4096
 # The same address answers questions about events; those go to the framework.
 READING = ("GET", "HEAD")
 ASGIApp = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
@@ -115,25 +112,14 @@ def join(framework: Litestar, intake: Intake) -> ASGIApp:
 
 def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM; then finish the requests that are under way and close the journal."""
-    # Its event loop halves the cost of a request: docs/decisions/0007-event-loop.md.
+    # Its event loop halves the cost of a request: docs/decisions/0007-http-server.md.
     uvloop.run(_serve(orders, say_ready))
 
 
 async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     config = orders.config
     framework, intake, services = build_application(orders)
-    server = Server(
-        join(framework, intake),
-        address=config.host,
-        port=config.port,
-        interface=Interfaces.ASGI,
-        websockets=False,
-        backlog=1024,
-        # The default would let a hundred slow senders keep everybody else out.
-        backpressure=_CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
-        log_enabled=False,
-    )
+    server = HttpServer(join(framework, intake), config.host, config.port)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -143,13 +129,13 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
         asyncio.create_task(intake.keep_counting()),
         asyncio.create_task(_keep_looking(services.snapshots)),
     ]
-    await _wait_until_listening(config, serving)
+    await server.wait_started(serving)
     _tune_interpreter()
     say_ready(f"http://{config.host}:{config.port}")
     await asyncio.wait({asyncio.ensure_future(stopping.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
     for task in background:
         task.cancel()
-    server.stop()  # type: ignore[no-untyped-call]
+    server.stop()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
     await intake.write_turned_away()
@@ -179,15 +165,3 @@ def _tune_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-async def _wait_until_listening(config: Config, serving: asyncio.Task[None]) -> None:
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(config.host, config.port)
-        except OSError:
-            await asyncio.sleep(0.02)
-            continue
-        writer.close()
-        return
-    await serving

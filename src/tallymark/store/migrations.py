@@ -11,7 +11,7 @@ from typing import Final
 
 from tallymark.errors import FormatError
 from tallymark.store.client import StoreClient
-from tallymark.store.schema import CREATE_EVENTS, CREATE_PROBE, DATABASE
+from tallymark.store.schema import CHANGE_PARTS, CREATE_EVENTS, CREATE_PROBE, DATABASE
 
 VERSION_TABLE: Final = f"{DATABASE}.migrations"
 _CREATE_VERSIONS: Final = (
@@ -36,7 +36,10 @@ class Migration:
     statements: tuple[str, ...]
 
 
-MIGRATIONS: Final = (Migration(1, "events", (CREATE_EVENTS, CREATE_PROBE)),)
+MIGRATIONS: Final = (
+    Migration(1, "events", (CREATE_EVENTS, CREATE_PROBE)),
+    Migration(2, "large parts are wide", (CHANGE_PARTS,)),
+)
 STORE_VERSION: Final = MIGRATIONS[-1].version
 
 

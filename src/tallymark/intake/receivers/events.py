@@ -45,11 +45,14 @@ def parse_events(text: bytes, max_events: int) -> Parsed:
     if not text:
         raise RequestRefused("empty_body")
     # An event has an opening brace or more: what could hold far too many is not decoded in one go.
-    few = text.count(b"{") <= _BRACES * max_events
+    braces = text.count(b"{")
+    few = braces <= _BRACES * max_events
     parsed = (_parse_whole(text) if few else None) or _parse_pieces(text, max_events)
     if len(parsed.events) + len(parsed.failed) > max_events:
         raise _too_many(max_events)
-    parsed.scan = scan_text(text)
+    # An event opens a brace and attributes that are not empty another: any more, and something may be nested.
+    flat = len(parsed.events) + sum([1 for event in parsed.events if event.attributes])
+    parsed.scan = scan_text(text, nested=braces > flat or text.find(b"[", 1) >= 0)
     return parsed
 
 
