@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: docs/codes.md from errors.py, docs/api.md from the OpenAPI document.
+"""Write what is made from the code: docs/codes.md, docs/api.md, and the settings in docs/operations.md.
 
 `--check` writes nothing and fails when a page is not what it would be; `make check` does that.
 """
@@ -22,12 +22,14 @@ from tallymark.errors import (
 )
 from tallymark.event import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EVENT_BYTES, MAX_NAME_BYTES, Event
 from tallymark.server.app import build_application
-from tallymark.server.config import Config
+from tallymark.server.config import MEANINGS, Config
 from tallymark.server.first_start import prepare_catalog
 from tallymark.server.orders import Orders
 
 DOCS = Path(__file__).parent.parent / "docs"
 _MADE = "<!-- made by scripts/build_reference.py: change the code, then run `make reference` -->\n"
+_SETTINGS = "<!-- settings: made by scripts/build_reference.py -->"
+_SETTINGS_END = "<!-- end of settings -->"
 
 
 def render_codes() -> str:
@@ -152,9 +154,25 @@ def read_openapi() -> dict[str, Any]:
     return document
 
 
+def render_operations(page: str) -> str:
+    """Return docs/operations.md with the table of settings as the code has them."""
+    before, _, rest = page.partition(_SETTINGS)
+    after = rest.partition(_SETTINGS_END)[2]
+    rows = [
+        f"| `{name}` | {getattr(Config(), name) or '–'} | {MEANINGS[name]} |"
+        for name in Config.__struct_fields__
+    ]
+    table = "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+    return f"{before}{_SETTINGS}\n{table}\n{_SETTINGS_END}{after}"
+
+
 def main() -> int:
     """Write the pages, or check them."""
-    pages = {"codes.md": render_codes(), "api.md": render_api(read_openapi())}
+    pages = {
+        "codes.md": render_codes(),
+        "api.md": render_api(read_openapi()),
+        "operations.md": render_operations((DOCS / "operations.md").read_text(encoding="utf-8")),
+    }
     stale = [
         name
         for name, text in pages.items()

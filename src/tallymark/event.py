@@ -7,9 +7,13 @@ Nothing here does I/O and nothing here knows the server.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
+
+# Headers beside the events: when the batch was sent (ISO 8601), and what the client had to drop (`ClientReport`).
+SENT_AT_HEADER = "Tallymark-Sent-At"
+REPORT_HEADER = "Tallymark-Client-Report"
 
 MAX_ID_BYTES = 128
 MAX_NAME_BYTES = 256
@@ -19,8 +23,6 @@ MAX_ATTRIBUTES = 1000
 MAX_DEPTH = 32
 # The client cuts events down to this size; the server takes larger ones, up to MAX_EVENT_BYTES.
 CLIENT_EVENT_BYTES = 32 * 1024
-
-DEFAULT_STREAM = "default"
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_BYTES)]
@@ -82,6 +84,7 @@ class Event(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=F
 
 REQUIRED_FIELDS = ("event_id", "event_time", "event_type", "event_name")
 CORE_FIELDS = tuple(field for field in Event.__struct_fields__ if field != "attributes")
+TEXT_FIELDS = tuple(field for field, kind in get_type_hints(Event).items() if kind is str)
 CONTEXT_FIELDS = tuple(
     field
     for field in CORE_FIELDS

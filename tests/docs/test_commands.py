@@ -77,6 +77,21 @@ def test_readme_client(server):
 
 
 @pytest.mark.store
+def test_backup(server, monkeypatch, tmp_path):
+    """docs/operations.md's backup leaves a folder with everything in it."""
+    (copying,) = read_blocks("docs/operations.md", "bash", "tallymark backup")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    said = run_block(server, copying)
+
+    (made,) = tmp_path.iterdir()
+    assert str(made) in said
+    assert {"catalog.sqlite", "dedup", "journal", "ledger.sqlite", "store"} <= {
+        one.name for one in made.iterdir()
+    }
+
+
+@pytest.mark.store
 def test_privacy_switches(server):
     """The commands of docs/privacy.md switch rules off and on."""
     (block,) = read_blocks("docs/privacy.md", "bash", "privacy-off")

@@ -8,7 +8,9 @@ import gzip
 import http.client
 import json
 import zlib
+from typing import Any
 
+import clickhouse_connect
 import pytest
 import zstandard
 
@@ -343,7 +345,7 @@ PROVOKE: dict[str, bytes] = {
     "time_invalid": b'{"event_id":"t","event_time":"yesterday","event_type":"t","event_name":"n"}',
     "time_out_of_range": b'{"event_id":"t","event_time":"1969-12-31T23:59:59Z","event_type":"t","event_name":"n"}',
 }  # fmt: skip
-# Given by the loader, not by the intake: see test_store_trouble.py.
+# Given by the loader, not by the intake: see test_store_refusals.py.
 LATER = {"store_refused"}
 
 
@@ -418,7 +420,70 @@ def test_senseless_reports_change_nothing(server, build_event, report):
     before = server.ledger()["outside"]["client_dropped"]
     answer = server.send(build_event(f"report {report}"), headers={"Tallymark-Client-Report": report})
     assert answer.status == 200
+    assert "Client-Report was left aside" in answer.json["notes"][0]
     assert server.wait_loaded()["outside"]["client_dropped"] == before
+
+
+@pytest.mark.parametrize("query", ["hasty=maybe", "sent_at=noon", "hasty=2&sent_at=x"])
+def test_asides_without_sense(server, build_event, query):
+    """What a sender says beside its events costs no event when it makes no sense; the answer says that it was left aside."""
+    answer = server.send(build_event(f"aside {query}"), f"?{query}")
+    assert answer.status == 200
+    assert len(answer.json["notes"]) == len(query.split("&"))
+    assert all("left aside" in note for note in answer.json["notes"])
+
+
+def test_rate_limit(server, build_event):
+    """Past its project's rate a request gets 429 with Retry-After and is counted; other projects are not touched."""
+    server.make_project("slow")
+    write, read = server.make_key("write", "slow"), server.make_key("read", "slow")
+    with server.open_catalog() as catalog:
+        catalog.change_project("slow", rate_limit=10)
+
+    def send(number: int) -> Any:
+        return server.send([build_event(f"rate-{number}-{place}") for place in range(10)], key=write)
+
+    numbers = iter(range(10_000))
+    refused = server.wait_until(lambda: (got := send(next(numbers))).status == 429 and got, "429", pause=0)
+    assert refused.json["code"] == "rate_limited"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert server.send(build_event("rate-other")).status == 200
+    assert server.wait_until(lambda: send(next(numbers)).status == 200, "the bucket fills again", pause=0.2)
+    ledger = server.wait_until(
+        lambda: (got := server.wait_loaded(read))["outside"]["requests_turned_away"] and got, "it is counted"
+    )
+    assert ledger["outside"]["requests_turned_away"]["rate_limited"] >= 1
+    assert ledger["balanced"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/ledger", "/sign-in"])
+def test_head(server, path):
+    """HEAD answers what GET answers, without the body."""
+    head = server.request("HEAD", path, key=server.read_key)
+    got = server.request("GET", path, key=server.read_key)
+    assert (head.status, head.body) == (got.status, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+def test_official_client_as_it_comes(server, build_event):
+    """clickhouse-connect works on the public address with nothing but address, project and key."""
+    server.send(build_event("official-1", attributes={"plan": "pro"}))
+    server.wait_loaded()
+    client = clickhouse_connect.get_client(
+        host="127.0.0.1",
+        port=server.port,
+        username="default",
+        password=server.read_key,
+        proxy_path="/clickhouse",
+    )
+    try:
+        found = client.query_df(
+            "SELECT event_id, attributes.plan::String AS plan FROM events WHERE event_id = 'official-1'"
+        )
+        assert found.to_dict("records") == [{"event_id": "official-1", "plan": "pro"}]
+    finally:
+        client.close()
+    assert server.request("GET", "/clickhouse/ping").body == b"Ok.\n"
 
 
 def test_client_totals_keep_their_maximum(server, build_event):

@@ -56,6 +56,9 @@ def test_second_server_is_refused_and_told_who_has_the_folder(running):
         (("quarantine",), 0, "missing_field"),
         (("query", '{"kind":"nonsense"}'), 1, "trend"),
         (("config",), 0, "loader_linger_seconds"),
+        (("--version",), 0, "tallymark 0."),
+        (("quarantine", "--code", "bogus"), 1, "There is no code 'bogus'"),
+        (("config", "--set", "quarantine_days=inf"), 1, "not a finite number"),
         (("config", "--set", "port=x"), 1, "port"),
         (("config", "--set", "prot=1"), 1, "There is no setting 'prot'"),
     ],
@@ -67,6 +70,28 @@ def test_commands(running, arguments, code, said):
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_replay_by_command(running):
+    """A replay tells how many were accepted and what failed again, in words or as JSON."""
+    admin = {"TALLYMARK_ADMIN_KEY": running.make_key("admin")}
+    done = running.run("quarantine", "--replay", "--code", "missing_field", **admin)
+    assert done.returncode == 0, done.stderr
+    assert "0 accepted, 1 failed again" in done.stdout
+    assert "missing_field" in done.stdout
+    running.wait_loaded()
+    done = running.run("quarantine", "--replay", "--code", "nul_character", "--json", **admin)
+    assert json.loads(done.stdout) == {"accepted": 0, "rejected": []}
+    bogus = running.run("quarantine", "--replay", "--code", "bogus", **admin)
+    assert (bogus.returncode, "There is no code" in bogus.stderr) == (1, True)
+
+
+def test_misspelt_variables_are_told(make_server):
+    """A TALLYMARK_ variable that means nothing is named in the log; one that means something is not."""
+    server = make_server(environment={"TALLYMARK_PROT": "1", "TALLYMARK_LOG_LEVEL": "warning"}).start()
+    server.stop()
+    assert '"TALLYMARK_PROT"' in server.log
+    assert "TALLYMARK_LOG_LEVEL" not in server.log
 
 
 def test_key_made_and_revoked_by_command(running, build_event):

@@ -78,9 +78,9 @@ def test_a_quiet_scan_of_one_text(text):
             "event_time": "2026-01-31T12:00:00Z",
             "value": 1.5,
         },
-        {"carrier": "UA", "origin": "JFK", "distance": 2475, "tailnum": "N12345", "note": "a basic thing"},
+        {"carrier": "UA", "origin": "JFK", "distance": 2475, "tailnum": "N12345", "note": "a base"},
     ],
 )
 def test_everyday_events_need_no_second_look(quiet):
     """The scan is worth its time only when it clears common events."""
-    assert not scan_text(msgspec.json.encode(quiet)).people or "basic " in str(quiet)
+    assert not scan_text(msgspec.json.encode(quiet)).people

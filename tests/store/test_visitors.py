@@ -358,7 +358,6 @@ def test_virtual_columns_are_refused(store, projects, ask):
         ("max_memory_usage", "0", 452),
         ("max_result_rows", "1e12", 452),
         ("database", "system", 81),
-        ("session_id", "x", 48),
         ("role", "internal", 48),
         ("no_such_setting", "1", 115),
         ("param", "1", 115),
@@ -369,6 +368,14 @@ def test_settings_of_visitors(ask, name, value, code):
     answer = ask("SELECT 1", **{name: value})
     assert_refused(answer, code)
     assert name in answer.text or value in answer.text or code == 48
+
+
+def test_a_visitors_session_is_only_a_name(ask):
+    """Tools name a session without being asked: it is taken, nothing lasts in it, and none can be asked for."""
+    hour = "SELECT formatDateTime(toDateTime(0), '%H')"
+    assert ask(hour, session_id="x", session_timezone="Asia/Tokyo").text == "09\n"
+    assert ask(hour, session_id="x").text == "00\n"
+    assert_refused(ask("SELECT 1", session_id="x", session_check="1"), 372)
 
 
 @pytest.mark.parametrize("fmt", ["Template", "CapnProto", "Protobuf", "SQLInsert", "no", "Regexp"])

@@ -23,7 +23,6 @@ _NAMES_BOOL = frozenset({"is_dev", "performer_is_logged_in", "performer_is_bot"}
 _NAMES_LONG = frozenset(
     {"agent_user_agent", "page_title", "page_url", "page_referrer"},
 )
-_ABSENT = object()
 MISTYPED = object()
 CONTEXT_NAMES = frozenset(CONTEXT_FIELDS)
 _encode = msgspec.json.Encoder().encode

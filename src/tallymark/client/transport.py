@@ -25,6 +25,7 @@ from tallymark.client.retry import Outcome, parse_retry_after
 from tallymark.client.settings import Settings
 from tallymark.client.stamp import now_nanoseconds, render_time
 from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.event import REPORT_HEADER, SENT_AT_HEADER
 
 _COMPRESS_OVER = 1024
 _MAX_ANSWER = 4 * 1024 * 1024
@@ -130,14 +131,14 @@ class HttpTransport:
             "Authorization": f"Bearer {self._settings.key}",
             "Content-Type": "application/x-ndjson" if lines else "application/json",
             "User-Agent": "tallymark-python",
-            "Tallymark-Sent-At": render_time(now_nanoseconds()),
+            SENT_AT_HEADER: render_time(now_nanoseconds()),
         }
         if len(body) > _COMPRESS_OVER:
             body = compress(body)
             headers["Content-Encoding"] = "gzip"
         report = self._drops.build_report() if self._drops else None
         if report is not None:
-            headers["Tallymark-Client-Report"] = report[0]
+            headers[REPORT_HEADER] = report[0]
         try:
             status, retry_after, answer = self._exchange(body, headers)
         except (OSError, HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:

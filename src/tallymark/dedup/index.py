@@ -21,6 +21,7 @@ from tallymark.dedup.runs import Run, build_run, map_run, merge_runs, write_run
 from tallymark.errors import FormatError
 
 FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
 _DAY_US = 86_400_000_000
 # Ids in memory before they are written: a restart reads at most so many again.
 MEMORY_IDS = 250_000
@@ -223,7 +224,7 @@ class DedupIndex:
             os.fsync(file.fileno())
         # The runs' names must be durable before the manifest that names them.
         self._sync_folder()
-        draft.rename(self._folder / "manifest.json")
+        draft.rename(self._folder / MANIFEST_FILE)
         self._sync_folder()
 
     def _sync_folder(self) -> None:
@@ -240,7 +241,7 @@ class DedupIndex:
                 path.unlink()
 
     def _load(self) -> None:
-        path = self._folder / "manifest.json"
+        path = self._folder / MANIFEST_FILE
         if not path.exists():
             return
         try:

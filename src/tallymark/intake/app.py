@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -21,9 +20,10 @@ import structlog
 
 from tallymark.catalog.snapshot import KeyHolder, Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
-from tallymark.errors import CLIENT_DROP_REASONS, RequestRefused
-from tallymark.event import ClientReport
+from tallymark.errors import RequestRefused
+from tallymark.event import REPORT_HEADER, SENT_AT_HEADER
 from tallymark.intake.accept import Acceptor, Outcome, build_batch
+from tallymark.intake.asides import read_asides
 from tallymark.intake.auth import check_key, parse_key
 from tallymark.intake.body import SenderLeft, drain, read_body
 from tallymark.intake.decode import decompress
@@ -38,8 +38,6 @@ from tallymark.rules.privacy import RULES, PrivacyRules
 
 log = structlog.get_logger("tallymark.intake")
 
-SENT_AT_HEADER = "tallymark-sent-at"
-REPORT_HEADER = "tallymark-client-report"
 # Nothing keeps the loop for more than a few milliseconds: above these sizes work is done beside it, above the
 # smaller one where it costs more by the byte.
 _LARGE_BYTES = 256 * 1024
@@ -48,14 +46,12 @@ _OBJECTS = 4
 _RECEIVERS = {receiver.path: receiver for receiver in RECEIVERS}
 PATHS = frozenset(_RECEIVERS)
 _TURNED_AWAY_SECONDS = 5.0
-_MOST_DROPPED = 10**12
 _CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After"}
 _HEADERS = {**_CORS, "content-type": "application/json"}
 _PREFLIGHT = {
     **_CORS,
     "access-control-allow-methods": "POST, OPTIONS",
-    "access-control-allow-headers": "Authorization, Content-Type, Content-Encoding, Tallymark-Sent-At, "
-    "Tallymark-Client-Report",
+    "access-control-allow-headers": f"Authorization, Content-Type, Content-Encoding, {SENT_AT_HEADER}, {REPORT_HEADER}",
     "access-control-max-age": "86400",
 }
 # Status, headers, body.
@@ -64,7 +60,6 @@ ASGIScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 _encoder = msgspec.json.Encoder()
-_report = msgspec.json.Decoder(ClientReport)
 
 
 class Rejected(msgspec.Struct):
@@ -77,10 +72,11 @@ class Rejected(msgspec.Struct):
 
 
 class EventsAnswer(msgspec.Struct):
-    """What `POST /v1/events` answers."""
+    """What `POST /v1/events` answers; `notes` tell what of the request was not understood and left aside."""
 
     accepted: int
     rejected: list[Rejected]
+    notes: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(slots=True)
@@ -170,25 +166,23 @@ class Intake:
             with self.budget.request(holder.project) as reservation:
                 self.journal.check()
                 body = await read_body(receive, headers, self.limits, reservation)
+                told = read_asides(headers, query)
                 arrival = Arrival(
                     holder.project,
                     receiver.source,
                     self.clock.now(),
-                    parse_sent_at(headers.get(SENT_AT_HEADER) or query.get("sent_at")),
+                    told.sent_at,
                     self.privacy_rules(snapshot, holder.project),
                 )
                 parsed = await self._parse(receiver, body, reservation)
                 self._limit_rate(snapshot, holder.project, len(parsed.events))
                 record = await self._prepare(arrival, parsed, len(body))
-                record.heading.hasty = query.get("hasty", "").lower() in ("1", "true", "yes")
-                report = parse_report(headers.get(REPORT_HEADER))
-                if report is not None:
-                    record.heading.client_instance, record.heading.client_dropped = (
-                        report.instance,
-                        report.dropped,
-                    )
+                record.heading.hasty = told.hasty
+                if told.report is not None:
+                    record.heading.client_instance = told.report.instance
+                    record.heading.client_dropped = told.report.dropped
                 elif not record.heading.total:
-                    return _build_answer(Outcome(0, []))
+                    return _build_answer(Outcome(0, []), told.notes)
                 outcome = await self.acceptor.commit(record)
         except RequestRefused as refusal:
             self.turn_away(holder.project if holder else "", refusal.code)
@@ -197,7 +191,7 @@ class Intake:
             return build_refusal(refusal)
         except SenderLeft:
             return 400, {}, b""
-        return _build_answer(outcome)
+        return _build_answer(outcome, told.notes)
 
     def _limit_rate(self, snapshot: Snapshot, project: str, events: int) -> None:
         row = snapshot.projects.get(project)
@@ -236,35 +230,7 @@ def build_refusal(refusal: RequestRefused) -> Answer:
     return refusal.status, headers, _encoder.encode(body)
 
 
-def parse_sent_at(text: str | None) -> datetime | None:
-    """Read the time at which the client says that it sent the batch; None when it says nothing sensible."""
-    if not text:
-        return None
-    try:
-        sent_at = msgspec.convert(text.replace(" ", "+"), type=datetime)
-    except msgspec.ValidationError:
-        return None
-    return sent_at if sent_at.tzinfo else sent_at.replace(tzinfo=UTC)
-
-
-def parse_report(text: str | None) -> ClientReport | None:
-    """Read a client's report of what it dropped; None when there is none, or none that can be read."""
-    if not text:
-        return None
-    try:
-        report = _report.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    # The reasons are a closed list, and no client lets so many go: what is beyond either is no report.
-    report.dropped = {
-        reason: total
-        for reason, total in report.dropped.items()
-        if reason in CLIENT_DROP_REASONS and total <= _MOST_DROPPED
-    }
-    return report if report.dropped else None
-
-
-def _build_answer(outcome: Outcome) -> Answer:
+def _build_answer(outcome: Outcome, notes: list[str]) -> Answer:
     rejected = [Rejected(item.index, item.code, item.message, item.place) for item in outcome.failed]
     if not outcome.durable:
         status = 202
@@ -272,4 +238,4 @@ def _build_answer(outcome: Outcome) -> Answer:
         status = 207 if outcome.accepted else 400
     else:
         status = 200
-    return status, _HEADERS, _encoder.encode(EventsAnswer(outcome.accepted, rejected))
+    return status, _HEADERS, _encoder.encode(EventsAnswer(outcome.accepted, rejected, notes or msgspec.UNSET))

@@ -26,6 +26,7 @@ _HEADER = struct.Struct("<8sIIQQQI")
 HEADER_BYTES = 64
 _PREFIX = "segment-"
 _SUFFIX = ".log"
+DURABLE_END_FILE = "durable-end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class DurableEnd:
     """
 
     def __init__(self, folder: Path, *, writable: bool) -> None:
-        path = folder / "durable-end"
+        path = folder / DURABLE_END_FILE
         flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
         descriptor = os.open(path, flags, 0o600)
         try:

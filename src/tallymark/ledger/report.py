@@ -43,14 +43,6 @@ class Lines(msgspec.Struct):
         return self.received == self.stored + self.duplicate + accounted + self.in_flight
 
 
-class Row(msgspec.Struct):
-    """One interval of one source."""
-
-    time: datetime
-    source: str
-    lines: Lines
-
-
 class Outside(msgspec.Struct):
     """Counts beside the equation, best effort: see docs/ledger.md."""
 

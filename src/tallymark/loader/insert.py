@@ -46,6 +46,32 @@ _ROW_ERRORS = frozenset(
         467,  # CANNOT_PARSE_BOOL
     }
 )
+# Its numbers for trouble that is never a row's, however often it comes: no room, no memory, no time, no table.
+_STORE_ERRORS = frozenset(
+    {
+        60,  # UNKNOWN_TABLE
+        74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
+        75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR
+        76,  # CANNOT_OPEN_FILE
+        81,  # UNKNOWN_DATABASE
+        159,  # TIMEOUT_EXCEEDED
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        394,  # QUERY_WAS_CANCELLED
+        425,  # SYSTEM_ERROR
+        439,  # CANNOT_SCHEDULE_TASK
+        497,  # ACCESS_DENIED
+        516,  # AUTHENTICATION_FAILED
+    }
+)
+# How the operating system says it where the store has no number of its own for it.
+_NO_ROOM = "No space left on device"
 # (journal record, event id) of rows that are in the store.
 Present = set[tuple[int, str]]
 
@@ -53,7 +79,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _STILL_RUNNING = 216  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
 
 
-# After so many failures of one batch its rows are suspected, whatever the store says is wrong.
+# After so many failures of one batch its rows are suspected, unless the store names trouble of its own.
 _SUSPECT_AFTER = 5
 # A row that any sound store takes: it goes to a table that keeps nothing.
 _PROBE_BATCH = "probe"
@@ -120,7 +146,7 @@ class Inserter:
                         EVENTS_TABLE, body, token=token, settings=self._settings(judged)
                     )
             except StoreError as error:
-                if not (suspect or error.number in _ROW_ERRORS):
+                if not _may_be_a_rows_fault(error, suspect=suspect):
                     raise
                 log.warning("store_refused_rows", first_record=first, last_record=last, error=str(error))
             else:
@@ -147,7 +173,7 @@ class Inserter:
                 piece_token = f"{token}/{xxhash.xxh3_128_hexdigest(body)}"
                 self._store.insert_ndjson(EVENTS_TABLE, body, token=piece_token, settings=settings)
             except StoreError as error:
-                if not (suspect or error.number in _ROW_ERRORS):
+                if not _may_be_a_rows_fault(error, suspect=suspect):
                     raise
                 if len(piece) == 1:
                     # A store that takes no row at all is at fault itself: then this raises, and nothing is refused.
@@ -181,6 +207,12 @@ class Inserter:
             self._settings(judged),
         )
         return {(int(record), str(event_id)) for record, event_id in result.rows}
+
+
+def _may_be_a_rows_fault(error: StoreError, *, suspect: bool) -> bool:
+    """Tell whether looking for the row that the store will not have makes sense."""
+    own_trouble = error.number in _STORE_ERRORS or _NO_ROOM in error.message
+    return error.number in _ROW_ERRORS or (suspect and not own_trouble)
 
 
 def _new_rows(item: JudgedRecord) -> bytes:

@@ -6,7 +6,6 @@ combination of words means is checked where it is used (`period`, `fields`, `fil
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -95,9 +94,3 @@ class Asked(
 def refuse(message: str, at: str, code: str = "invalid_question") -> RequestRefused:
     """Build the error for a question that cannot be asked; `at` is a path such as `series[0].measure.op`."""
     return RequestRefused(code, message, at=at)
-
-
-def walk_filters(filters: tuple[Filter, ...], at: str) -> Iterator[tuple[str, Filter]]:
-    """Yield each filter with its path, `at` being the path of the list."""
-    for number, one in enumerate(filters):
-        yield f"{at}[{number}]", one

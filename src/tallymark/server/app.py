@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -30,7 +31,7 @@ from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
 from tallymark.server.config import Config
-from tallymark.server.http import HttpServer
+from tallymark.server.http_server import MOST_CONNECTIONS, HttpServer
 from tallymark.server.orders import STORE_USER, Orders, find_paths
 from tallymark.store.client import StoreClient
 from tallymark.web.app import build_app
@@ -39,7 +40,7 @@ from tallymark.web.services import Services
 log = structlog.get_logger("tallymark.web")
 
 # The same address answers questions about events; those go to the framework.
-READING = ("GET", "HEAD")
+_READING = "GET"
 ASGIApp = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 
 
@@ -102,7 +103,13 @@ def join(framework: Litestar, intake: Intake) -> ASGIApp:
     """Send each request to the intake or to the framework."""
 
     async def application(scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].rstrip("/") in PATHS and scope["method"] not in READING:
+        if scope["type"] != "http":
+            await framework(scope, receive, send)  # type: ignore[arg-type]
+            return
+        if scope["method"] == "HEAD":
+            # What GET answers, of which the server sends the head alone.
+            scope = {**scope, "method": _READING}
+        if scope["method"] != _READING and scope["path"].rstrip("/") in PATHS:
             await intake(scope, receive, send)
         else:
             await framework(scope, receive, send)  # type: ignore[arg-type]
@@ -119,7 +126,9 @@ def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
 async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     config = orders.config
     framework, intake, services = build_application(orders)
-    server = HttpServer(join(framework, intake), config.host, config.port)
+    server = HttpServer(
+        join(framework, intake), config.host, config.port, piece_seconds=config.body_chunk_seconds
+    )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,6 +139,7 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
         asyncio.create_task(_keep_looking(services.snapshots)),
     ]
     await server.wait_started(serving)
+    _allow_connections()
     _tune_interpreter()
     say_ready(f"http://{config.host}:{config.port}")
     await asyncio.wait({asyncio.ensure_future(stopping.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -152,6 +162,14 @@ async def _keep_looking(snapshots: SnapshotSource) -> None:
             await asyncio.to_thread(snapshots.look)
         except Exception:
             log.exception("catalog_not_read", fix="the server goes on with the keys that it knows")
+
+
+def _allow_connections() -> None:
+    """Raise the limit on open files: a connection takes one, and the usual soft limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * MOST_CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tune_interpreter() -> None:

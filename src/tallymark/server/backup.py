@@ -34,7 +34,9 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
     """
     paths = find_paths(data)
     if not paths.journal.exists():
-        raise TallymarkError("no_data_folder", f"There is no journal in {data}. Give the data folder with --data.")
+        raise TallymarkError(
+            "no_data_folder", f"There is no journal in {data}. Give the data folder with --data."
+        )
     if target.exists():
         raise TallymarkError("backup_exists", f"{target} exists already. Name a folder that does not.")
     draft = target.with_name(target.name + ".incomplete")
@@ -49,7 +51,9 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
         _copy_journal(paths.journal, draft / paths.journal.relative_to(data))
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise TallymarkError("backup_failed", f"{error}. Nothing was kept of the copy.", at=str(target)) from error
+        raise TallymarkError(
+            "backup_failed", f"{error}. Nothing was kept of the copy.", at=str(target)
+        ) from error
     os.sync()
     draft.rename(target)
     return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
@@ -63,7 +67,9 @@ def _copy_dedup(source: Path, target: Path) -> None:
             text = (source / MANIFEST_FILE).read_bytes()
         except FileNotFoundError:
             return  # nothing was flushed yet: the journal has it all
-        named = [run.file for part in msgspec.json.decode(text, type=Manifest).generations for run in part.runs]
+        named = [
+            run.file for part in msgspec.json.decode(text, type=Manifest).generations for run in part.runs
+        ]
         try:
             for name in named:
                 if not (target / name).exists():

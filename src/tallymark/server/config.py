@@ -6,6 +6,7 @@ shows the result; docs/operations.md is tested against this list.
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +18,12 @@ import msgspec
 from tallymark.errors import ConfigError
 
 FILE_NAME = "tallymark.toml"
+_PREFIX = "TALLYMARK_"
+# Read elsewhere: at the first start, by the commands, by the client, by tests.
+_OTHER_VARIABLES = (
+    *("CONFIG", "WRITE_KEY", "READ_KEY", "ADMIN_PASSWORD", "ADMIN_KEY", "CLICKHOUSE_PASSWORD"),
+    *("URL", "KEY", "DISABLED", "SPOOL_DIR", "CRASH", "CRASH_FILE"),
+)
 _MIB = 1024 * 1024
 
 _Size = Annotated[int, msgspec.Meta(ge=1024)]
@@ -105,9 +112,9 @@ def load_config(
     if path.exists():
         layers.append((str(path), _read_file(path)))
     variables = {
-        field: environment[f"TALLYMARK_{field.upper()}"]
+        field: environment[f"{_PREFIX}{field.upper()}"]
         for field in Config.__struct_fields__
-        if f"TALLYMARK_{field.upper()}" in environment
+        if f"{_PREFIX}{field.upper()}" in environment
     }
     layers += [
         ("environment", variables),
@@ -143,7 +150,19 @@ def _convert(name: str, value: Any, source: str) -> Any:
     return getattr(converted, name)
 
 
+def find_strange_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return the `TALLYMARK_*` variables that mean nothing to any part of tallymark: misspelt ones, most likely."""
+    known = {f"{_PREFIX}{name.upper()}" for name in Config.__struct_fields__} | {
+        f"{_PREFIX}{name}" for name in _OTHER_VARIABLES
+    }
+    return sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
+
+
 def _check(config: Config, sources: Mapping[str, str]) -> None:
+    for name in Config.__struct_fields__:
+        value = getattr(config, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name} = {value} is not a finite number.", at=sources[name])
     for name, allowed in (
         ("log_format", ("auto", "text", "json")),
         ("log_level", ("debug", "info", "warning", "error")),

@@ -83,10 +83,6 @@ class Supervisor:
         """Ask `run` to end; safe in a signal handler."""
         self._stopping.set()
 
-    def pids(self) -> dict[str, int]:
-        """Return the process ids by role."""
-        return {role: child.process.pid for role, child in self._children.items()}
-
     def _start(self, role: str) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "tallymark.server.processes", role],

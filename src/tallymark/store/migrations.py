@@ -1,7 +1,7 @@
 """The store's format: numbered steps, forward only, run at start by the one process that owns the store.
 
-`run_migrations` brings an older folder up to date and refuses a newer one. To add a step, append to MIGRATIONS;
-a step that was released is never changed.
+`run_migrations` brings an older folder up to date and refuses a newer one. To change a table, change it in
+`schema` and append a step that brings older ones there; a test compares the two ways.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Migration:
 
 
 MIGRATIONS: Final = (
+    # Makes the tables as they are now; what follows brings older ones to that, and changes nothing about new ones.
     Migration(1, "events", (CREATE_EVENTS, CREATE_PROBE)),
     Migration(2, "large parts are wide", (CHANGE_PARTS,)),
 )

@@ -176,12 +176,11 @@ class Service:
         if not scope.internal:
             if database not in {"", "default", DATABASE}:
                 raise EngineError(81, f"Database {database} does not exist")
-            if request.session_id:
-                raise EngineError(
-                    48, "Sessions are not supported here; clickhouse-connect: autogenerate_session_id=False"
-                )
+            if request.session_check:
+                raise EngineError(372, f"Session {request.session_id} does not exist")
             database = DATABASE
-        if not request.session_id:
+        # Of visitors nothing lasts, so a session, which tools name without being asked, is no more than a name.
+        if not request.session_id or not scope.internal:
             with self.engine.connection(scope, request.query_id, settings, database) as connection:
                 yield connection
             return

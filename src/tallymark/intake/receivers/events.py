@@ -16,7 +16,15 @@ from typing import Any
 import msgspec
 
 from tallymark.errors import RequestRefused
-from tallymark.event import CORE_FIELDS, MAX_EVENT_BYTES, MAX_ID_BYTES, MAX_NAME_BYTES, REQUIRED_FIELDS, Event
+from tallymark.event import (
+    CORE_FIELDS,
+    MAX_EVENT_BYTES,
+    MAX_ID_BYTES,
+    MAX_NAME_BYTES,
+    REQUIRED_FIELDS,
+    TEXT_FIELDS,
+    Event,
+)
 from tallymark.intake.json_text import split_array, split_lines
 from tallymark.intake.parsed import Parsed
 from tallymark.journal.record import FailedEvent
@@ -30,7 +38,6 @@ _events = msgspec.json.Decoder(list[Event])
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _FIELD_TYPES = typing.get_type_hints(Event, include_extras=True)
-_TEXT_FIELDS = frozenset(name for name, kind in typing.get_type_hints(Event).items() if kind is str)
 
 _NOT_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity|nan|inf)(?![\w\"])")
 _LONG_INTEGER = re.compile(rb"(?<![\w.\"+-])-?\d{300,}(?![\d.eE])")
@@ -47,12 +54,15 @@ def parse_events(text: bytes, max_events: int) -> Parsed:
     # An event has an opening brace or more: what could hold far too many is not decoded in one go.
     braces = text.count(b"{")
     few = braces <= _BRACES * max_events
-    parsed = (_parse_whole(text) if few else None) or _parse_pieces(text, max_events)
+    whole = _parse_whole(text) if few else None
+    parsed = whole or _parse_pieces(text, max_events)
     if len(parsed.events) + len(parsed.failed) > max_events:
         raise _too_many(max_events)
-    # An event opens a brace and attributes that are not empty another: any more, and something may be nested.
+    # Where all are well formed an event opens a brace and attributes that are not empty another: any more, and
+    # something may be nested.
     flat = len(parsed.events) + sum([1 for event in parsed.events if event.attributes])
-    parsed.scan = scan_text(text, nested=braces > flat or text.find(b"[", 1) >= 0)
+    nested = whole is None or braces > flat or text.find(b"[", 1) >= 0
+    parsed.scan = scan_text(text, nested=nested)
     return parsed
 
 
@@ -193,7 +203,7 @@ def _build_event(value: dict[str, Any], piece: bytes, index: int) -> Event | Fai
 def _name_invalid(name: str, value: Any, reason: str) -> tuple[str, str]:
     if name == "event_time" and isinstance(value, str):
         return "time_invalid", f"event_time {value[:40]!r} is not ISO 8601 with a time zone"
-    if isinstance(value, str) and name in _TEXT_FIELDS:
+    if isinstance(value, str) and name in TEXT_FIELDS:
         return "field_invalid", f"{name} has {len(value)} characters: {reason}"
     return "wrong_type", f"{name}: {reason}"
 

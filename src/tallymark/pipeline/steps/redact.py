@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tallymark.event import CORE_FIELDS, Event
+from tallymark.event import TEXT_FIELDS, Event
 from tallymark.pipeline.batch import Batch
 from tallymark.pipeline.scan import scan_text
 from tallymark.rules.privacy import PrivacyRules, redact_id, redact_text, redact_value
@@ -15,11 +15,7 @@ from tallymark.rules.privacy import PrivacyRules, redact_id, redact_text, redact
 _encoder = msgspec.json.Encoder()
 _IDS = ("session_id", "user_id", "install_id", "device_id", "performer_id", "performer_name")
 # The id is the event's identity towards its sender: changing it would break repetition and trace.
-_TEXTS = tuple(
-    field
-    for field, kind in Event.__annotations__.items()
-    if field in CORE_FIELDS and field not in (*_IDS, "event_id") and kind in ("_Name", "_Short", "_Text")
-)
+_TEXTS = tuple(field for field in TEXT_FIELDS if field not in (*_IDS, "event_id"))
 
 
 def redact(batch: Batch) -> None:

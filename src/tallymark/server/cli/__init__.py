@@ -1,16 +1,18 @@
 """The `tallymark` command: one module per group of subcommands, joined here.
 
 Commands that ask something talk to a running server over HTTP, like everybody else; `serve`, `keys`,
-`password` and `journal` work on a data folder.
+`projects`, `password`, `backup` and `journal` work on a data folder.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from tallymark import __version__
 from tallymark.errors import TallymarkError
 from tallymark.server.cli import ask, folder, serve
 
@@ -20,6 +22,23 @@ application = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tallymark {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 for module in (serve, ask, folder):
     module.add_commands(application)
 

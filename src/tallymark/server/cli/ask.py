@@ -159,10 +159,16 @@ def quarantine(
 ) -> None:
     """Show what failed and was kept, or replay it after a fix."""
     if replay:
-        body = request(
-            url, admin_key or key, "POST", "/v1/quarantine/replay", msgspec.json.encode({"code": code})
-        )
-        sys.stdout.write(body.decode() + "\n")
+        order = msgspec.json.encode({"code": code})
+        answer = request(url, admin_key or key, "POST", "/v1/quarantine/replay", order)
+        if json:
+            sys.stdout.write(answer.decode() + "\n")
+            return
+        told = msgspec.json.decode(answer)
+        console.print(f"{told['accepted']} accepted, {len(told['rejected'])} failed again")
+        columns = ["index", "code", "message", "at"]
+        if told["rejected"]:
+            _print_table(["id", *columns[1:]], [[one[name] for name in columns] for one in told["rejected"]])
         return
     answer = request(url, key, "GET", f"/v1/quarantine?{urlencode({'code': code})}")
     if json:

@@ -1,4 +1,4 @@
-"""Commands that work on a data folder: keys, projects, passwords, and the journal's soundness."""
+"""Commands that work on a data folder: keys, projects, passwords, backups, and the journal's soundness."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def add_commands(application: typer.Typer) -> None:
     application.add_typer(projects_group, name="projects")
     application.add_typer(journal_group, name="journal")
     application.command()(password)
+    application.command()(backup)
 
 
 def _open_catalog(data: str | None, config_file: Path | None) -> Catalog:
@@ -131,6 +132,22 @@ def password(
     given = given or sys.stdin.readline().rstrip("\n")
     catalog.set_password(person, given)
     console.print(f"the password of {person} is set")
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    data: Data = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Copy the data folder, also while the server runs. To restore, start a server on the copy."""
+    from tallymark.server.backup import back_up  # noqa: PLC0415 - slow to load
+
+    config, _ = load_config({"data": data}, file=config_file)
+    size = back_up(Path(config.data), target, store=not config.clickhouse_url, catalog=not config.catalog_url)
+    console.print(f"{target} holds a copy of {size:,} bytes", soft_wrap=True)
+    for name, elsewhere in (("store", config.clickhouse_url), ("catalog", config.catalog_url)):
+        if elsewhere:
+            console.print(f"[yellow]without[/] the {name}: it is not in the data folder", soft_wrap=True)
 
 
 @journal_group.command("verify")

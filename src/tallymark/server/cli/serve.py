@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from tallymark.server.config import MEANINGS, Config, load_config
+from tallymark.server.config import MEANINGS, Config, find_strange_variables, load_config
 
 console = Console(highlight=False)
 
@@ -48,6 +49,10 @@ def serve(
     flags = read_flags({"data": data, "host": host, "port": port}, settings)
     loaded, _ = load_config(flags, file=config_file)
     set_up_logs(loaded.log_format, loaded.log_level, "serve")
+    for name in find_strange_variables(os.environ):
+        structlog.get_logger("tallymark").warning(
+            "variable_means_nothing", variable=name, fix="'tallymark config' lists what there is"
+        )
     with hold_folder(loaded):
         check_address(loaded)
         catalog, made = prepare_catalog(loaded, os.environ)

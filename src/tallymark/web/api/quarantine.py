@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from tallymark.errors import RequestRefused
+from tallymark.errors import EVENT_CODES, RequestRefused
 from tallymark.intake.app import EventsAnswer, Rejected
 from tallymark.intake.replay import MOST_EVENTS
 from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
@@ -30,12 +30,21 @@ async def replay(services: Services, project: str, order: ReplayOrder) -> Events
 
     Raises RequestRefused.
     """
+    _check_code(order.code)
     rules = services.privacy_rules(services.snapshots.current(), project)
     outcome, chosen = await services.replayer.replay(
         project, rules, ids=order.ids, code=order.code, limit=max(1, order.limit)
     )
     rejected = [Rejected(chosen[item.index], item.code, item.message, item.place) for item in outcome.failed]
     return EventsAnswer(outcome.accepted, rejected)
+
+
+def _check_code(code: str) -> None:
+    """Refuse a code that no event can have."""
+    if code and code not in EVENT_CODES:
+        raise RequestRefused(
+            "invalid_request", f"There is no code {code[:64]!r}. Codes: {', '.join(EVENT_CODES)}.", at="code"
+        )
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -47,6 +56,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "read")
         query = request.query_params
         limit = parse_count(query.get("limit"), "limit", 50, 500)
+        _check_code(query.get("code", ""))
         before = parse_count(query.get("before"), "before", 0, 2**62)
         if not services.ledger.exists():
             return render_json({"counts": [], "events": [], "refused": []})

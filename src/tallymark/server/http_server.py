@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,11 +19,14 @@ MOST_CONNECTIONS = 4096
 HEAD_SECONDS, PIECE_SECONDS = 10.0, 30.0
 HEAD_BYTES = 64 * 1024
 _LOOK_SECONDS = 2.0
-_STOP_SECONDS = 15
+# Less than the supervisor's patience: the journal is closed afterwards.
+_STOP_SECONDS = 8
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. A timer looks every few seconds how far it has got: requests themselves cost no timer."""
+
+    piece_seconds = PIECE_SECONDS
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -77,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # A sender that we do not read from is not to blame.
         if self._in_head and waited > HEAD_SECONDS:
             self._end(b"408 Request Timeout")
-        elif self._in_body and waited > PIECE_SECONDS and not self.flow.read_paused:
+        elif self._in_body and waited > self.piece_seconds and not self.flow.read_paused:
             self.transport.abort()
         else:
             self.loop.call_later(_LOOK_SECONDS, self._look)
@@ -91,16 +92,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class HttpServer(uvicorn.Server):
-    """Serves an ASGI application until `stop`; then finishes what is under way."""
+    """Serves an ASGI application until `stop`; then finishes what is under way.
 
-    def __init__(self, application: Any, host: str, port: int) -> None:
-        # What clients do wrong is answered, not logged; what the application does wrong is.
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    `piece_seconds` is the longest pause inside a body that the application may want to answer itself.
+    """
+
+    def __init__(self, application: Any, host: str, port: int, *, piece_seconds: float) -> None:
+        patience = max(PIECE_SECONDS, 2 * piece_seconds)
         config = uvicorn.Config(
             application,
             host=host,
             port=port,
-            http=BoundedProtocol,
+            http=type("Protocol", (BoundedProtocol,), {"piece_seconds": patience}),
             ws="none",
             loop="none",
             lifespan="on",
@@ -113,11 +116,6 @@ class HttpServer(uvicorn.Server):
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         super().__init__(config)
-        # A connection takes a descriptor; the usual soft limit is 1024.
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 2 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * MOST_CONNECTIONS, hard)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
