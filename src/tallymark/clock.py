@@ -9,6 +9,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+MINUTE_US, DAY_US = 60_000_000, 86_400_000_000
+
+
+def to_microseconds(when: datetime) -> int:
+    """Return an aware time as microseconds since 1970 (UTC)."""
+    return round(when.timestamp() * 1_000_000)
+
 
 class Clock(Protocol):
     """What a part of the program may ask about time."""

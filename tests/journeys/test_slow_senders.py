@@ -31,9 +31,10 @@ def connect(hurried):
         connection.close()
 
 
-def _head(server, length: int) -> bytes:
+def _head(server, length: int, path: str = "/v1/events", key: str = "") -> bytes:
+    key = key or server.write_key
     return (
-        f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.write_key}\r\nContent-Length: {length}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {length}\r\n\r\n"
     ).encode()
 
 
@@ -139,6 +140,6 @@ def test_body_of_a_question_that_stops(hurried, connect):
     """Nor does a question's body hold its connection for ever: it is closed after a pause without a word."""
     connection = connect()
     connection.settimeout(400)
-    connection.sendall(_head(hurried, 100).replace(b"POST /v1/events", b"POST /v1/query") + b"{")
+    connection.sendall(_head(hurried, 100, "/v1/query", hurried.read_key) + b"{")
     with contextlib.suppress(ConnectionResetError):
         assert connection.recv(4096) == b""

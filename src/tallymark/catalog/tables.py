@@ -84,6 +84,9 @@ def open_engine(url: str) -> sa.Engine:
     return engine
 
 
+CATALOG_FILE = "catalog.sqlite"
+
+
 def sqlite_url(data: Path) -> str:
     """Return the URL of the catalog that stands in the data folder."""
-    return f"sqlite:///{data / 'catalog.sqlite'}"
+    return f"sqlite:///{data / CATALOG_FILE}"

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tallymark.clock import DAY_US
 from tallymark.crashpoints import reach
 from tallymark.dedup.bloom import BloomFilter, Words
 from tallymark.dedup.runs import Run, build_run, map_run, merge_runs, write_run
@@ -22,7 +23,6 @@ from tallymark.errors import FormatError
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-_DAY_US = 86_400_000_000
 # Ids in memory before they are written: a restart reads at most so many again.
 MEMORY_IDS = 250_000
 # A generation is dropped whole at the horizon's end, so none may span much of it.
@@ -106,7 +106,7 @@ class DedupIndex:
     def __init__(self, folder: Path, *, horizon_days: float = 30.0, memory_ids: int = MEMORY_IDS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._horizon_us = int(horizon_days * _DAY_US)
+        self._horizon_us = int(horizon_days * DAY_US)
         self._memory_limit = memory_ids
         self._next_file = 0
         self._generations: list[_Generation] = []
@@ -173,7 +173,7 @@ class DedupIndex:
     def _open_generation(self, coming: int, received_us: int) -> _Generation:
         if self._generations:
             last = self._generations[-1]
-            young = received_us - last.oldest_us < min(_GENERATION_DAYS * _DAY_US, self._horizon_us // 4)
+            young = received_us - last.oldest_us < min(_GENERATION_DAYS * DAY_US, self._horizon_us // 4)
             if last.ids + coming <= last.bloom.capacity and (young or last.ids < _MIN_CAPACITY // 10):
                 return last
         # Growing with what is there keeps the number of filters to ask logarithmic.

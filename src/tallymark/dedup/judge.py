@@ -1,6 +1,6 @@
 """The dedup station: records of the journal go in, a verdict for every event comes out.
 
-The loader (later the destinations too) reads judged records. Verdicts depend on the journal alone: judging
+The loader reads judged records. Verdicts depend on the journal alone: judging
 the same records again from the same index gives the same answer.
 """
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 import xxhash
 
+from tallymark.clock import to_microseconds
 from tallymark.event import Event
 from tallymark.journal.journal import JournalWriter
 from tallymark.journal.record import FailedEvent, Heading, Record
@@ -55,21 +56,26 @@ class Acceptor:
             redact_failed(item, batch.arrival.privacy, batch.scrubbed)
         return self._build_record(batch)
 
-    async def commit(self, record: Record) -> Outcome:
-        """Write a record and return once it is durable; at once when its heading says that it is hasty.
-
-        Raises RequestRefused when the journal cannot take it; then nothing of the request counts.
-        """
-        heading = record.heading
+    def submit(self, record: Record) -> asyncio.Future[None]:
+        """Queue a record; what is returned is done once it is durable. Raises RequestRefused, now or through it."""
         durable = self._journal.append(record)
-        if heading.hasty:
+        if record.heading.hasty:
             self._hasty.add(durable)
             durable.add_done_callback(self._forget)
-        else:
-            await durable
+        return durable
+
+    @staticmethod
+    def conclude(record: Record) -> Outcome:
+        """Count a record that is durable, or hasty, and say what became of its events."""
+        heading = record.heading
         _count(heading)
         failed = sorted((item for item in record.failed if not item.dropped), key=lambda item: item.index)
         return Outcome(heading.accepted + sum(heading.dropped.values()), failed, durable=not heading.hasty)
+
+    async def commit(self, record: Record) -> Outcome:
+        """Write a record and return once it is durable; raises RequestRefused, and then nothing of it counts."""
+        await self.submit(record)
+        return self.conclude(record)
 
     async def drain(self) -> None:
         """Wait for the records of hasty requests."""
@@ -82,13 +88,13 @@ class Acceptor:
 
     def _build_record(self, batch: Batch) -> Record:
         arrival = batch.arrival
-        received_us = round(arrival.received_at.timestamp() * 1_000_000)
+        received_us = to_microseconds(arrival.received_at)
         heading = Heading(
             arrival.project,
             arrival.source,
             received_us,
             accepted=len(batch.events),
-            failed=dict(Counter(item.code for item in batch.failed if not item.dropped)),
+            failed=_count_codes(batch.failed),
             dropped=dict(batch.dropped),
             scrubbed=dict(batch.scrubbed),
             skew_ms=batch.skew_ms,
@@ -107,11 +113,16 @@ class Acceptor:
         identify, digest = xxhash.xxh3_128_digest, xxhash.xxh3_64_digest
         fingerprints = b"".join(
             [
-                identify(prefix + event.event_id.encode(), seed) + digest(line, seed)
+                part
                 for event, line in zip(batch.events, lines.split(b"\n"), strict=False)
+                for part in (identify(prefix + event.event_id.encode(), seed), digest(line, seed))
             ]
         )
         return fingerprints, lines
+
+
+def _count_codes(failed: list[FailedEvent]) -> dict[str, int]:
+    return dict(Counter(item.code for item in failed if not item.dropped)) if failed else {}
 
 
 def _list_names(events: list[Event]) -> list[str]:
@@ -126,11 +137,12 @@ def build_batch(
     indexes: list[int] | None = None,
     failed: list[FailedEvent] | None = None,
     scan: Scan = FULL_SCAN,
+    *,
+    plain: bool = False,
 ) -> Batch:
     """Make a batch of decoded events; `indexes` are their places in the request (0, 1, 2 … when not given)."""
-    return Batch(
-        arrival, events, indexes if indexes is not None else list(range(len(events))), scan, failed or []
-    )
+    places = indexes if indexes is not None else list(range(len(events)))
+    return Batch(arrival, events, places, scan, failed or [], plain=plain)
 
 
 def redact_failed(item: FailedEvent, rules: PrivacyRules, counts: Counter[str]) -> None:

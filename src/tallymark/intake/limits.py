@@ -7,9 +7,8 @@ may have a rate. Past a bound a request is turned away at once: memory does not 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from tallymark.clock import Clock
 from tallymark.errors import RequestRefused
@@ -36,9 +35,8 @@ class MemoryBudget:
         self._bytes = 0
         self._requests: Counter[str] = Counter()
 
-    @contextmanager
-    def request(self, project: str) -> Iterator[Reservation]:
-        """Hold a place for one request; gives back what it took however it ends. Raises `overloaded`.
+    def request(self, project: str) -> Reservation:
+        """Hold a place for one request, until it is closed. Raises `overloaded`.
 
         One project may hold half of the places: its slow senders do not keep the others out.
         """
@@ -48,12 +46,12 @@ class MemoryBudget:
         ):
             raise RequestRefused("overloaded", retry_after=1)
         self._requests[project] += 1
-        reservation = Reservation(self)
-        try:
-            yield reservation
-        finally:
-            self._requests[project] -= 1
-            self._bytes -= reservation.bytes
+        return Reservation(self, project)
+
+    def give_back(self, project: str, size: int) -> None:
+        """Free a request's place and its bytes."""
+        self._requests[project] -= 1
+        self._bytes -= size
 
     def take(self, size: int) -> None:
         """Add bytes, or raise `overloaded`."""
@@ -63,16 +61,32 @@ class MemoryBudget:
 
 
 class Reservation:
-    """What one request took of the budget, in bytes."""
+    """What one request took of the budget, in bytes. A context manager; closing it twice is fine."""
 
-    def __init__(self, budget: MemoryBudget) -> None:
+    __slots__ = ("_budget", "_open", "_project", "bytes")
+
+    def __init__(self, budget: MemoryBudget, project: str) -> None:
         self._budget = budget
+        self._project = project
+        self._open = True
         self.bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def take(self, size: int) -> None:
         """Take `size` more bytes; raises `overloaded`."""
         self._budget.take(size)
         self.bytes += size
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._open:
+            self._open = False
+            self._budget.give_back(self._project, self.bytes)
 
 
 class RateLimiter:

@@ -59,7 +59,9 @@ class Replayer:
                 parsed = parse_events(b"\n".join(event.body.encode() for event in events), MOST_EVENTS)
                 arrival = Arrival(project, "replay", self._clock.now(), None, privacy)
                 record = self._acceptor.prepare(
-                    build_batch(arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan)
+                    build_batch(
+                        arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan, plain=parsed.plain
+                    )
                 )
                 record.heading.replayed = chosen
                 return record

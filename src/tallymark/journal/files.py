@@ -58,6 +58,15 @@ def list_segments(folder: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
+def read_header(path: Path) -> SegmentHeader | None:
+    """Read a segment's header; None where it is damaged or the segment is gone. Raises FormatError."""
+    try:
+        with path.open("rb") as file:
+            return parse_header(file.read(HEADER_BYTES), path)
+    except FileNotFoundError:  # released by another reader in this moment
+        return None
+
+
 def render_header(header: SegmentHeader) -> bytes:
     """Return the header's bytes, padded to `HEADER_BYTES`."""
     fields = (

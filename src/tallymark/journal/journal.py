@@ -38,7 +38,7 @@ class JournalWriter(Protocol):
 
 
 class JournalReader(Protocol):
-    """The end that the loader, the ledger and the destinations hold. Sees durable records only."""
+    """The end that readers hold: loader, ledger, replay. Sees durable records only."""
 
     def durable_number(self) -> int:
         """Return the number after the last durable record."""

@@ -18,9 +18,8 @@ from tallymark.journal.files import (
     DURABLE_END_FILE,
     HEADER_BYTES,
     DurableEnd,
-    SegmentHeader,
     list_segments,
-    parse_header,
+    read_header,
     scan_frames,
     sync_folder,
 )
@@ -117,7 +116,7 @@ class SegmentReader:
             following = segments[position + 1][0] if position + 1 < len(segments) else None
             if number >= end or (following is not None and following <= number):
                 continue
-            header = _read_header(path)
+            header = read_header(path)
             if header is not None and header.earlier_end > expected:
                 self._count_damage(header.earlier_end - expected, path)
             expected = max(expected, first)
@@ -144,7 +143,7 @@ class SegmentReader:
         )
 
     def _ends_told_by(self, later: list[tuple[int, Path]]) -> list[int]:
-        headers = [_read_header(path) for _, path in later]
+        headers = [read_header(path) for _, path in later]
         return [header.earlier_end for header in headers if header is not None]
 
     def _frames(self, path: Path, offset: int, *, headings_only: bool) -> Iterator[tuple[int, bytes, int]]:
@@ -218,13 +217,5 @@ def _read_frame_header(descriptor: int, offset: int, size: int) -> tuple[int, in
 
 def _begun_us(path: Path) -> int:
     """Return when a segment was begun; where its header is damaged, when it was last written to, which is later."""
-    header = _read_header(path)
+    header = read_header(path)
     return header.created_us if header is not None else path.stat().st_mtime_ns // 1000
-
-
-def _read_header(path: Path) -> SegmentHeader | None:
-    try:
-        with path.open("rb") as file:
-            return parse_header(file.read(HEADER_BYTES), path)
-    except FileNotFoundError:
-        return None

@@ -1,6 +1,6 @@
 """The writer of local segments: group commit, one fsync for all requests that wait.
 
-`append` puts a framed record into a bounded queue; one thread writes what waits, syncs it once, publishes the
+`append` puts a rendered record into a bounded queue; one thread numbers, frames and writes what waits, syncs it once, publishes the
 durable end and wakes the requests. The intake calls it; nothing else writes here.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.clock import SYSTEM_CLOCK, Clock, to_microseconds
 from tallymark.crashpoints import reach
 from tallymark.errors import RequestRefused
 from tallymark.journal.files import (
@@ -40,6 +40,8 @@ Sync = Callable[[int], None]
 Done = asyncio.Future[None]
 # Payloads that wait for the disk, with whom to tell.
 Group = list[tuple[bytes, Done]]
+# The longest that a record waits for others to share its sync with; only while more keep coming.
+_GATHER_SECONDS = 0.003
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -77,7 +79,8 @@ class SegmentWriter:
         self._waiting_bytes = 0
         self._wake = threading.Condition()
         self._stopping = False
-        self._rousing = False
+        self._gathered = 0
+        self._ready = False
         self._segment = -1
         self._size = 0
         self._unfit = False
@@ -116,15 +119,19 @@ class SegmentWriter:
         with self._wake:
             self._queue.append((payload, done))
             self._waiting_bytes += len(payload)
-        # Requests that are ready in this turn of the loop share a sync: the thread is woken behind them.
-        if not self._rousing:
-            self._rousing = True
-            loop.call_soon(self._rouse)
+        self._gathered += 1
+        if self._gathered == 1:
+            loop.call_soon(self._gather, loop, 0, loop.time() + _GATHER_SECONDS)
         return done
 
-    def _rouse(self) -> None:
-        self._rousing = False
+    def _gather(self, loop: asyncio.AbstractEventLoop, before: int, until: float) -> None:
+        """Hand what waits to the thread, once a turn of the loop brings no more: what is ready at once shares a sync."""
+        if self._gathered > before and loop.time() < until:
+            loop.call_soon(self._gather, loop, self._gathered, until)
+            return
+        self._gathered = 0
         with self._wake:
+            self._ready = True
             self._wake.notify()
 
     @property
@@ -207,7 +214,7 @@ class SegmentWriter:
             self._segment = -1
         while (path := segment_path(self._folder, self._next)).exists():
             self._next += 1
-        created_us = int(self._clock.now().timestamp() * 1_000_000)
+        created_us = to_microseconds(self._clock.now())
         header = render_header(SegmentHeader(self._shard, self._next, earlier_end, created_us))
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
@@ -225,11 +232,12 @@ class SegmentWriter:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._queue and not self._stopping:
+                # What was handed over may have gone with an earlier group already.
+                while not (self._ready and self._queue) and not self._stopping:
                     self._wake.wait()
                 if not self._queue:
                     return
-                group, self._queue = self._queue, []
+                group, self._queue, self._ready = self._queue, [], False
             refusal: RequestRefused | None = None
             try:
                 self._write(group)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tallymark.journal.files import HEADER_BYTES, SegmentHeader, list_segments, parse_header, scan_frames
+from tallymark.journal.files import HEADER_BYTES, list_segments, read_header, scan_frames
 from tallymark.journal.record import parse_heading
 
 
@@ -30,7 +30,7 @@ def verify_shard(folder: Path, durable_number: int) -> Report:
     """Check every frame of every segment in `folder`; `durable_number` is the published end."""
     report = Report()
     segments = list_segments(folder)
-    headers = [_read_header(path) for _, path in segments]
+    headers = [read_header(path) for _, path in segments]
     expected = segments[0][0] if segments else durable_number
     for position, (first, path) in enumerate(segments):
         report.segments += 1
@@ -75,8 +75,3 @@ def _verify_segment(report: Report, path: Path, expected: int, valid_end: int, *
                 f"{path.name}: {size} damaged bytes at offset {payload_start}; readers skip them"
             )
     return expected
-
-
-def _read_header(path: Path) -> SegmentHeader | None:
-    with path.open("rb") as file:
-        return parse_header(file.read(HEADER_BYTES), path)

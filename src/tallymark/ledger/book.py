@@ -10,12 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tallymark.clock import DAY_US, MINUTE_US
 from tallymark.crashpoints import reach
 from tallymark.journal.record import FailedEvent, Heading
 from tallymark.ledger.tables import open_book
 
-_MINUTE_US = 60_000_000
-_DAY_US = 86_400_000_000
 # What a row takes beside the event's body, counted against the quarantine's bytes.
 _ROW_BYTES = 512
 
@@ -66,7 +65,7 @@ class Entry:
     def count(self, heading: Heading, line: str, events: int, reason: str = "") -> None:
         """Add `events` to a line of the record's project, source and receive minute."""
         if events:
-            minute = heading.received_us // _MINUTE_US
+            minute = heading.received_us // MINUTE_US
             self.counts[heading.project, heading.source, minute, line, reason] += events
 
 
@@ -116,15 +115,15 @@ class Book:
         """Remove quarantined events and traces past their age or number. Their counts stay."""
         run = self._connection.execute
         run("BEGIN IMMEDIATE")
-        oldest = now_us - int(self._limits.quarantine_days * _DAY_US)
+        oldest = now_us - int(self._limits.quarantine_days * DAY_US)
         run("DELETE FROM quarantine WHERE received_us < ?", (oldest,))
         run("DELETE FROM quarantine_size")
         run(
             "INSERT INTO quarantine_size SELECT project, sum(length(body) + ?) FROM quarantine GROUP BY project",
             (_ROW_BYTES,),
         )
-        run("DELETE FROM client_total WHERE seen_us < ?", (now_us - int(self._limits.client_days * _DAY_US),))
-        run("DELETE FROM trace WHERE received_us < ?", (now_us - int(self._limits.trace_days * _DAY_US),))
+        run("DELETE FROM client_total WHERE seen_us < ?", (now_us - int(self._limits.client_days * DAY_US),))
+        run("DELETE FROM trace WHERE received_us < ?", (now_us - int(self._limits.trace_days * DAY_US),))
         run(
             "DELETE FROM trace WHERE id <= (SELECT max(id) FROM trace) - ?",
             (self._limits.trace_rows,),
@@ -153,7 +152,7 @@ class Book:
         size = len(failed.body) + _ROW_BYTES
         row = run("SELECT bytes FROM quarantine_size WHERE project = ?", (heading.project,)).fetchone()
         used = row[0] if row else 0
-        old = heading.received_us < now_us - int(self._limits.quarantine_days * _DAY_US)
+        old = heading.received_us < now_us - int(self._limits.quarantine_days * DAY_US)
         if not failed.kept or old or used + size > self._limits.quarantine_bytes:
             entry.count(heading, "refused", 1, failed.code)
             trace = TraceRow(

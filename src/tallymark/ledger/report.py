@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
+from tallymark.clock import MINUTE_US
 from tallymark.ledger.tables import open_for_reading, parse_microseconds
 from tallymark.ledger.tail import Tail
 
-_MINUTE_US = 60_000_000
 INTERVAL_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
 Key = tuple[str, int]
@@ -145,7 +145,7 @@ def _build(
             _count(lines, line, reason, events)
     listed = [
         {
-            "time": parse_microseconds(begin * _MINUTE_US),
+            "time": parse_microseconds(begin * MINUTE_US),
             "source": source,
             **msgspec.structs.asdict(lines),
             "balanced": lines.balanced,

@@ -10,9 +10,8 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
+from tallymark.clock import MINUTE_US
 from tallymark.journal.journal import JournalReader
-
-_MINUTE_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class TailRecord:
     @property
     def minute(self) -> int:
         """The minute of receipt, counted from 1970."""
-        return self.received_us // _MINUTE_US
+        return self.received_us // MINUTE_US
 
 
 class Tail:

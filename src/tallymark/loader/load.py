@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from datetime import UTC
 
 import structlog
 
-from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.clock import SYSTEM_CLOCK, Clock, to_microseconds
 from tallymark.crashpoints import reach
 from tallymark.dedup.index import DedupIndex
 from tallymark.dedup.judge import judge_records
@@ -170,7 +169,7 @@ class Loader:
         self._flushed_at = self._clock.monotonic()
 
     def _now_us(self) -> int:
-        return int(self._clock.now().astimezone(UTC).timestamp() * 1_000_000)
+        return to_microseconds(self._clock.now())
 
 
 def _size(record: Record) -> int:

@@ -32,6 +32,7 @@ class Arrival:
 class Batch:
     """Events that are still in, with their places in the request, and those that are out.
 
+    `plain`: attributes were judged as text and are `msgspec.Raw`; nobody needs to look into them again.
     `skew_ms` is what the steps add to client times. A step calls `refuse` or `drop`; the runner takes those
     events out before the next step.
     """
@@ -43,6 +44,7 @@ class Batch:
     failed: list[FailedEvent] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     scrubbed: Counter[str] = field(default_factory=Counter)
+    plain: bool = False
     skew_ms: int = 0
     _leaving: set[int] = field(default_factory=set)
 

@@ -12,8 +12,9 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -23,25 +24,24 @@ from tallymark.catalog.repository import Catalog
 from tallymark.catalog.snapshot import LOOK_EVERY_SECONDS, SnapshotSource
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.intake.accept import Acceptor
-from tallymark.intake.app import PATHS, ASGIScope, Intake, Receive, Send
+from tallymark.intake.app import Intake
 from tallymark.intake.limits import IntakeLimits
 from tallymark.intake.replay import Replayer
 from tallymark.journal.reader import SegmentReader
 from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
+from tallymark.queries.ask import Limits
 from tallymark.server.config import Config
 from tallymark.server.http_server import MOST_CONNECTIONS, HttpServer
-from tallymark.server.orders import STORE_USER, Orders, find_paths
+from tallymark.server.orders import Orders, find_paths
 from tallymark.store.client import StoreClient
+from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.app import build_app
 from tallymark.web.services import Services
 
+ASGIApp = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 log = structlog.get_logger("tallymark.web")
-
-# The same address answers questions about events; those go to the framework.
-_READING = "GET"
-ASGIApp = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 
 
 def build_services(orders: Orders) -> tuple[Intake, Services]:
@@ -60,7 +60,7 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
     acceptor = Acceptor(journal, seed=int.from_bytes(secret[:8], "little"))
     snapshots = SnapshotSource(catalog)
     intake = Intake(journal, acceptor, snapshots, secret, build_limits(config))
-    store = StoreClient(orders.store_url, STORE_USER, orders.store_password)
+    store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
     services = Services(
         catalog=catalog,
         snapshots=snapshots,
@@ -74,9 +74,7 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
         store_password=orders.store_password,
         privacy_rules=intake.privacy_rules,
         public_url=config.public_url,
-        query_seconds=config.query_seconds,
-        query_memory_bytes=config.query_memory_bytes,
-        query_rows=config.query_rows,
+        query_limits=Limits(config.query_seconds, config.query_memory_bytes, config.query_rows),
     )
     return intake, services
 
@@ -94,25 +92,18 @@ def build_limits(config: Config) -> IntakeLimits:
 
 
 def build_application(orders: Orders) -> tuple[Litestar, Intake, Services]:
-    """Build what the web process serves: the intake for its one address, the framework for the rest."""
+    """Build what the web process serves: the framework for pages and API, the intake for receivers' addresses."""
     intake, services = build_services(orders)
     return build_app(services), intake, services
 
 
-def join(framework: Litestar, intake: Intake) -> ASGIApp:
-    """Send each request to the intake or to the framework."""
+def answer_heads(framework: Litestar) -> ASGIApp:
+    """Answer HEAD as GET: the server sends the head alone."""
 
-    async def application(scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await framework(scope, receive, send)  # type: ignore[arg-type]
-            return
-        if scope["method"] == "HEAD":
-            # What GET answers, of which the server sends the head alone.
-            scope = {**scope, "method": _READING}
-        if scope["method"] != _READING and scope["path"].rstrip("/") in PATHS:
-            await intake(scope, receive, send)
-        else:
-            await framework(scope, receive, send)  # type: ignore[arg-type]
+    async def application(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope.get("method") == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await framework(scope, receive, send)  # type: ignore[arg-type]
 
     return application
 
@@ -126,9 +117,7 @@ def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
 async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     config = orders.config
     framework, intake, services = build_application(orders)
-    server = HttpServer(
-        join(framework, intake), config.host, config.port, piece_seconds=config.body_chunk_seconds
-    )
+    server = HttpServer(answer_heads(framework), intake.open, config.host, config.port)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -179,7 +168,7 @@ def _tune_interpreter() -> None:
     """
     # The journal's thread wakes after each fsync with requests to answer: it must not wait for its turn as long as
     # the interpreter would have it wait by default, 5 ms.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.001)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import msgspec
 
+from tallymark.catalog.tables import CATALOG_FILE
 from tallymark.dedup.index import MANIFEST_FILE, Manifest
 from tallymark.errors import TallymarkError
-from tallymark.journal.files import DURABLE_END_FILE
+from tallymark.journal.files import DURABLE_END_FILE, list_segments
 from tallymark.server.orders import find_paths
+from tallymark.store.engine import STORE_FOLDER
 
-# ClickHouse keeps parts that a merge replaced for some minutes: long enough to link them all.
+# Parts that an insert or a merge is writing, or that are being deleted.
 _UNFINISHED = ("tmp", "delete_tmp")
 _TOKENS = "deduplication_logs"
 _ATTEMPTS = 20
@@ -44,10 +46,10 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
     draft.mkdir(parents=True)
     try:
         _copy_dedup(paths.dedup, draft / paths.dedup.name)
-        for name in ("ledger.sqlite", *(["catalog.sqlite"] if catalog else [])):
+        for name in (paths.ledger.name, *([CATALOG_FILE] if catalog else [])):
             _copy_database(data / name, draft / name)
         if store:
-            _copy_store(data / "store", draft / "store", data / f"{draft.name}.links")
+            _copy_store(data / STORE_FOLDER, draft / STORE_FOLDER, data / f"{draft.name}.links")
         _copy_journal(paths.journal, draft / paths.journal.relative_to(data))
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -94,7 +96,7 @@ def _copy_store(source: Path, target: Path, links: Path) -> None:
     """Copy the store: first the tokens of inserts, then the parts, so that no token stands without its rows.
 
     Parts are never changed, so they are linked first, which takes a moment, and copied at leisure where the target is
-    on another disk.
+    on another disk. Those that a merge replaced stay for some minutes, so none is missed.
     """
     shutil.rmtree(links, ignore_errors=True)
     tokens = [path for path in source.glob(f"store/*/*/{_TOKENS}") if path.is_dir()]
@@ -121,6 +123,6 @@ def _copy_journal(source: Path, target: Path) -> None:
     """Copy the segments, after the number up to which they are durable; the last may end in the middle of a record."""
     target.mkdir(parents=True)
     shutil.copy2(source / DURABLE_END_FILE, target / DURABLE_END_FILE)
-    for path in sorted(source.glob("segment-*.log")):
+    for _, path in list_segments(source):
         with contextlib.suppress(FileNotFoundError):
             shutil.copy2(path, target / path.name)

@@ -12,10 +12,11 @@ from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.book import Book, Limits
 from tallymark.loader.insert import Inserter
 from tallymark.loader.load import Loader, LoaderSettings
-from tallymark.server.orders import STORE_USER, Orders, find_paths
+from tallymark.server.orders import Orders, find_paths
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreUnavailable
 from tallymark.store.migrations import run_migrations
+from tallymark.store.requests import INTERNAL_USER
 
 log = structlog.get_logger("tallymark.loader")
 
@@ -26,7 +27,7 @@ def run_loading(orders: Orders, stopping: threading.Event, say_ready: Callable[[
     paths = find_paths(config.data)
     limits = Limits(config.quarantine_bytes, config.quarantine_days, trace_days=config.trace_days)
     book = Book(paths.ledger, limits)
-    store = StoreClient(orders.store_url, STORE_USER, orders.store_password)
+    store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
     while not stopping.is_set():
         try:
             run_migrations(store)

@@ -9,8 +9,6 @@ import msgspec
 
 from tallymark.server.config import Config
 
-STORE_USER = "tallymark"
-
 
 class Orders(msgspec.Struct):
     """The settings, where the store listens, and its password, which is made at each start."""

@@ -1,6 +1,6 @@
 """HTTP's content encodings, both ways: gzip, deflate, zstd, and lz4 where the machine has it.
 
-`chdb_server` unpacks what arrives piece by piece and packs what it answers, whole or piece by piece.
+The store's HTTP side unpacks what arrives piece by piece and packs what it answers, whole or piece by piece.
 """
 
 from __future__ import annotations

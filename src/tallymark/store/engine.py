@@ -1,6 +1,6 @@
 """chDB inside the store process: one data path, many connections, each made for one request and one role.
 
-`chdb_server` opens the `Engine` and asks it for connections; a connection runs statements and gives bytes.
+`chdb_server` opens the `Engine`, `service` asks it for connections; a connection runs statements and gives bytes.
 A fresh connection costs a fifth of a millisecond, so that no setting, role or database ever outlives its request.
 """
 
@@ -22,6 +22,9 @@ from tallymark.store.engine_config import (
     render_users,
 )
 from tallymark.store.errors import EngineError, parse_engine_error
+
+# In the data folder; beside it what is received and not inserted yet, and the settings that are made at each start.
+STORE_FOLDER: Final = "store"
 
 # Each piece of a streamed answer stands for itself in these formats, so pieces can be put one after another.
 STREAMED_FORMATS: Final = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"})
@@ -137,9 +140,9 @@ class Engine:
     """The engine over one data folder. Only the store process makes one: chDB allows one path per process."""
 
     def __init__(self, data_dir: Path, *, memory_limit_bytes: int) -> None:
-        self.path = data_dir / "store"
-        self.spool = data_dir / "store-spool"
-        config_dir = data_dir / "store-config"
+        self.path = data_dir / STORE_FOLDER
+        self.spool = data_dir / f"{STORE_FOLDER}-spool"
+        config_dir = data_dir / f"{STORE_FOLDER}-config"
         for folder in (self.path, self.spool, config_dir):
             folder.mkdir(parents=True, exist_ok=True)
         users_file = config_dir / "users.xml"

@@ -1,6 +1,6 @@
 """One HTTP request to the store, read into what it asks: who, which statement, which data, under which settings.
 
-Comes in: the method, path, headers and a readable body. Goes out: a `StoreRequest`; `chdb_server` runs it.
+Comes in: headers, the address's query and a readable body. Goes out: a `StoreRequest`; `service` runs it.
 A parameter that is neither part of the interface nor a setting of the engine is refused by name.
 """
 

@@ -1,6 +1,6 @@
 """What the server must know of a statement before the engine sees it: whether data follows, and the answer's format.
 
-Comes in: SQL text. Goes out: an `InsertHead`, a `KillQuery` or a format's name. Only words outside quotes and comments are looked at;
+Comes in: SQL text. Goes out: an `InsertHead`, a kill's query id or a format's name. Only words outside quotes and comments are looked at;
 what a statement means and whether it may run is judged by the engine's own parser, never here.
 """
 

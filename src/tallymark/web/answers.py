@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from tallymark.errors import REQUEST_CODES, RequestRefused, TallymarkError
-from tallymark.intake.app import build_refusal
+from tallymark.intake.answers import build_refusal
 from tallymark.store.errors import StoreError, StoreUnavailable
 
 log = structlog.get_logger("tallymark.web")

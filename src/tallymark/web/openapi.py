@@ -25,7 +25,7 @@ from litestar.openapi.spec import (
 
 from tallymark import __version__
 from tallymark.event import REPORT_HEADER, SENT_AT_HEADER, Event
-from tallymark.intake.app import EventsAnswer
+from tallymark.intake.answers import EventsAnswer
 from tallymark.web.api.keys import KeyOrder
 from tallymark.web.api.quarantine import ReplayOrder
 

@@ -18,6 +18,7 @@ from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
+from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
 
@@ -48,9 +49,7 @@ class Services:
     store_password: str
     privacy_rules: Callable[[Snapshot, str], PrivacyRules]
     public_url: str = ""
-    query_seconds: float = 30.0
-    query_memory_bytes: int = 768 * 1024 * 1024
-    query_rows: int = 10_000_000_000
+    query_limits: Limits = DEFAULT_LIMITS
     clock: Clock = SYSTEM_CLOCK
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="question")

@@ -28,13 +28,25 @@ from tallymark.event import (
 from tallymark.intake.json_text import split_array, split_lines
 from tallymark.intake.parsed import Parsed
 from tallymark.journal.record import FailedEvent
-from tallymark.pipeline.scan import scan_text
+from tallymark.pipeline.scan import Scan, scan_text
 
 # Objects per event, on average, up to which a body is decoded in one call.
 _BRACES = 8
+# Larger bodies are decoded beside the event loop anyway.
+_QUICK_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _event = msgspec.json.Decoder(Event)
 _events = msgspec.json.Decoder(list[Event])
+
+
+class _QuickEvent(Event, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """An event whose attributes nobody has looked into. They encode to the text that they are."""
+
+    attributes: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]
+
+
+_quick_event = msgspec.json.Decoder(_QuickEvent)
+_quick_events = msgspec.json.Decoder(list[_QuickEvent])
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _FIELD_TYPES = typing.get_type_hints(Event, include_extras=True)
@@ -48,22 +60,51 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def parse_events(text: bytes, max_events: int) -> Parsed:
     """Decode the text of a body; raises RequestRefused when it is empty or holds more than `max_events`."""
-    text = text.removeprefix(_BOM).strip()
+    text = text.removeprefix(_BOM)
+    if text[:1] not in (b"{", b"["):
+        text = text.lstrip()
     if not text:
         raise RequestRefused("empty_body")
-    # An event has an opening brace or more: what could hold far too many is not decoded in one go.
-    braces = text.count(b"{")
-    few = braces <= _BRACES * max_events
-    whole = _parse_whole(text) if few else None
-    parsed = whole or _parse_pieces(text, max_events)
+    scan = scan_text(text)
+    parsed = _parse_quick(text, scan)
+    if parsed is None:
+        # An event has an opening brace or more: what could hold far too many is not decoded in one go.
+        few = text.count(b"{") <= _BRACES * max_events
+        parsed = (_parse_whole(text) if few else None) or _parse_pieces(text, max_events)
     if len(parsed.events) + len(parsed.failed) > max_events:
         raise _too_many(max_events)
-    # Where all are well formed an event opens a brace and attributes that are not empty another: any more, and
-    # something may be nested.
-    flat = len(parsed.events) + sum([1 for event in parsed.events if event.attributes])
-    nested = whole is None or braces > flat or text.find(b"[", 1) >= 0
-    parsed.scan = scan_text(text, nested=nested)
+    parsed.scan = scan
     return parsed
+
+
+def _parse_quick(text: bytes, scan: Scan) -> Parsed | None:
+    """Decode a body of nothing but well-formed and simple events, leaving attributes the text that they are.
+
+    None where that would let something pass that a full decoder, or a later step, has to judge.
+    """
+    if scan.people or scan.escapes or scan.long_integers or scan.odd or len(text) > _QUICK_BYTES:
+        return None
+    try:
+        ascii_only = text.isascii()
+        if not ascii_only:
+            text.decode()
+        events = _quick_events.decode(text) if text[:1] == b"[" else _quick_event.decode_lines(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    attributes = b"".join([event.attributes for event in events])
+    # Nothing is nested, no name is too long, and each event becomes one line.
+    pieces = attributes.split(b"}")
+    if (
+        attributes.count(b"{") != len(events)
+        or len(pieces) != len(events) + 1
+        or max(map(len, pieces)) > MAX_NAME_BYTES
+        or b"[" in attributes
+        or b"\n" in attributes
+        # Only of ASCII is a text of so many characters one of so many bytes.
+        or not (ascii_only or all(event.event_id.isascii() for event in events))
+    ):
+        return None
+    return Parsed(list[Event](events), list(range(len(events))), plain=True)
 
 
 def _parse_whole(text: bytes) -> Parsed | None:

@@ -27,13 +27,15 @@ def validate(batch: Batch) -> None:
     earliest = EARLIEST - skew if skew < timedelta(0) else EARLIEST
     latest = batch.arrival.received_at + AHEAD - skew
     deep_look = batch.scan.long_integers or batch.scan.escapes
-    if not deep_look and not batch.scan.nested and _are_plain(batch.events, earliest, latest):
-        return
+    if batch.plain:
+        times = [event.event_time for event in batch.events]
+        if earliest <= min(times) and max(times) <= latest:
+            return
     for position, event in enumerate(batch.events):
         if not earliest <= event.event_time <= latest:
             batch.refuse(position, "time_out_of_range", _time_message(event, skew), "event_time")
             continue
-        problem = find_attribute_problem(event.attributes, deep_look=deep_look)
+        problem = None if batch.plain else find_attribute_problem(event.attributes, deep_look=deep_look)
         if problem is None and deep_look:
             problem = _find_text_problem(event)
         if problem is None and not event.event_id.isascii() and len(event.event_id.encode()) > MAX_ID_BYTES:
@@ -44,23 +46,6 @@ def validate(batch: Batch) -> None:
             )
         if problem is not None:
             batch.refuse(position, *problem)
-
-
-def _are_plain(events: list[Event], earliest: datetime, latest: datetime) -> bool:
-    """Clear a whole batch at once, as nearly all can be: possible times, short names, ids of ASCII, nothing nested.
-
-    The caller knows that there are no containers in attributes, no escapes and no integers of many digits.
-    """
-    times = [event.event_time for event in events]
-    names: set[str] = set().union(*[event.attributes for event in events])
-    return (
-        earliest <= min(times)
-        and max(times) <= latest
-        and "" not in names
-        and len(names) <= MAX_ATTRIBUTES
-        and max(map(len, names), default=0) <= _SHORT_NAME
-        and "".join([event.event_id for event in events]).isascii()
-    )
 
 
 def find_attribute_problem(attributes: dict[str, Any], *, deep_look: bool) -> Problem | None:

@@ -34,11 +34,11 @@ def add_commands(application: typer.Typer) -> None:
 
 
 def _open_catalog(data: str | None, config_file: Path | None) -> Catalog:
-    from tallymark.catalog.tables import open_engine, sqlite_url  # noqa: PLC0415 - slow to load
+    from tallymark.catalog.tables import CATALOG_FILE, open_engine, sqlite_url  # noqa: PLC0415 - slow to load
 
     config, _ = load_config({"data": data}, file=config_file)
     folder = Path(config.data)
-    if not config.catalog_url and not (folder / "catalog.sqlite").exists():
+    if not config.catalog_url and not (folder / CATALOG_FILE).exists():
         raise TallymarkError(
             "no_data_folder", f"There is no data folder {folder}. Start the server once, or give --data."
         )

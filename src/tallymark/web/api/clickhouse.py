@@ -17,6 +17,7 @@ from litestar.response import Stream
 
 from tallymark.errors import RequestRefused
 from tallymark.intake.auth import check_key, parse_basic
+from tallymark.store.requests import PROJECT_HEADER, VISITOR_USER
 from tallymark.web.services import Services
 
 PREFIX = "/clickhouse"
@@ -64,9 +65,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         fields = [item for item in request.query_params.multi_items() if item[0] not in _CREDENTIALS]
         headers = {name: value for name in _FORWARDED if (value := request.headers.get(name))}
         headers |= {
-            "X-ClickHouse-User": "public",
+            "X-ClickHouse-User": VISITOR_USER,
             "X-ClickHouse-Key": services.store_password,
-            "X-Tallymark-Project": project,
+            PROJECT_HEADER: project,
         }
         url = f"{services.store_url}/{tail.lstrip('/')}?{urlencode(fields)}"
         try:

@@ -9,7 +9,7 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import EVENT_CODES, RequestRefused
-from tallymark.intake.app import EventsAnswer, Rejected
+from tallymark.intake.answers import EventsAnswer, Rejected
 from tallymark.intake.replay import MOST_EVENTS
 from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key

@@ -11,14 +11,13 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.catalog.snapshot import KeyHolder
 from tallymark.errors import RequestRefused
 from tallymark.queries.names import list_event_names, list_fields
-from tallymark.queries.parse import parse_question
+from tallymark.queries.parse import MAX_BYTES, parse_question
 from tallymark.queries.result import MEDIA_TYPES, Answer, render_answer
-from tallymark.queries.run import Limits, run_question
+from tallymark.queries.run import run_question
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.services import Services
 
-_MOST_BYTES = 256 * 1024
 # NDJSON and CSV have no place for notes: they stand here, as a JSON list of texts in ASCII.
 NOTES_HEADER = "Tallymark-Notes"
 
@@ -34,8 +33,7 @@ def choose_media_type(accept: str) -> str:
 
 def run_for(services: Services, project: str, raw: bytes | dict[str, Any]) -> Answer:
     """Parse and run a question for a project; blocking. Raises RequestRefused and StoreError."""
-    limits = Limits(services.query_seconds, services.query_memory_bytes, services.query_rows)
-    return run_question(parse_question(raw), services.store, project, limits)
+    return run_question(parse_question(raw), services.store, project, services.query_limits)
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -46,8 +44,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Answer a trend, ratio or funnel; see docs/questions.md."""
         holder: KeyHolder = require_key(request, services, "read")
         raw = await request.body()
-        if len(raw) > _MOST_BYTES:
-            raise RequestRefused("body_too_large", f"A question may have {_MOST_BYTES} bytes.")
+        if len(raw) > MAX_BYTES:
+            raise RequestRefused("body_too_large", f"A question may have {MAX_BYTES} bytes.")
         media_type = choose_media_type(request.headers.get("accept", ""))
 
         def work() -> tuple[bytes, list[str]]:

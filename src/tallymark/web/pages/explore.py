@@ -21,7 +21,7 @@ from tallymark.queries.names import EventName, list_event_names, list_fields, li
 from tallymark.queries.parse import parse_question
 from tallymark.queries.question import Interval, MeasureOp
 from tallymark.queries.result import Answer, Cell, render_answer
-from tallymark.queries.run import Limits, run_question
+from tallymark.queries.run import run_question
 from tallymark.web.answers import render_json
 from tallymark.web.chart_words import describe_question
 from tallymark.web.charts import build_chart
@@ -159,8 +159,7 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
     try:
         if names:
             question = parse_question(build_question(form))
-            limits = Limits(services.query_seconds, services.query_memory_bytes, services.query_rows)
-            answer = run_question(question, services.store, visit.project, limits)
+            answer = run_question(question, services.store, visit.project, services.query_limits)
     except TallymarkError as failed:
         error = {
             "at": find_input(failed.at),
@@ -235,8 +234,7 @@ def _presets(
 
 
 def _render_csv(services: Services, project: str, question: Question) -> bytes:
-    limits = Limits(services.query_seconds, services.query_memory_bytes, services.query_rows)
-    answer: Answer = run_question(question, services.store, project, limits)
+    answer: Answer = run_question(question, services.store, project, services.query_limits)
     return render_answer(answer, "text/csv")
 
 

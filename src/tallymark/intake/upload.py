@@ -1,0 +1,251 @@
+"""One request to a receiver, from its head to its answer: who sends it, its body as it grows, its events, the journal.
+
+The HTTP server makes an `Exchange` and calls `begin`, `advance` and `expire`; nothing here waits. A body that takes
+milliseconds is worked on beside the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
+
+import structlog
+
+from tallymark.catalog.snapshot import Snapshot
+from tallymark.errors import RequestRefused
+from tallymark.intake.accept import Outcome, build_batch
+from tallymark.intake.answers import ALLOWED, PREFLIGHT, Answer, build_answer, build_refusal
+from tallymark.intake.asides import read_asides
+from tallymark.intake.auth import check_key, parse_key
+from tallymark.intake.decode import decompress
+from tallymark.intake.limits import Reservation
+from tallymark.intake.parsed import Parsed
+from tallymark.intake.receivers import Receiver
+from tallymark.journal.record import Record
+from tallymark.meters import INTAKE_SECONDS
+from tallymark.pipeline.batch import Arrival, Batch
+
+if TYPE_CHECKING:
+    from tallymark.intake.app import Intake
+
+log = structlog.get_logger("tallymark.intake")
+
+# Nothing keeps the loop for more than a few milliseconds: above these sizes work is done beside it, above the
+# smaller one where it costs more by the byte.
+_LARGE_BYTES = 256 * 1024
+_SMALL_BYTES = 8 * 1024
+# Decoded, an event takes several times its text; it is held until the record is durable.
+_OBJECTS = 4
+
+
+class Exchange(Protocol):
+    """The HTTP side of one request. `body` grows until `complete`; a second answer is ignored."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+
+    @property
+    def body(self) -> bytes | bytearray:
+        """What is there of the body."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body is whole."""
+        ...
+
+    def go_on(self) -> None:
+        """Read more of the body."""
+        ...
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False) -> None:
+        """Send the answer; `close` ends the connection behind it."""
+        ...
+
+
+class Upload:
+    """The intake's side of one request."""
+
+    __slots__ = (
+        "_asides", "_began", "_exchange", "_headers", "_intake", "_project", "_query", "_receiver", "_reservation", "_size", "_snapshot",
+        "_working",
+    )  # fmt: skip
+
+    def __init__(self, intake: Intake, exchange: Exchange, receiver: Receiver) -> None:
+        self._intake = intake
+        self._exchange = exchange
+        self._receiver = receiver
+        self._project = ""
+        self._reservation: Reservation | None = None
+        self._size = 0
+        self._began = time.perf_counter()
+        # From here on the body is of no interest any more: it is worked on, or answered already.
+        self._working = False
+
+    def begin(self) -> None:
+        """Judge the head: who is turned away by it is so at once."""
+        exchange = self._exchange
+        if exchange.method == "OPTIONS":
+            self._answer((204, PREFLIGHT, b""))
+            return
+        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
+        self._query = dict(parse_qsl(exchange.query.decode("latin-1"))) if exchange.query else {}
+        try:
+            self._judge_head()
+        except RequestRefused as refusal:
+            self._refuse(refusal)
+        except Exception:
+            log.exception("request_failed", path=exchange.path)
+            self._refuse(RequestRefused("internal_error"))
+
+    def advance(self) -> None:
+        """Take note that the body has grown, or is whole."""
+        reservation = self._reservation
+        if self._working or reservation is None:
+            return
+        try:
+            size = len(self._exchange.body)
+            self._bound(size)
+            reservation.take(size - self._size)
+            self._size = size
+            if self._exchange.complete:
+                self._working = True
+                self._finish(bytes(self._exchange.body), reservation)
+            else:
+                self._exchange.go_on()
+        except RequestRefused as refusal:
+            self._refuse(refusal)
+        except Exception:
+            log.exception("request_failed", path=self._exchange.path)
+            self._refuse(RequestRefused("internal_error"))
+
+    def expire(self, pause: float, total: float) -> None:
+        """Refuse a body that has stood still for `pause` seconds, or taken `total`, where that is too long."""
+        limits = self._intake.limits
+        if not self._working and (pause > limits.chunk_seconds or total > limits.body_seconds):
+            self._refuse(RequestRefused("request_timeout", retry_after=1), close=True)
+
+    def leave(self) -> None:
+        """Let go: the sender is gone. What is whole already goes on, and is counted."""
+        if not self._working:
+            self._close()
+
+    def _judge_head(self) -> None:
+        intake, headers = self._intake, self._headers
+        if self._exchange.method != "POST":
+            raise RequestRefused("method_not_allowed")
+        self._snapshot: Snapshot = intake.snapshots.current()
+        holder = check_key(self._snapshot, parse_key(headers.get("authorization"), self._query), "write")
+        self._project = holder.project
+        self._reservation = intake.budget.request(holder.project)
+        intake.journal.check()
+        announced = headers.get("content-length", "")
+        if announced.isdigit():
+            self._bound(int(announced))
+
+    def _bound(self, size: int) -> None:
+        allowed = self._intake.limits.body_bytes
+        if size > allowed:
+            raise RequestRefused("body_too_large", f"A body may have {allowed} bytes. Send smaller batches.")
+
+    # Once the body is whole
+
+    def _finish(self, body: bytes, reservation: Reservation) -> None:
+        self._asides = read_asides(self._headers, self._query)
+        # A small body that is compressed may be a large one.
+        if len(body) > (_LARGE_BYTES if body[:1] in b"{[" else _SMALL_BYTES):
+            self._work(self._parse_beside(body, reservation))
+        else:
+            self._accept(*self._parse(body), reservation)
+
+    def _parse(self, body: bytes) -> tuple[Parsed, int]:
+        """Decompress and parse; also return the bytes that decompressing added."""
+        limits = self._intake.limits
+        text = decompress(body, limits.text_bytes)
+        return self._receiver.parse(text, limits.events), 0 if text is body else len(text)
+
+    async def _parse_beside(self, body: bytes, reservation: Reservation) -> None:
+        self._accept(*await asyncio.to_thread(self._parse, body), reservation)
+
+    def _accept(self, parsed: Parsed, more: int, reservation: Reservation) -> None:
+        """Hold what the events take, and run the steps; beside the loop where they look at every value."""
+        intake, project = self._intake, self._project
+        reservation.take(more + _OBJECTS * (more or self._size))
+        row = self._snapshot.projects.get(project)
+        intake.rates.admit(project, len(parsed.events), row.rate_limit if row else 0)
+        rules = intake.privacy_rules(self._snapshot, project)
+        arrival = Arrival(project, self._receiver.source, intake.clock.now(), self._asides.sent_at, rules)
+        batch = build_batch(
+            arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan, plain=parsed.plain
+        )
+        careful = parsed.scan.people or parsed.failed
+        if self._size > _LARGE_BYTES or (careful and self._size > _SMALL_BYTES):
+            self._work(self._prepare_beside(batch))
+        else:
+            self._commit(intake.acceptor.prepare(batch))
+
+    async def _prepare_beside(self, batch: Batch) -> None:
+        self._commit(await asyncio.to_thread(self._intake.acceptor.prepare, batch))
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on beside the loop, with the same care for what goes wrong."""
+
+        async def run() -> None:
+            try:
+                await work
+            except RequestRefused as refusal:
+                self._refuse(refusal)
+            except Exception:
+                log.exception("request_failed", path=self._exchange.path)
+                self._refuse(RequestRefused("internal_error"))
+
+        self._intake.keep(asyncio.get_running_loop().create_task(run()))
+
+    def _commit(self, record: Record) -> None:
+        heading, report = record.heading, self._asides.report
+        heading.hasty = self._asides.hasty
+        if report is not None:
+            heading.client_instance, heading.client_dropped = report.instance, report.dropped
+        elif not heading.total:
+            self._answer(build_answer(Outcome(0, []), self._asides.notes))
+            return
+        durable = self._intake.acceptor.submit(record)
+        if heading.hasty:
+            self._conclude(record)
+        else:
+            durable.add_done_callback(lambda done: self._settle(done, record))
+
+    def _settle(self, durable: asyncio.Future[None], record: Record) -> None:
+        try:
+            durable.result()
+        except RequestRefused as refusal:
+            self._refuse(refusal)
+        else:
+            self._conclude(record)
+
+    def _conclude(self, record: Record) -> None:
+        self._answer(build_answer(self._intake.acceptor.conclude(record), self._asides.notes))
+
+    # Answers
+
+    def _refuse(self, refusal: RequestRefused, *, close: bool = False) -> None:
+        self._intake.turn_away(self._project, refusal.code)
+        status, headers, body = build_refusal(refusal)
+        if refusal.code == "method_not_allowed":
+            headers = {**headers, "allow": ALLOWED}
+        self._answer((status, headers, body), close=close)
+
+    def _answer(self, answer: Answer, *, close: bool = False) -> None:
+        self._close()
+        self._exchange.answer(*answer, close=close)
+        INTAKE_SECONDS.observe(time.perf_counter() - self._began)
+
+    def _close(self) -> None:
+        self._working = True
+        if self._reservation is not None:
+            self._reservation.close()
