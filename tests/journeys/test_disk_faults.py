@@ -12,14 +12,6 @@ import pytest
 pytestmark = [pytest.mark.store]
 
 
-@pytest.fixture
-def fresh(make_server):
-    """Start a server of the test's own."""
-    server = make_server(loader_linger_seconds=0.05, restart_pause_seconds=0.2).start()
-    yield server
-    server.close()
-
-
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: apt install strace")
 def test_fsync_error(fresh, build_event):
     """While fsync fails with EIO events are refused with 503; what was and is acknowledged is stored, once."""

@@ -10,14 +10,6 @@ import pytest
 pytestmark = [pytest.mark.store]
 
 
-@pytest.fixture
-def fresh(make_server):
-    """Start a server of the test's own."""
-    server = make_server(loader_linger_seconds=0.05, restart_pause_seconds=0.2).start()
-    yield server
-    server.close()
-
-
 def test_hung_store(fresh, build_event):
     """While the store hangs the intake acknowledges, memory stays bounded, the lag shows; then all is stored (F7)."""
     pid = fresh.signal("store", signal.SIGSTOP)

@@ -42,7 +42,6 @@ class Intake:
     rates: RateLimiter = field(init=False)
     turned_away: Counter[tuple[str, str]] = field(default_factory=Counter)
     _rules: dict[tuple[str, ...], PrivacyRules] = field(default_factory=dict)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.budget = MemoryBudget(self.limits)
@@ -54,11 +53,6 @@ class Intake:
         if receiver is None or exchange.method in _READING:
             return None
         return Upload(self, exchange, receiver)
-
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task until it is done: the event loop alone would not."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def privacy_rules(self, snapshot: Snapshot, project: str) -> PrivacyRules:
         """Return the privacy rules that a project has switched on."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import structlog
@@ -26,10 +26,13 @@ from tallymark.intake.parsed import Parsed
 from tallymark.intake.receivers import Receiver
 from tallymark.journal.record import Record
 from tallymark.meters import INTAKE_SECONDS
-from tallymark.pipeline.batch import Arrival, Batch
+from tallymark.pipeline.batch import Arrival
 
 if TYPE_CHECKING:
     from tallymark.intake.app import Intake
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = structlog.get_logger("tallymark.intake")
 
@@ -95,34 +98,12 @@ class Upload:
             return
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
         self._query = dict(parse_qsl(exchange.query.decode("latin-1"))) if exchange.query else {}
-        try:
-            self._judge_head()
-        except RequestRefused as refusal:
-            self._refuse(refusal)
-        except Exception:
-            log.exception("request_failed", path=exchange.path)
-            self._refuse(RequestRefused("internal_error"))
+        self._run(self._judge_head)
 
     def advance(self) -> None:
         """Take note that the body has grown, or is whole."""
-        reservation = self._reservation
-        if self._working or reservation is None:
-            return
-        try:
-            size = len(self._exchange.body)
-            self._bound(size)
-            reservation.take(size - self._size)
-            self._size = size
-            if self._exchange.complete:
-                self._working = True
-                self._finish(bytes(self._exchange.body), reservation)
-            else:
-                self._exchange.go_on()
-        except RequestRefused as refusal:
-            self._refuse(refusal)
-        except Exception:
-            log.exception("request_failed", path=self._exchange.path)
-            self._refuse(RequestRefused("internal_error"))
+        if not self._working and self._reservation is not None:
+            self._run(self._grow, self._reservation)
 
     def expire(self, pause: float, total: float) -> None:
         """Refuse a body that has stood still for `pause` seconds, or taken `total`, where that is too long."""
@@ -148,6 +129,17 @@ class Upload:
         if announced.isdigit():
             self._bound(int(announced))
 
+    def _grow(self, reservation: Reservation) -> None:
+        size = len(self._exchange.body)
+        self._bound(size)
+        reservation.take(size - self._size)
+        self._size = size
+        if self._exchange.complete:
+            self._working = True
+            self._finish(bytes(self._exchange.body), reservation)
+        else:
+            self._exchange.go_on()
+
     def _bound(self, size: int) -> None:
         allowed = self._intake.limits.body_bytes
         if size > allowed:
@@ -159,9 +151,9 @@ class Upload:
         self._asides = read_asides(self._headers, self._query)
         # A small body that is compressed may be a large one.
         if len(body) > (_LARGE_BYTES if body[:1] in b"{[" else _SMALL_BYTES):
-            self._work(self._parse_beside(body, reservation))
+            self._run_beside(lambda: self._parse(body), lambda parsed: self._accept(parsed, reservation))
         else:
-            self._accept(*self._parse(body), reservation)
+            self._accept(self._parse(body), reservation)
 
     def _parse(self, body: bytes) -> tuple[Parsed, int]:
         """Decompress and parse; also return the bytes that decompressing added."""
@@ -169,11 +161,9 @@ class Upload:
         text = decompress(body, limits.text_bytes)
         return self._receiver.parse(text, limits.events), 0 if text is body else len(text)
 
-    async def _parse_beside(self, body: bytes, reservation: Reservation) -> None:
-        self._accept(*await asyncio.to_thread(self._parse, body), reservation)
-
-    def _accept(self, parsed: Parsed, more: int, reservation: Reservation) -> None:
+    def _accept(self, outcome: tuple[Parsed, int], reservation: Reservation) -> None:
         """Hold what the events take, and run the steps; beside the loop where they look at every value."""
+        parsed, more = outcome
         intake, project = self._intake, self._project
         reservation.take(more + _OBJECTS * (more or self._size))
         row = self._snapshot.projects.get(project)
@@ -185,26 +175,9 @@ class Upload:
         )
         careful = parsed.scan.people or parsed.failed
         if self._size > _LARGE_BYTES or (careful and self._size > _SMALL_BYTES):
-            self._work(self._prepare_beside(batch))
+            self._run_beside(lambda: intake.acceptor.prepare(batch), self._commit)
         else:
             self._commit(intake.acceptor.prepare(batch))
-
-    async def _prepare_beside(self, batch: Batch) -> None:
-        self._commit(await asyncio.to_thread(self._intake.acceptor.prepare, batch))
-
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
-        """Go on beside the loop, with the same care for what goes wrong."""
-
-        async def run() -> None:
-            try:
-                await work
-            except RequestRefused as refusal:
-                self._refuse(refusal)
-            except Exception:
-                log.exception("request_failed", path=self._exchange.path)
-                self._refuse(RequestRefused("internal_error"))
-
-        self._intake.keep(asyncio.get_running_loop().create_task(run()))
 
     def _commit(self, record: Record) -> None:
         heading, report = record.heading, self._asides.report
@@ -218,20 +191,31 @@ class Upload:
         if heading.hasty:
             self._conclude(record)
         else:
-            durable.add_done_callback(lambda done: self._settle(done, record))
+            durable.add_done_callback(lambda done: self._run(self._settle, done, record))
 
     def _settle(self, durable: asyncio.Future[None], record: Record) -> None:
-        try:
-            durable.result()
-        except RequestRefused as refusal:
-            self._refuse(refusal)
-        else:
-            self._conclude(record)
+        durable.result()
+        self._conclude(record)
 
     def _conclude(self, record: Record) -> None:
         self._answer(build_answer(self._intake.acceptor.conclude(record), self._asides.notes))
 
     # Answers
+
+    def _run(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Take a step; whatever goes wrong in it is answered, and never with a traceback."""
+        try:
+            step(*args, **kwargs)
+        except RequestRefused as refusal:
+            self._refuse(refusal)
+        except Exception:
+            log.exception("request_failed", path=self._exchange.path)
+            self._refuse(RequestRefused("internal_error"))
+
+    def _run_beside(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Do work beside the event loop, and go on with what comes of it."""
+        done = asyncio.get_running_loop().run_in_executor(None, work)
+        done.add_done_callback(lambda done: self._run(lambda: then(done.result())))
 
     def _refuse(self, refusal: RequestRefused, *, close: bool = False) -> None:
         self._intake.turn_away(self._project, refusal.code)

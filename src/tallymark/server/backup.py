@@ -49,9 +49,14 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
         for name in (paths.ledger.name, *([CATALOG_FILE] if catalog else [])):
             _copy_database(data / name, draft / name)
         if store:
-            _copy_store(data / STORE_FOLDER, draft / STORE_FOLDER, data / f"{draft.name}.links")
+            links = data / f"{draft.name}.links"
+            try:
+                _copy_store(data / STORE_FOLDER, draft / STORE_FOLDER, links)
+            finally:
+                # Links that stay would keep the room of parts that the store has long deleted.
+                shutil.rmtree(links, ignore_errors=True)
         _copy_journal(paths.journal, draft / paths.journal.relative_to(data))
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise TallymarkError(
             "backup_failed", f"{error}. Nothing was kept of the copy.", at=str(target)
@@ -98,7 +103,6 @@ def _copy_store(source: Path, target: Path, links: Path) -> None:
     Parts are never changed, so they are linked first, which takes a moment, and copied at leisure where the target is
     on another disk. Those that a merge replaced stay for some minutes, so none is missed.
     """
-    shutil.rmtree(links, ignore_errors=True)
     tokens = [path for path in source.glob(f"store/*/*/{_TOKENS}") if path.is_dir()]
     for path in tokens:
         shutil.copytree(path, links / path.relative_to(source))
