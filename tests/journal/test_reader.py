@@ -66,7 +66,7 @@ def test_records_past_the_durable_end_are_not_read(shard, build_record, reader):
     shard.open()
     shard.append(2)
     with shard.segments()[0].open("ab") as file:
-        file.write(render_frame(render_payload(build_record(2)), 2))
+        file.write(b"".join(render_frame(render_payload(build_record(2)), 2)))
     assert [record.number for record in reader.read_from(0, 10_000)] == [0, 1]
     assert reader.damaged_records == 0
 

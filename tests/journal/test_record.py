@@ -41,7 +41,7 @@ def test_round_trip(accepted, rows, failed, counts, number):
     """What is framed is read back exactly: heading, fingerprints, rows and failed events."""
     heading = Heading("p", "http", 17, accepted, counts, {}, {"email": 2}, ["näme"])
     record = Record(heading, b"\7" * (FINGERPRINT_BYTES * accepted), rows, failed, number, 3)
-    frame = render_frame(render_payload(record), number)
+    frame = b"".join(render_frame(render_payload(record), number))
     (found, start, end, intact), *rest = scan_frames(frame, 0, len(frame))
     assert (found, intact, rest) == (number, True, [])
     assert parse_payload(frame[start:end], number, 3) == record
@@ -51,14 +51,14 @@ def test_round_trip(accepted, rows, failed, counts, number):
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_noticed(position, bit, build_record):
     """No single flipped bit of a frame, in header, heading, fingerprints or rows, passes for the record."""
-    frame = bytearray(render_frame(render_payload(build_record(5)), 5))
+    frame = bytearray(b"".join(render_frame(render_payload(build_record(5)), 5)))
     frame[position % len(frame)] ^= 1 << bit
     assert not any(intact for _, _, _, intact in scan_frames(bytes(frame), 0, len(frame)))
 
 
 def test_payload_of_another_number_is_not_intact(build_record):
     """The checksum covers the number: a frame copied to another place in the order is damage."""
-    frame = bytearray(render_frame(render_payload(build_record(5)), 5))
+    frame = bytearray(b"".join(render_frame(render_payload(build_record(5)), 5)))
     magic, length, checksum, _ = FRAME.unpack_from(frame)
     FRAME.pack_into(frame, 0, magic, length, checksum, 6)
     assert not any(intact for _, _, _, intact in scan_frames(bytes(frame), 0, len(frame)))

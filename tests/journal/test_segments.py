@@ -116,13 +116,15 @@ def test_no_room_while_writing(shard, monkeypatch, code):
     shard.append(2)
     write = os.write
 
-    def write_half(descriptor: int, data: bytes) -> int:
-        if len(data) > 60:
-            return write(descriptor, data[:60])
+    def write_half(descriptor: int, parts: list[bytes]) -> int:
+        return write(descriptor, b"".join(parts)[:60])
+
+    def write_no_more(descriptor: int, data: bytes) -> int:
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr("tallymark.journal.segments.os.write", write_half)
+        patch.setattr("tallymark.journal.segments.os.writev", write_half)
+        patch.setattr("tallymark.journal.segments.os.write", write_no_more)
         (refusal,) = shard.append(1)
     assert (refusal.code, refusal.status) == ("disk_full", 503)
     with pytest.raises(RequestRefused, match="disk_full"):
@@ -288,7 +290,7 @@ def test_written_but_unsynced_records_are_made_durable_at_the_start(shard, build
     shard.close()
     (path,) = shard.segments()
     with path.open("ab") as file:
-        file.write(render_frame(render_payload(build_record(2)), 2))
+        file.write(b"".join(render_frame(render_payload(build_record(2)), 2)))
     shard.made = 3
     sync = FailingSync()
     shard.open(sync=sync)

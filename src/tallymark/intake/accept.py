@@ -113,9 +113,8 @@ class Acceptor:
         identify, digest = xxhash.xxh3_128_digest, xxhash.xxh3_64_digest
         fingerprints = b"".join(
             [
-                part
+                identify(prefix + event.event_id.encode(), seed) + digest(line, seed)
                 for event, line in zip(batch.events, lines.split(b"\n"), strict=False)
-                for part in (identify(prefix + event.event_id.encode(), seed), digest(line, seed))
             ]
         )
         return fingerprints, lines

@@ -45,25 +45,22 @@ _OBJECTS = 4
 
 
 class Exchange(Protocol):
-    """The HTTP side of one request. `body` grows until `complete`; a second answer is ignored."""
+    """The HTTP side of one request. Its body grows until `complete`; a second answer is ignored."""
 
     method: str
     path: str
     query: bytes
     headers: list[tuple[bytes, bytes]]
-
-    @property
-    def body(self) -> bytes | bytearray:
-        """What is there of the body."""
-        ...
+    # Bytes of the body that are there.
+    size: int
 
     @property
     def complete(self) -> bool:
         """Whether the body is whole."""
         ...
 
-    def go_on(self) -> None:
-        """Read more of the body."""
+    def read(self) -> bytes:
+        """Return the body and let go of it; once."""
         ...
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False) -> None:
@@ -130,15 +127,13 @@ class Upload:
             self._bound(int(announced))
 
     def _grow(self, reservation: Reservation) -> None:
-        size = len(self._exchange.body)
+        size = self._exchange.size
         self._bound(size)
         reservation.take(size - self._size)
         self._size = size
         if self._exchange.complete:
             self._working = True
-            self._finish(bytes(self._exchange.body), reservation)
-        else:
-            self._exchange.go_on()
+            self._finish(self._exchange.read(), reservation)
 
     def _bound(self, size: int) -> None:
         allowed = self._intake.limits.body_bytes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import google_crc32c
 import msgspec
@@ -94,6 +95,13 @@ class Record:
     shard: int = 0
 
 
+class Payload(NamedTuple):
+    """A rendered record, in parts, and the bytes that they have together."""
+
+    parts: tuple[bytes, ...]
+    size: int
+
+
 FINGERPRINT_BYTES = 24
 
 _encoder = msgspec.msgpack.Encoder()
@@ -102,22 +110,27 @@ _heading_decoder = msgspec.msgpack.Decoder(Heading)
 _failed_decoder = msgspec.msgpack.Decoder(list[FailedEvent])
 
 
-def render_payload(record: Record) -> bytes:
-    """Render a record: heading, fingerprints, rows, failed events. Its number is no part of it."""
+def render_payload(record: Record) -> Payload:
+    """Render a record: heading, fingerprints, rows, failed events. Its number is no part of it.
+
+    The parts are left as they are: between a request and the disk nothing is copied.
+    """
     heading = record.heading
     heading.rows_bytes = len(record.rows)
     head = _encoder.encode(heading)
     failed = _encoder.encode(record.failed) if record.failed else b""
-    payload = b"".join((_HEAD.pack(len(head)), head, record.fingerprints, record.rows, failed))
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"a record may hold {MAX_PAYLOAD_BYTES} bytes, this one has {len(payload)}")
-    return payload
+    size = _HEAD.size + len(head) + len(record.fingerprints) + len(record.rows) + len(failed)
+    if size > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"a record may hold {MAX_PAYLOAD_BYTES} bytes, this one has {size}")
+    return Payload((_HEAD.pack(len(head)) + head, record.fingerprints, record.rows, failed), size)
 
 
-def render_frame(payload: bytes, number: int) -> bytes:
-    """Frame the payload of record `number`."""
-    checksum = google_crc32c.extend(google_crc32c.value(_NUMBER.pack(number)), payload)
-    return FRAME.pack(FRAME_MAGIC, len(payload), checksum, number) + payload
+def render_frame(payload: Payload, number: int) -> tuple[bytes, ...]:
+    """Frame the payload of record `number`; what is returned stands one behind the other in the file."""
+    checksum = google_crc32c.value(_NUMBER.pack(number))
+    for part in payload.parts:
+        checksum = google_crc32c.extend(checksum, part)
+    return (FRAME.pack(FRAME_MAGIC, payload.size, checksum, number), *payload.parts)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

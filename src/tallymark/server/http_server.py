@@ -34,7 +34,7 @@ _STOP_SECONDS = 8
 class Direct:
     """One request as the intake sees it: `intake.upload.Exchange` over uvicorn's own record of the request."""
 
-    __slots__ = ("_cycle", "_protocol", "_upload", "headers", "method", "path", "query")
+    __slots__ = ("_cycle", "_pieces", "_protocol", "_upload", "headers", "method", "path", "query", "size")
 
     def __init__(self, protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
         scope = cycle.scope
@@ -45,6 +45,9 @@ class Direct:
         self._protocol = protocol
         self._cycle = cycle
         self._upload: Upload | None = None
+        # A request that waited behind another has some of its body, or all, already.
+        self._pieces = [bytes(cycle.body)] if cycle.body else []
+        self.size = len(cycle.body)
 
     def begin(self, opener: Opener) -> bool:
         """Offer the request to the intake; False when it leaves it to the application."""
@@ -59,7 +62,6 @@ class Direct:
             if self._cycle.waiting_for_100_continue:
                 self._protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 self._cycle.waiting_for_100_continue = False
-            # A request that waited behind another has its body already.
             upload.advance()
         return True
 
@@ -77,19 +79,25 @@ class Direct:
         if self._upload is not None and self._cycle.more_body and not self._cycle.response_complete:
             self._upload.expire(pause, total)
 
-    @property
-    def body(self) -> bytearray:
-        """What is there of the body."""
-        return self._cycle.body
+    def receive(self, cycle: RequestResponseCycle, piece: bytes) -> bool:
+        """Take a piece of the body; False when it is another request's, or the application's."""
+        if self._upload is None or cycle is not self._cycle:
+            return False
+        if not cycle.response_complete:
+            self._pieces.append(piece)
+            self.size += len(piece)
+            self._upload.advance()
+        return True
+
+    def read(self) -> bytes:
+        """Return the body and let go of it."""
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     @property
     def complete(self) -> bool:
         """Whether the body is whole."""
         return not self._cycle.more_body
-
-    def go_on(self) -> None:
-        """Read more of the body."""
-        self._protocol.flow.resume_reading()
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False) -> None:
         """Send the whole answer in one write; without effect when there is one, or nobody to read it."""
@@ -105,7 +113,7 @@ class Direct:
         end = "" if cycle.keep_alive else "connection: close\r\n"
         lines += (f"{text}{end}content-length: {len(body)}\r\n\r\n".encode("latin-1"), body)
         cycle.response_started = cycle.response_complete = True
-        cycle.body = bytearray()
+        self._pieces = []
         protocol.transport.write(b"".join(lines))
         if not cycle.keep_alive:
             protocol.transport.close()
@@ -160,7 +168,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._wasted_bytes += len(body)
             if self._wasted_bytes > _WASTE_BYTES:
                 self.transport.abort()
-        super().on_body(body)
+        if self._direct is None or not self._direct.receive(self.cycle, body):
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Wait for nothing more from the sender."""

@@ -18,6 +18,7 @@ import msgspec
 from tallymark.errors import RequestRefused
 from tallymark.event import (
     CORE_FIELDS,
+    MAX_ATTRIBUTES,
     MAX_EVENT_BYTES,
     MAX_ID_BYTES,
     MAX_NAME_BYTES,
@@ -34,6 +35,9 @@ from tallymark.pipeline.scan import Scan, scan_text
 _BRACES = 8
 # Larger bodies are decoded beside the event loop anyway.
 _QUICK_BYTES = 1024 * 1024
+# A text of so many bytes holds no more than MAX_ATTRIBUTES: each takes six, such as `"a":1,`.
+_LONG_ATTRIBUTES = 6 * MAX_ATTRIBUTES
+_LONG_NAME = re.compile(rb'"[^"]{%d,}"\s*:' % (MAX_NAME_BYTES + 1))
 _BOM = b"\xef\xbb\xbf"
 _event = msgspec.json.Decoder(Event)
 _events = msgspec.json.Decoder(list[Event])
@@ -91,13 +95,13 @@ def _parse_quick(text: bytes, scan: Scan) -> Parsed | None:
         events = _quick_events.decode(text) if text[:1] == b"[" else _quick_event.decode_lines(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    attributes = b"".join([event.attributes for event in events])
+    pieces = [event.attributes for event in events]
+    attributes = b"".join(pieces)
     # Nothing is nested, no name is too long, and each event becomes one line.
-    pieces = attributes.split(b"}")
     if (
         attributes.count(b"{") != len(events)
-        or len(pieces) != len(events) + 1
-        or max(map(len, pieces)) > MAX_NAME_BYTES
+        or (longest := max(map(len, pieces), default=0)) > _LONG_ATTRIBUTES
+        or (longest > MAX_NAME_BYTES and _LONG_NAME.search(attributes) is not None)
         or b"[" in attributes
         or b"\n" in attributes
         # Only of ASCII is a text of so many characters one of so many bytes.
