@@ -108,6 +108,7 @@ class RunningServer:
         self.wait_ready()
         if not self.admin_key:
             self.admin_key = self.make_key("admin")
+            self.wait_until(lambda: self.get("/v1/keys", self.admin_key).status == 200, "the key is known")
         return self
 
     def stop(self) -> int:

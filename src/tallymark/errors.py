@@ -82,8 +82,18 @@ EVENT_CODES = _by_code(
         "A required field is missing.",
         "Send event_id, event_time, event_type and event_name.",
     ),
-    Code("wrong_type", 400, "A field has the wrong type.", "See docs/api.md for the fields and their types."),
-    Code("field_invalid", 400, "A field is empty or too long.", "See docs/api.md for the limits."),
+    Code(
+        "wrong_type",
+        400,
+        "A field has the wrong type.",
+        "GET /v1/openapi/openapi.json lists the fields and their types.",
+    ),
+    Code(
+        "field_invalid",
+        400,
+        "A field is empty or too long.",
+        "GET /v1/openapi/openapi.json lists the limits.",
+    ),
     Code(
         "time_invalid",
         400,
@@ -97,7 +107,7 @@ EVENT_CODES = _by_code(
         "Set the sender's clock, or send sent_at.",
     ),
     Code(
-        "store_refused", 0, "The store could not take the row.", "Read the reason, mend the event, replay it."
+        "store_refused", 0, "The store could not take the row.", "Read the reason, replay it with `changes`."
     ),
 )
 

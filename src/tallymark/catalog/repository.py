@@ -6,6 +6,7 @@ which other processes see that their snapshot is old. Keys and session tokens ar
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import secrets
@@ -277,6 +278,7 @@ def check_given_key(key: str, place: str) -> None:
         raise RequestRefused("invalid_request", message, at=place)
 
 
+@functools.lru_cache(1024)
 def digest(secret: str) -> str:
     """Return what is stored of a random secret: SHA-256, in hex."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -38,12 +38,23 @@ def parse_basic(value: str) -> tuple[str, str]:
 
 def check_key(snapshot: Snapshot, key: str, action: str) -> KeyHolder:
     """Return whom the key lets in; raises RequestRefused (unauthorized, forbidden)."""
+    holder = find_holder(snapshot, key)
+    check_scope(holder, action)
+    return holder
+
+
+def find_holder(snapshot: Snapshot, key: str) -> KeyHolder:
+    """Return whose the key is; raises RequestRefused (unauthorized)."""
     if not key:
         raise RequestRefused("unauthorized", "The request has no key. Send 'Authorization: Bearer KEY'.")
     holder = snapshot.find_key(key)
     if holder is None:
         raise RequestRefused("unauthorized", "The key is unknown or was revoked.")
+    return holder
+
+
+def check_scope(holder: KeyHolder, action: str) -> None:
+    """Raise RequestRefused (forbidden) where the holder may not do this."""
     if holder.scope not in ALLOWED[action]:
         allowed = "' or '".join(ALLOWED[action])
         raise RequestRefused("forbidden", f"The key has scope '{holder.scope}'; this needs '{allowed}'.")
-    return holder

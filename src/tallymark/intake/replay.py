@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.intake.accept import Acceptor, Outcome, build_batch
@@ -21,6 +24,25 @@ from tallymark.rules.privacy import PrivacyRules
 
 MOST_EVENTS = 1000
 _MOST_BYTES = 16 * 1024 * 1024
+
+
+def mend(body: bytes, changes: dict[str, Any]) -> bytes:
+    """Return an event's JSON with a merge patch (RFC 7396) applied."""
+    if not changes:
+        return body
+    return msgspec.json.encode(_merge(msgspec.json.decode(body), changes))
+
+
+def _merge(value: Any, changes: Any) -> Any:
+    if not isinstance(changes, dict):
+        return changes
+    merged = dict(value) if isinstance(value, dict) else {}
+    for name, change in changes.items():
+        if change is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merge(merged.get(name), change)
+    return merged
 
 
 class Replayer:
@@ -43,9 +65,11 @@ class Replayer:
         ids: list[int] | None = None,
         code: str = "",
         limit: int = MOST_EVENTS,
+        changes: dict[str, Any] | None = None,
     ) -> tuple[Outcome, list[int]]:
         """Replay the named events, or the oldest waiting ones (of one code); at most 1000 and 16 MB at once.
 
+        `changes` mends each of them first: a JSON merge patch (RFC 7396), in which null takes a member away.
         Returns what became of them and their ids in quarantine: a failure's index is a place in that list. What
         fails again goes to the quarantine again. Raises RequestRefused when the journal cannot be written.
         """
@@ -56,7 +80,8 @@ class Replayer:
             chosen = [event.id for event in events]
 
             def work() -> Record:
-                parsed = parse_events(b"\n".join(event.body.encode() for event in events), MOST_EVENTS)
+                bodies = [mend(event.body.encode(), changes or {}) for event in events]
+                parsed = parse_events(b"\n".join(bodies), MOST_EVENTS)
                 arrival = Arrival(project, "replay", self._clock.now(), None, privacy)
                 record = self._acceptor.prepare(
                     build_batch(

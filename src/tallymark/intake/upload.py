@@ -19,7 +19,7 @@ from tallymark.errors import RequestRefused
 from tallymark.intake.accept import Outcome, build_batch
 from tallymark.intake.answers import ALLOWED, PREFLIGHT, Answer, build_answer, build_refusal
 from tallymark.intake.asides import read_asides
-from tallymark.intake.auth import check_key, parse_key
+from tallymark.intake.auth import check_scope, find_holder, parse_key
 from tallymark.intake.decode import decompress
 from tallymark.intake.limits import Reservation
 from tallymark.intake.parsed import Parsed
@@ -118,8 +118,10 @@ class Upload:
         if self._exchange.method != "POST":
             raise RequestRefused("method_not_allowed")
         self._snapshot: Snapshot = intake.snapshots.current()
-        holder = check_key(self._snapshot, parse_key(headers.get("authorization"), self._query), "write")
+        holder = find_holder(self._snapshot, parse_key(headers.get("authorization"), self._query))
+        # Known before its scope is judged: a 403 is this project's, and nobody else's to see.
         self._project = holder.project
+        check_scope(holder, "write")
         self._reservation = intake.budget.request(holder.project)
         intake.journal.check()
         announced = headers.get("content-length", "")

@@ -57,6 +57,9 @@ _FIELD_TYPES = typing.get_type_hints(Event, include_extras=True)
 
 _NOT_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity|nan|inf)(?![\w\"])")
 _LONG_INTEGER = re.compile(rb"(?<![\w.\"+-])-?\d{300,}(?![\d.eE])")
+# The members of an object up to the first that holds others; for texts that no decoder takes.
+_FLAT_MEMBERS = re.compile(rb'\{(?:\s*"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,)*')
+_TEXT_MEMBER = re.compile(rb'"([^"\\]*)"\s*:\s*"([^"\\]*)"')
 # Where the decoder stopped; only the place is taken from its message.
 _DECODER_OFFSET = re.compile(r" \(byte (\d+)\)")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -169,20 +172,18 @@ def _parse_piece(piece: bytes, index: int, start: int, *, whole: bool) -> Event 
     """Decode one element; what fails gets its code, and is kept whole where it parsed."""
     if not whole:
         return _describe(piece, index, "malformed_json", "a bracket or quote does not close", f"byte {start}")
-    if len(piece) > MAX_EVENT_BYTES:
-        message = f"the event has {len(piece)} bytes, {MAX_EVENT_BYTES} are allowed"
-        return _describe(piece, index, "event_too_large", message, f"byte {start}")
     try:
         value = _anything.decode(piece)
     except RecursionError:
-        return _describe(piece, index, "too_deep", "nested too deeply to be read", f"byte {start}")
+        failed = _describe(piece, index, "too_deep", "nested too deeply to be read", f"byte {start}")
+        return _name(failed, piece)
     except UnicodeDecodeError:
         return _describe(
             piece, index, "invalid_utf8", "the text is not UTF-8", f"byte {start + _find_bad_byte(piece)}"
         )
     except msgspec.ValidationError:
         code, message, offset = _name_too_big(piece)
-        return _describe(piece, index, code, message, f"byte {start + offset}")
+        return _name(_describe(piece, index, code, message, f"byte {start + offset}"), piece)
     except msgspec.DecodeError as error:
         code, message, offset = _name_malformed(piece, str(error))
         return _describe(piece, index, code, message, f"byte {start + offset}")
@@ -190,7 +191,30 @@ def _parse_piece(piece: bytes, index: int, start: int, *, whole: bool) -> Event 
         return _describe(
             piece, index, "not_an_object", f"expected an object, got {_json_type(value)}", f"byte {start}"
         )
+    if len(piece) > MAX_EVENT_BYTES:
+        message = f"the event has {len(piece)} bytes, {MAX_EVENT_BYTES} are allowed"
+        return _keep(value, piece, index, "event_too_large", message, f"byte {start}")
     return _build_event(value, piece, index)
+
+
+def _name(failed: FailedEvent, piece: bytes) -> FailedEvent:
+    """Put down who the event is, where its text tells, though the whole of it cannot be read: it can be traced then."""
+    members = _FLAT_MEMBERS.match(piece)
+    if members is not None:
+        found = {name: value.decode(errors="replace") for name, value in _TEXT_MEMBER.findall(members[0])}
+        failed.event_id, failed.event_name = (
+            _cut_id(found.get(b"event_id")),
+            _cut_name(found.get(b"event_name")),
+        )
+    return failed
+
+
+def _cut_id(value: object) -> str:
+    return value[:MAX_ID_BYTES] if isinstance(value, str) else ""
+
+
+def _cut_name(value: object) -> str:
+    return value[:MAX_NAME_BYTES] if isinstance(value, str) else ""
 
 
 def _find_bad_byte(piece: bytes) -> int:
@@ -247,7 +271,7 @@ def _build_event(value: dict[str, Any], piece: bytes, index: int) -> Event | Fai
 
 def _name_invalid(name: str, value: Any, reason: str) -> tuple[str, str]:
     if name == "event_time" and isinstance(value, str):
-        return "time_invalid", f"event_time {value[:40]!r} is not ISO 8601 with a time zone"
+        return "time_invalid", f"event_time {value[:40]!r} is no time that exists, in ISO 8601 with a zone"
     if isinstance(value, str) and name in TEXT_FIELDS:
         return "field_invalid", f"{name} has {len(value)} characters: {reason}"
     return "wrong_type", f"{name}: {reason}"
@@ -256,14 +280,13 @@ def _name_invalid(name: str, value: Any, reason: str) -> tuple[str, str]:
 def _keep(
     value: dict[str, Any], piece: bytes, index: int, code: str, message: str, place: str
 ) -> FailedEvent:
-    event_id, event_name = value.get("event_id"), value.get("event_name")
     return FailedEvent(
         code,
         message,
         index,
         place,
-        event_id[:MAX_ID_BYTES] if isinstance(event_id, str) else "",
-        event_name[:MAX_NAME_BYTES] if isinstance(event_name, str) else "",
+        _cut_id(value.get("event_id")),
+        _cut_name(value.get("event_name")),
         _encoder.encode(value),
         size=len(piece),
     )

@@ -18,11 +18,15 @@ from tallymark.web.services import Services
 
 
 class ReplayOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Which events to replay: by id, or the oldest waiting ones of a code. `limit` is at most 1000."""
+    """Which events to replay: by id, or the oldest waiting ones of a code. `limit` is at most 1000.
+
+    `changes` mends each of them first: a JSON merge patch (RFC 7396), in which null takes a member away.
+    """
 
     ids: list[int] = []
     code: str = ""
     limit: int = MOST_EVENTS
+    changes: dict[str, Any] = {}
 
 
 async def replay(services: Services, project: str, order: ReplayOrder) -> EventsAnswer:
@@ -33,7 +37,7 @@ async def replay(services: Services, project: str, order: ReplayOrder) -> Events
     _check_code(order.code)
     rules = services.privacy_rules(services.snapshots.current(), project)
     outcome, chosen = await services.replayer.replay(
-        project, rules, ids=order.ids, code=order.code, limit=max(1, order.limit)
+        project, rules, ids=order.ids, code=order.code, limit=max(1, order.limit), changes=order.changes
     )
     rejected = [Rejected(chosen[item.index], item.code, item.message, item.place) for item in outcome.failed]
     return EventsAnswer(outcome.accepted, rejected)
@@ -80,7 +84,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         security=[{"admin": []}],
     )
     async def post_replay(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Send events through the intake again: `{"ids": [1, 2]}`, `{"code": "time_out_of_range"}` or `{}` for all."""
+        """Send events through the intake again: `{"ids": [1, 2]}`, `{"code": "time_out_of_range"}` or `{}` for all.
+
+        `{"ids": [1], "changes": {"attributes": {"amount": 3}}}` mends them first.
+        """
         holder = require_key(request, services, "admin")
         try:
             order = msgspec.json.decode(await request.body() or b"{}", type=ReplayOrder)
