@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 TORTURE_ROUNDS ?= 200
 
-.PHONY: help setup demo serve test test-all torture check format reference bench constraints browser clean
+.PHONY: help setup demo serve test test-all torture check format reference bench constraints tools clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,13 +47,14 @@ demo: .venv/.demo ## A year of real flights as charts (ONCE=1: check the figures
 serve: .venv/.server ## Start the server with the data folder ./data
 	@$(BIN)/tallymark serve
 
-browser: # Chromium for the browser tests, where it is missing and we may install it
+tools: # What some tests drive, where it is missing and we may install it
 	@command -v chromium >/dev/null || bash scripts/install-packages chromium || echo "no Chromium: the browser tests will be skipped (in CI they fail)"
+	@command -v strace >/dev/null || bash scripts/install-packages strace || echo "no strace: the test of a disk that fails will be skipped (in CI it fails)"
 
-test: .venv/.test browser ## The test suite
+test: .venv/.test tools ## The test suite
 	@$(BIN)/python -m pytest -m "not long" -n 2 --dist loadgroup $(ARGS)
 
-test-all: .venv/.test browser ## The test suite with the long tests
+test-all: .venv/.test tools ## The test suite with the long tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 torture: .venv/.test ## 200 rounds of kill -9 while clients send

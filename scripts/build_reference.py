@@ -30,6 +30,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 _MADE = "<!-- made by scripts/build_reference.py: change the code, then run `make reference` -->\n"
 _SETTINGS = "<!-- settings: made by scripts/build_reference.py -->"
 _SETTINGS_END = "<!-- end of settings -->"
+# The type counts characters; the intake counts the bytes of these besides, see pipeline/steps/validate.py.
+_COUNTED_IN_BYTES = frozenset(("event_id",))
 
 
 def render_codes() -> str:
@@ -105,11 +107,8 @@ def render_fields() -> str:
         if "items" in choices[0]:
             shown = f"list of {choices[0]['items']['type']}"
         most = choices[0].get("maxLength")
-        limit = (
-            f"1 to {most} characters"
-            if choices[0].get("minLength")
-            else (f"{most} characters" if most else "")
-        )
+        unit = "bytes" if name in _COUNTED_IN_BYTES else "characters"
+        limit = f"{'1 to ' if choices[0].get('minLength') else ''}{most} {unit}" if most else ""
         required = " (required)" if name in schema["required"] else ""
         lines.append(f"| `{name}`{required} | {shown} | {limit} |")
     lines.append(

@@ -132,7 +132,12 @@ REQUEST_CODES = _by_code(
     ),
     Code("forbidden", 403, "The key may not do this.", "Use a key with the scope that the message names."),
     Code("not_found", 404, "There is no such thing here.", "Check the address."),
-    Code("method_not_allowed", 405, "The address does not take this method.", "See docs/api.md."),
+    Code(
+        "method_not_allowed",
+        405,
+        "The address does not take this method.",
+        "GET /v1/openapi/openapi.json lists the methods.",
+    ),
     Code("request_timeout", 408, "The body came too slowly.", "Send the body within the time limit."),
     Code("conflict", 409, "It was changed or exists already.", "Read the present state and try again."),
     Code("body_too_large", 413, "The body is larger than allowed.", "Send smaller batches."),
@@ -145,6 +150,19 @@ REQUEST_CODES = _by_code(
     ),
     Code("invalid_request", 400, "The request is not understood.", "The message says which part."),
     Code("unknown_field", 400, "A field of the question does not exist.", "The message lists the fields."),
+    Code(
+        "invalid_definition",
+        400,
+        "A metric or dashboard is not well formed.",
+        "The message says what is allowed, and where the mistake stands.",
+    ),
+    Code("in_use", 409, "Something else uses the object.", "Change what uses it first."),
+    Code(
+        "owned_by_file",
+        409,
+        "The object stands in a file and is changed there.",
+        "Change the file and run 'tallymark apply'.",
+    ),
     Code("invalid_question", 400, "The question is not well formed.", "The message says what is allowed."),
     Code(
         "query_too_expensive",

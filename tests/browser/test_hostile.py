@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
+from tallymark.web.texts import show_line
+
 pytestmark = [pytest.mark.browser, pytest.mark.store]
 
 
@@ -40,7 +42,7 @@ def test_lists_and_single_events(open_page, site, names):
     for number, encoded in enumerate(ids):
         event_id = bytes.fromhex(encoded).decode()
         page.goto("/event?" + urlencode({"id": event_id}))
-        assert page.locator(".id code").inner_text().split() == event_id.split()
+        assert page.locator(".id code").inner_text().split() == show_line(event_id).split()
         expect(page.locator(".path li")).to_have_count(4)
         check(page)
         if number == 0:
@@ -56,7 +58,7 @@ def test_names_as_series_steps_and_labels(open_page, names):
         )
         expect(page.locator("figure[data-drawn] .canvas svg")).to_be_visible()
         legend = page.locator(".legend bdi").first.text_content()
-        assert legend == name
+        assert legend == show_line(name)
         page.locator(".canvas").hover()
         expect(page.locator(".hover .name").first).to_be_attached()
         check(page)
@@ -72,6 +74,44 @@ def test_names_as_series_steps_and_labels(open_page, names):
     )
     expect(page.locator("figure[data-drawn] .canvas svg")).to_be_visible()
     check(page)
+
+
+def test_no_name_reads_as_another(open_page, site, build_event):
+    """A name that turns its letters around shows what turns them, in lists, headings, tables and pictures."""
+    turned = "\u202eevil\u202c"
+    written = "\\u202eevil\\u202c"
+    events = [
+        build_event(
+            "turned-1", event_name=turned, event_type=turned, user_id=turned, attributes={turned: turned}
+        ),
+        build_event("turned-2", event_name="live", attributes={"way": turned}),
+        build_event("turned-3", event_name=turned, event_time="never"),
+    ]
+    assert site.send(events).status == 207
+    site.wait_loaded()
+    page = open_page()
+    for path in (
+        "/",
+        "/events?" + urlencode({"name": turned}),
+        "/event?id=turned-1",
+        "/event?id=turned-3",
+        "/quarantine",
+        explore(kind="trend", interval="day", s0__event=turned),
+        explore(kind="trend", s0__event="live", b0="way"),
+        explore(kind="funnel", s0__event=turned, by="user_id", window="1d"),
+        explore(kind="trend", s0__event=turned + "x"),
+    ):
+        page.goto(path)
+        if page.locator("figure[data-chart]").count():
+            expect(page.locator("figure[data-drawn]").first).to_be_visible()
+        # What stands in inputs is what is sent; the rest is what people read.
+        shown = page.evaluate(
+            """() => [document.title, document.body.innerText, ...[...document.querySelectorAll("[title], [aria-label]")]
+              .map((one) => one.title + one.ariaLabel), ...[...document.querySelectorAll("svg text")]
+              .map((one) => one.textContent)].join("\\n")"""
+        )
+        assert "\u202e" not in shown, path
+        assert written in shown, path
 
 
 def test_values_as_groups(open_page):

@@ -30,7 +30,17 @@ def test_the_code_of_the_page_runs(intake, monkeypatch):
     assert client.close(20)
     assert client.stats().dropped == {}
     sent = {event["event_name"] for event in intake.events}
-    assert {"signed_up", "scrolled", "imported", "requests", "work", "searched", "paid"} <= sent
+    assert {
+        "signed_up",
+        "scrolled",
+        "imported",
+        "requests",
+        "work",
+        "pages",
+        "crawl",
+        "searched",
+        "paid",
+    } <= sent
 
 
 @pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)

@@ -81,6 +81,15 @@ def test_a_malformed_argument_does_not_raise(settings, warnings_said):
     assert any("Fix:" in said for said in warnings_said)
 
 
+def test_an_unknown_argument_is_told_which_there_are(warnings_said):
+    """The warning about a setting that there is not names those that there are: the docs are not installed."""
+    Client(key="k", colour="red").close(0.1)
+    (said,) = warnings_said
+    assert "no setting 'colour'" in said
+    assert "flush_interval" in said
+    assert "docs/" not in said
+
+
 def test_service_comes_from_the_environment(monkeypatch):
     """TALLYMARK_SERVICE_* and TALLYMARK_DEV become context of every event."""
     from tallymark.testing import CaptureSink  # noqa: PLC0415  only here

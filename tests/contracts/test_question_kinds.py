@@ -22,6 +22,13 @@ COMMON = {
 EXAMPLES: dict[str, dict[str, Any]] = {
     "trend": {"series": [{"event_name": "a"}]},
     "ratio": {"numerator": {"event_name": "a"}, "denominator": {"event_name": "b"}},
+    "change": {
+        "breakdown": [],
+        "dimensions": ["origin", "carrier"],
+        "before": {"from": "2023-12-01", "to": "2024-01-01"},
+        "numerator": {"event_name": "a"},
+        "denominator": {"event_name": "b"},
+    },
     "funnel": {"by": "session_id", "window": "7d", "steps": [{"event_name": "a"}, {"event_name": "b"}]},
 }
 
@@ -80,7 +87,7 @@ def test_no_rows_from_the_store_are_a_table_without_rows(kind):
     question = example(kind)
     table = question.shape_result(question.period(), [], exact=True)
     assert table.rows == []
-    assert table.columns[0].name == "origin"
+    assert table.columns[0].name == (question.breakdown[0] if question.breakdown else "dimension")
     assert set(table.doubts) == {at for at, _ in question.selections()}
 
 
@@ -97,10 +104,11 @@ def test_paths_of_selections_lead_into_the_question(kind):
 def test_the_breakdown_cannot_hide_a_column(kind):
     """A breakdown by a name that the answer uses itself is refused, and the message says how to ask for it."""
     question = example(kind)
+    place = "breakdown" if question.breakdown else "dimensions"
     columns = question.shape_result(question.period(), [], exact=True).columns
     for column in columns[1:]:
         with pytest.raises(RequestRefused, match="twice"):
-            example(kind, breakdown=[column.name])
+            example(kind, **{place: [column.name]})
 
 
 def test_the_schema_describes_the_kind(kind):

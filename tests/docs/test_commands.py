@@ -1,25 +1,66 @@
-"""What the README and docs/privacy.md tell people to type works as it stands there."""
+"""What the README and the docs tell people to type works as it stands there, or it is said here why nobody tried."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
+import typer
 
 from tallymark import Client
+from tallymark.plan.kinds.metric import Metric
+from tallymark.server.cli import application
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+# (page, language, words of the block) → the test that runs it.
+RUN = {
+    ("README.md", "bash", "tallymark serve"): "tests/docs/test_commands.py::test_first_start",
+    ("README.md", "bash", "curl"): "tests/docs/test_commands.py::test_readme",
+    ("README.md", "bash", "tallymark query"): "tests/docs/test_commands.py::test_readme",
+    ("README.md", "python", "Client"): "tests/docs/test_commands.py::test_readme_client",
+    ("docs/operations.md", "bash", "tallymark serve"): "tests/docs/test_commands.py::test_first_start",
+    ("docs/operations.md", "bash", "tallymark backup"): "tests/docs/test_commands.py::test_backup_and_restore",
+    ("docs/operations.md", "bash", "cp -a"): "tests/docs/test_commands.py::test_backup_and_restore",
+    ("docs/operations.md", "bash", "tallymark sql"): "tests/docs/test_commands.py::test_backup_and_restore",
+    ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
+    ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
+    ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
+    ("docs/client.md", "python", ""): "tests/client/test_docs.py::test_the_code_of_the_page_runs",
+    ("docs/questions.md", "json", ""): "tests/queries/test_docs.py::test_the_examples_are_answered",
+}  # fmt: skip
+
+# Lines that no test runs, and why.
+NOT_RUN = {
+    r"pip install 'tallymark\[server\]'": "it is on no registry; tests/client/test_install.py installs this folder",
+    r"make demo .*": "tests/journeys/test_flights.py does what it does, without the pages",
+    r"make (setup|check|test) .*": "this test is a part of it: .ci/run runs them",
+    r"received = stored .*": "an equation, no command",
+}
 
 
 def read_blocks(page: str, language: str, holding: str) -> list[str]:
     """Return the code blocks of a page that hold a text."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return [body for kind, body in _BLOCK.findall(text) if kind == language and holding in body]
+
+
+def leave_out(block: str) -> str:
+    """Return a block without the lines of NOT_RUN."""
+    kept = [line for line in block.splitlines() if not any(re.fullmatch(one, line) for one in NOT_RUN)]
+    return "\n".join(kept).strip()
 
 
 def run_block(server, block: str) -> str:
@@ -40,6 +81,54 @@ def run_block(server, block: str) -> str:
     )
     assert done.returncode == 0, (block, done.stdout, done.stderr)
     return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_tried(page):
+    """Each block of each page is run by one test that exists, or each of its lines has a reason why not."""
+    for language, block in _BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
+        if not leave_out(block):
+            continue
+        tests = [test for key, test in RUN.items() if key[:2] == (page, language) and key[2] in block]
+        assert len(tests) == 1, f"{page}: {len(tests)} tests are named for this block:\n{block}"
+        path, name = tests[0].split("::")
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), tests[0]
+
+
+def test_nothing_is_named_in_vain():
+    """Every entry of the two lists is about something that stands on a page."""
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    assert [key for key in RUN if not read_blocks(*key)] == []
+    assert [one for one in NOT_RUN if not re.search(f"^{one}$", text, re.MULTILINE)] == []
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+def test_first_start(make_server, build_event, page):
+    """The command starts a server in the named folder, which shows the password once, and keys that work."""
+    (block,) = read_blocks(page, "bash", "tallymark serve")
+    server = make_server()
+    line = (
+        leave_out(block)
+        .replace("/srv/tallymark", shlex.quote(str(server.data)))
+        .replace("8600", str(server.port))
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLYMARK_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    with (server.folder / "server.log").open("wb") as log:
+        server.process = subprocess.Popen(
+            ["bash", "-c", f"exec {line}"], cwd=server.folder, env=environment, stdout=log, stderr=log
+        )
+    server.wait_ready()
+    shown = dict(
+        re.findall(r"^(write key|read key|password) of .* \(shown once\): (\S+)$", server.log, re.MULTILINE)
+    )
+
+    assert server.send([build_event("first-1")], key=shown["write key"]).status == 200
+    assert server.wait_loaded(shown["read key"])["totals"]["stored"] == 1
+    assert shown["password"]
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(60) == 0
 
 
 @pytest.mark.store
@@ -77,18 +166,36 @@ def test_readme_client(server):
 
 
 @pytest.mark.store
-def test_backup(server, monkeypatch, tmp_path):
-    """docs/operations.md's backup leaves a folder with everything in it."""
-    (copying,) = read_blocks("docs/operations.md", "bash", "tallymark backup")
+def test_backup_and_restore(make_server, build_event, monkeypatch, tmp_path):
+    """docs/operations.md: the backup, a folder that is damaged after it, the restore, and the comparison at the end."""
+    copying, restoring, comparing = (
+        read_blocks("docs/operations.md", "bash", words)[0]
+        for words in ("tallymark backup", "cp -a", "tallymark sql")
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
+    server = make_server(loader_linger_seconds=0.05).start()
+    server.send([build_event(f"kept-{number}") for number in range(3)])
+    server.wait_loaded()
 
     said = run_block(server, copying)
-
     (made,) = tmp_path.iterdir()
+    server.send([build_event("after-the-backup")])
+    server.wait_loaded()
+    server.stop()
+    shutil.rmtree(server.data / "store")
+    run_block(server, restoring)
+    server.start()
+    totals = server.wait_loaded()["totals"]
+    compared = run_block(server, comparing)
+
     assert str(made) in said
-    assert {"catalog.sqlite", "dedup", "journal", "ledger.sqlite", "store"} <= {
+    assert {"catalog.sqlite", "dedup", "journal", "ledger.sqlite", "store"} == {
         one.name for one in made.iterdir()
     }
+    assert totals["stored"] == 3
+    assert compared.index("balanced") < compared.index("count()")
+    assert re.findall(r"\d+", compared)[-1] == "3"
+    assert {row[0] for row in server.sql("SELECT event_id FROM events")} == {"kept-0", "kept-1", "kept-2"}
 
 
 @pytest.mark.store
@@ -102,14 +209,79 @@ def test_privacy_switches(server):
     assert "default is changed" in second
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_text(page):
+    """Every `tallymark` command that a sentence, a table or a block names exists, with the options that stand behind it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert len(typer.main.get_command(application).commands) > 5
+    blocks = [line for kind, body in _BLOCK.findall(text) if kind == "bash" for line in body.splitlines()]
+    named = re.findall(r"`(tallymark [^`]+)`", _BLOCK.sub("", text)) + [
+        line for line in blocks if line.startswith("tallymark ") and line.count("'") % 2 == 0
+    ]
+    for line in named:
+        command, words = typer.main.get_command(application), shlex.split(line, comments=True)[1:]
+        while words and hasattr(command, "commands"):
+            name = words.pop(0)
+            assert name in command.commands, line
+            command = command.commands[name]
+        options = {name for each in command.params for name in each.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
 def test_make_lists_its_targets():
-    """Every `make` target that the README and CONTRIBUTING name exists."""
+    """Every `make` target that a page names exists."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    text = (ROOT / "README.md").read_text(encoding="utf-8") + (ROOT / "CONTRIBUTING.md").read_text(
-        encoding="utf-8"
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+
+    assert {"demo", "test", "bench"} <= named
+    assert {name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)} == set()
+
+
+def test_make_test_without_the_tools(tmp_path):
+    """`make test` wants the tools that tests drive; where they cannot be had it names them and goes on."""
+    make = shutil.which("make")
+    assert make
+    (tmp_path / "bash").symlink_to("/bin/bash")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    done = subprocess.run(
+        [make, "tools"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60
     )
 
-    named = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
+    assert re.search(r"^test: .*\btools\b", makefile, re.MULTILINE)
+    assert re.search(r"^test-all: .*\btools\b", makefile, re.MULTILINE)
+    assert done.returncode == 0, done.stderr
+    assert ("no Chromium" in done.stdout, "no strace" in done.stdout) == (True, True)
+    assert "please install: strace" in done.stderr
 
-    assert named
-    assert {name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)} == set()
+
+def test_metrics(server, tmp_path, build_event):
+    """The file of the page about metrics is applied as it stands, and its curl gives figures of it."""
+    day = {"event_time": "2026-01-10T12:00:00Z", "session_id": "one"}
+    server.send(
+        [build_event(f"shop-{name}", event_name=name, **day) for name in ("order_placed", "page_viewed")]
+    )
+    server.wait_loaded()
+    (text,) = read_blocks("docs/metrics.md", "yaml", "metrics:")
+    (tmp_path / "shop.yaml").write_text(text)
+    apply = ("apply", str(tmp_path), "--origin", "page")
+    done = server.run(*apply, TALLYMARK_ADMIN_KEY=server.admin_key)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (command,) = read_blocks("docs/metrics.md", "bash", "curl")
+    figures = json.loads(run_block(server, command))["figures"]
+    assert (figures["metric"], len(figures["rows"])) == ("order_rate", 31)
+    assert [row[1] for row in figures["rows"] if row[1] is not None] == [1.0]
+    (tmp_path / "shop.yaml").write_text("")
+    assert server.run(*apply, TALLYMARK_ADMIN_KEY=server.admin_key).returncode == 0
+
+
+def test_metrics_words():
+    """What a metric can be and say is named on its page."""
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    words = set()
+    for kind in get_args(Metric):
+        fields = msgspec.structs.fields(kind)
+        words |= {str(kind.__struct_config__.tag), *(field.encode_name for field in fields)}
+    assert [word for word in sorted(words) if not re.search(rf"`{word}\b", text)] == []

@@ -119,7 +119,7 @@ def test_query_by_command(running):
 def test_no_server_is_a_sentence(running):
     """Without a server the command says so and what to do."""
     done = running.run("ledger", TALLYMARK_URL="http://127.0.0.1:9")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "tallymark serve" in done.stderr
 
 

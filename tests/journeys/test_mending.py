@@ -28,7 +28,9 @@ def test_event_too_large_is_kept(server, build_event):
     assert json.loads(kept["body"])["attributes"]["text"] == _LONG
     assert replayed.json == {"accepted": 1, "rejected": []}
     assert server.trace("large-1")["verdict"] == "stored"
-    found = server.sql("SELECT attributes.small, attributes.mended, attributes.text FROM events WHERE event_id = 'large-1'")
+    found = server.sql(
+        "SELECT attributes.small, attributes.mended, attributes.text FROM events WHERE event_id = 'large-1'"
+    )
     assert found == [["1", "true", "\\N"]]
 
 
@@ -38,10 +40,13 @@ def test_event_too_large_is_kept(server, build_event):
 )  # fmt: skip
 def test_what_cannot_be_read_is_still_found_by_its_id(server, code, value):
     """An event with a value that no decoder holds is refused, and traced by the id that its text tells."""
-    server.send(
-        '{"event_id":"odd-%s","event_time":"2026-01-31T12:00:00Z","event_type":"t","event_name":"n","attributes":{"a":%s}}'
-        % (code, value)
-    )
+    event = {
+        "event_id": f"odd-{code}",
+        "event_time": "2026-01-31T12:00:00Z",
+        "event_type": "t",
+        "event_name": "n",
+    }
+    server.send(json.dumps({**event, "attributes": {"a": "VALUE"}}).replace('"VALUE"', value))
     server.wait_loaded()
 
     trace = server.trace(f"odd-{code}")

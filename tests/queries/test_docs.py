@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from tallymark.queries import filters, grid, measures, period, question, result
-from tallymark.queries.kinds import KINDS, funnel, trend
+from tallymark.queries.kinds import KINDS, change, funnel, trend
 
 PAGE = (Path(__file__).parents[2] / "docs" / "questions.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
@@ -52,6 +52,7 @@ def test_every_word_is_on_the_page():
         filters.MAX_VALUE,
         filters.MAX_PATTERN,
         funnel.MAX_STEPS,
+        change.MAX_DIMENSIONS,
         trend.MAX_SERIES,
         question.MAX_FILTERS,
         question.MAX_BREAKDOWNS,

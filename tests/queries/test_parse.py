@@ -33,7 +33,7 @@ def refused(question):
         (
             {"series": [{"event_name": "a", "measure": {"op": "median"}}]},
             "series[0].measure.op",
-            "average, count, maximum",
+            "average, count, deviation",
         ),
         (
             {"series": [{"event_name": "a", "filters": [{"field": "x", "op": "like"}]}]},

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tallymark.store.statements import parse_format, parse_insert, parse_kill, parse_words, split_format
+from tallymark.store.statements import (
+    is_select,
+    parse_format,
+    parse_insert,
+    parse_kill,
+    parse_words,
+    replace_table,
+    split_format,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +106,39 @@ def test_the_answers_format():
 def test_words():
     """Words come in upper case without comments and closing semicolons."""
     assert parse_words("show /* x */ tables -- y\n;") == ("SHOW", "TABLES")
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT 1", True),
+        (" /* x */ ((select 1))", True),
+        ("WITH 1 AS x SELECT x", True),
+        ("FROM t SELECT 1", True),
+        ("DESCRIBE (SELECT 1)", False),
+        ("SHOW TABLES", False),
+        ("`SELECT`", False),
+        ("", False),
+    ],
+)
+def test_selects(sql, expected):
+    """A SELECT is told from what else only reads by its first word."""
+    assert is_select(sql) is expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT * FROM a.b", "SELECT * FROM X AS b"),
+        ('SELECT * FROM `a` . "b" WHERE 1', "SELECT * FROM X AS b WHERE 1"),
+        ("SELECT (SELECT 1 FROM a.b)", "SELECT (SELECT 1 FROM X AS b)"),
+        ("SELECT * FROM a.b AS c, a.b d", "SELECT * FROM X AS c, X d"),
+        ("SELECT a.b.c, x.a.b FROM a.c", "SELECT a.b.c, x.a.b FROM a.c"),
+        ("SELECT 'a.b' -- a.b", "SELECT 'a.b' -- a.b"),
+        ("SELECT 'a'.'b', A.B", "SELECT 'a'.'b', A.B"),
+        ("", ""),
+    ],
+)
+def test_tables_are_replaced(sql, expected):
+    """A table is replaced where its whole name stands, not in texts, comments and the names of columns."""
+    assert replace_table(sql, "a", "b", "X") == expected

@@ -75,7 +75,7 @@ class Catalog:
 
     def set_fact(self, name: str, value: str) -> None:
         """Write a fact."""
-        with self._change() as connection:
+        with self.change() as connection:
             connection.execute(sa.delete(FACT).where(FACT.c.name == name))
             connection.execute(sa.insert(FACT).values(name=name, value=value))
 
@@ -93,7 +93,7 @@ class Catalog:
                 f"{name!r} is no project name. Use 1 to 64 of a-z, 0-9, '-' and '_', not at the ends.",
                 at="name",
             )
-        with self._change() as connection:
+        with self.change() as connection:
             if connection.execute(sa.select(PROJECT.c.name).where(PROJECT.c.name == name)).first():
                 raise RequestRefused("conflict", f"Project {name!r} exists already.", at="name")
             connection.execute(
@@ -123,7 +123,7 @@ class Catalog:
                     "invalid_request", "rate_limit is events a second, 0 for none.", at="rate_limit"
                 )
             values["rate_limit"] = rate_limit
-        with self._change() as connection:
+        with self.change() as connection:
             self._require_project(connection, name)
             if values:
                 connection.execute(sa.update(PROJECT).where(PROJECT.c.name == name).values(**values))
@@ -146,7 +146,7 @@ class Catalog:
             "hint": f"…{key[-4:]}",
             "created_at": _now(),
         }
-        with self._change() as connection:
+        with self.change() as connection:
             self._require_project(connection, project)
             if connection.execute(sa.select(API_KEY.c.id).where(API_KEY.c.digest == row["digest"])).first():
                 raise RequestRefused("conflict", "This key exists already.", at="key")
@@ -166,8 +166,8 @@ class Catalog:
                     row["scope"],
                     row["name"],
                     row["hint"],
-                    _aware(row["created_at"]),
-                    _aware(row["revoked_at"]) if row["revoked_at"] else None,
+                    aware(row["created_at"]),
+                    aware(row["revoked_at"]) if row["revoked_at"] else None,
                 )
                 for row in connection.execute(question).mappings()
             ]
@@ -177,7 +177,7 @@ class Catalog:
         condition = API_KEY.c.id == key_id
         if project is not None:
             condition &= API_KEY.c.project == project
-        with self._change() as connection:
+        with self.change() as connection:
             changed = connection.execute(
                 sa.update(API_KEY).where(condition, API_KEY.c.revoked_at.is_(None)).values(revoked_at=_now())
             )
@@ -203,7 +203,7 @@ class Catalog:
             message = f"A password needs {_MIN_PASSWORD} characters or more."
             raise RequestRefused("invalid_request", message, at="password")
         password_hash = hash_password(password)
-        with self._change() as connection:
+        with self.change() as connection:
             connection.execute(sa.delete(SESSION).where(SESSION.c.person == person))
             changed = connection.execute(
                 sa.update(PERSON).where(PERSON.c.name == person).values(password_hash=password_hash)
@@ -243,9 +243,9 @@ class Catalog:
                 .mappings()
                 .first()
             )
-        if row is None or _aware(row["expires_at"]) <= _now():
+        if row is None or aware(row["expires_at"]) <= _now():
             return None
-        return SessionRow(row["person"], row["csrf"], _aware(row["expires_at"]))
+        return SessionRow(row["person"], row["csrf"], aware(row["expires_at"]))
 
     def end_session(self, token: str) -> None:
         """Forget a session."""
@@ -253,7 +253,8 @@ class Catalog:
             connection.execute(sa.delete(SESSION).where(SESSION.c.digest == digest(token)))
 
     @contextmanager
-    def _change(self) -> Iterator[sa.Connection]:
+    def change(self) -> Iterator[sa.Connection]:
+        """Open a transaction that raises the catalog's version."""
         with self.engine.begin() as connection:
             if self.engine.dialect.name == "sqlite":
                 # Take the write lock first: a read that turns into a write may not wait for another writer.
@@ -288,6 +289,6 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _aware(time: datetime) -> datetime:
+def aware(time: datetime) -> datetime:
     """SQLite forgets the zone; all times in the catalog are UTC."""
     return time if time.tzinfo else time.replace(tzinfo=UTC)

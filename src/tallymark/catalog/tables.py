@@ -55,6 +55,38 @@ SESSION = sa.Table(
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
 )
 
+# A metric or dashboard as its JSON. `file` is the file that it stands in, '' when it was made here; what one
+# `origin` (a folder of files that somebody applies) no longer holds is taken away with its next application.
+DEFINITION = sa.Table(
+    "definition",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("origin", sa.String(64), nullable=False, server_default=""),
+    sa.Column("file", sa.String(256), nullable=False, server_default=""),
+    # Rises with every change of this one; who changes it says which they saw.
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("changed_by", sa.String(128), nullable=False),
+    sa.UniqueConstraint("project", "kind", "name"),
+)
+
+# How often somebody asked a definition on a day (UTC).
+ASKED = sa.Table(
+    "asked",
+    METADATA,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("who", sa.String(128), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+)
+
 # One value by name: `secret` (hex) keys fingerprints and pseudonyms, `version` rises with every change.
 FACT = sa.Table(
     "fact",

@@ -191,7 +191,10 @@ class Client:
             self._core.fault()
 
     def timer(self, name: str, /, **attributes: Any) -> Timer:
-        """Measure a `with` block, or as a decorator every call of a function, `async` ones too, as a timing."""
+        """Measure as a timing: a `with` or `async with` block, or as a decorator every call of a function.
+
+        Generators, `async` ones too, are measured from the first item to the end of the iteration.
+        """
         return Timer(lambda seconds: self.timing(name, seconds, **attributes))
 
     # Copies.

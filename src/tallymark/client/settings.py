@@ -169,9 +169,10 @@ def build_settings(given: Mapping[str, Any], environ: Mapping[str, str] | None =
                 break
         if parsed is not None:
             chosen[field.name] = parsed
-    for name in given.keys() - {field.name for field in fields(Settings)}:
+    known = [field.name for field in fields(Settings)]
+    for name in given.keys() - set(known):
         warn_once(
             f"setting:{name}",
-            f"tallymark: Client has no setting {name!r}. Fix: see docs/client.md for the settings.",
+            f"tallymark: Client has no setting {name!r}. Fix: use one of {', '.join(known)}.",
         )
     return Settings(**chosen)

@@ -6,7 +6,7 @@ once, and from its rows a `Grid` in which every interval of every shown group is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,13 +43,17 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class GridQuery:
-    """A question over time and groups; `chosen` are the selections with their paths, `columns` the kind's own names."""
+    """A question over time and groups; `chosen` are the selections with their paths, `columns` the kind's own names.
+
+    `more` builds further aggregates of the kind's own from the selections' conditions; they stand last in each row.
+    """
 
     asked: Asked
     period: Period
     chosen: Chosen
     columns: Sequence[str]
     exact: bool
+    more: Callable[[Parameters, Sequence[str]], list[str]] | None = None
 
     def build_sql(self, project: str) -> Statement:
         """Build the one statement that reads the events."""
@@ -59,6 +63,8 @@ class GridQuery:
         aggregates = self._aggregates(parameters, common.own)
         figures = [aggregate.sql for aggregate in aggregates]
         figures += [aggregate.others for aggregate in aggregates if aggregate.others]
+        if self.more is not None:
+            figures += self.more(parameters, common.own)
         scope = build_scope(
             parameters,
             project,

@@ -18,11 +18,13 @@ EXACT_ROWS: Final = 10_000_000
 UNIQUE_ERROR: Final = "standard error 0.3 %"
 QUANTILE_ERROR: Final = "relative error of at most 1 %"
 SKETCH_ERROR: Final = "relative error of at most 1 %"
+_Z: Final = 1.959963984540054
 _NUMERIC: Final = {
     "sum": "sum",
     "average": "avg",
     "minimum": "min",
     "maximum": "max",
+    "deviation": "stddevSamp",
 }
 _SKETCH: Final = {
     "sum": "sum{If}(arraySum((v, c) -> v * c, sketch_values, sketch_counts){cond})",
@@ -64,7 +66,7 @@ def build_measure(
     if measure.op == "unique":
         return _build_unique(field, condition, at, exact=exact)
     if field.type is Type.SKETCH:
-        return _build_sketch(measure, condition, parameters)
+        return _build_sketch(measure, at, condition, parameters)
     if field.type not in {Type.NUMBER, Type.ANY}:
         message = f"{measure.op} needs numbers; {field.name} is of type {field.type.value}. Allowed: value, sketch, or an attribute."
         raise refuse(message, f"{at}.field")
@@ -83,6 +85,8 @@ def _check_shape(measure: Measure, at: str) -> None:
         raise refuse(f"{measure.op} needs a field, such as value or attributes.NAME.", f"{at}.field")
     if measure.op == "quantile" and measure.q is None:
         raise refuse('quantile needs q between 0 and 1, such as "q": 0.95.', f"{at}.q")
+    if measure.op != "quantile" and measure.bound is not None:
+        raise refuse(f"Only quantile takes bound, not {measure.op}.", f"{at}.bound")
     if measure.op != "quantile" and measure.q is not None:
         raise refuse(f"Only quantile takes q, not {measure.op}.", f"{at}.q")
 
@@ -109,11 +113,17 @@ def _build_numeric(
     suffix, arguments = ("If", f"{number}, {condition}") if condition else ("", number)
     note = ""
     if measure.op == "quantile":
+        if measure.bound is not None:
+            return _build_bound(measure, number, condition, parameters, exact=exact)
         level = parameters.add(measure.q, "Float64")
         call = f"quantileExactInclusive{suffix}({level})"
         if not exact:
             call = f"quantileDD{suffix}(0.01, {level})"
             note = f"the quantile of {field.name} is approximate ({QUANTILE_ERROR})"
+    elif measure.op == "last":
+        # By event time; among events of one instant the larger value, so that the answer is always the same.
+        call = f"argMax{suffix}"
+        arguments = f"{number}, (event_time, {number})" + (f", {condition}" if condition else "")
     else:
         call = f"{_NUMERIC[measure.op]}{suffix}"
     sql = f"{call}({arguments})"
@@ -125,7 +135,36 @@ def _build_numeric(
     return Aggregate(sql, "number", None, 0 if measure.op == "sum" else None, others, note)
 
 
-def _build_sketch(measure: Measure, condition: str, parameters: Parameters) -> Aggregate:
+def _build_bound(
+    measure: Measure, number: str, condition: str, parameters: Parameters, *, exact: bool
+) -> Aggregate:
+    """Build one end of a quantile's 95 % interval: the order statistic whose rank is nq ± 1.96 √(nq(1 - q)).
+
+    Distribution-free; W. J. Conover, "Practical Nonparametric Statistics", 3rd edition (1999), section 3.2. NULL where
+    there are too few values for that rank, and where so many would have to be sorted that figures are approximate.
+    """
+    if not exact:
+        return Aggregate(
+            "NULL", "number", None, None, note="the quantile's interval is left out over so many rows"
+        )
+    q = parameters.add(measure.q, "Float64")
+    suffix, more = (
+        ("If", f", {condition} AND isNotNull({number})") if condition else ("If", f", isNotNull({number})")
+    )
+    values = f"groupArray{suffix}(assumeNotNull({number}){more})"
+    count = f"length({values})"
+    reach = f"{_Z} * sqrt({count} * {q} * (1 - {q}))"
+    rank = (
+        f"floor({count} * {q} - {reach})" if measure.bound == "low" else f"ceil({count} * {q} + {reach}) + 1"
+    )
+    sql = f"if({rank} BETWEEN 1 AND {count}, arraySort({values})[toUInt64(greatest(1, {rank}))], NULL)"
+    return Aggregate(sql, "number", None, None)
+
+
+def _build_sketch(measure: Measure, at: str, condition: str, parameters: Parameters) -> Aggregate:
+    if measure.op in ("last", "deviation") or measure.bound is not None:
+        what = "bound" if measure.bound is not None else "op"
+        raise refuse("last, deviation and bound need single values, and not a sketch.", f"{at}.{what}")
     conditions = "notEmpty(sketch_values)" + (f" AND {condition}" if condition else "")
     note = f"{measure.op} of sketch has a {SKETCH_ERROR}: timings and histograms are sent as sketches"
     if measure.op == "quantile":

@@ -15,6 +15,7 @@ import msgspec
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
 from tallymark.queries.fields import ATTRIBUTE_PREFIX, CORE, SKETCH, Type, parse_field
 from tallymark.queries.kinds import Question
+from tallymark.queries.notes import Looking, explain_empty
 from tallymark.queries.result import Cell
 from tallymark.queries.sql import Parameters, Statement, build_scope
 
@@ -55,7 +56,7 @@ class FieldValue(msgspec.Struct, frozen=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Notes about names that were never seen, and their paths in the question."""
+    """Notes about names that were never seen, with the paths of those, and about what else left the answer empty."""
 
     notes: list[str]
     paths: list[str]
@@ -105,7 +106,7 @@ def find_missing(
     project: str,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Missing:
-    """Look which names at the doubted paths were never seen in the project, at any time."""
+    """Look which names at the doubted paths were never seen in the project, at any time; else why nothing was found."""
     missing = Missing([], [])
     names = _names(store, project, limits)
     doubted = [(at, selection) for at, selection in question.selections() if at in doubts]
@@ -118,7 +119,10 @@ def find_missing(
     if known:
         fields = _find_missing_fields(question, doubts, store, project=project, known=known)
         missing = Missing([*missing.notes, *fields.notes], [*missing.paths, *fields.paths])
-    return missing
+    # What is not missing may be why: where no event has the field `by`, that is said already.
+    seen = [(at, one) for at, one in doubted if one.event_name in names and "by" not in missing.paths]
+    reasons = explain_empty(Looking(question, store, project, limits), seen)
+    return Missing([*missing.notes, *reasons], missing.paths)
 
 
 def _find_missing_fields(

@@ -21,7 +21,9 @@ MAX_LIMIT: Final = 1000
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 Interval = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
 FilterOp = Literal["eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "contains", "matches", "exists"]
-MeasureOp = Literal["count", "unique", "sum", "average", "minimum", "maximum", "quantile"]
+MeasureOp = Literal[
+    "count", "unique", "sum", "average", "minimum", "maximum", "quantile", "last", "deviation"
+]
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -33,11 +35,16 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is computed of the events; `field` for all but count, `q` (0 to 1) for quantile."""
+    """What is computed of the events; `field` for all but count, `q` (0 to 1) for quantile.
+
+    `bound` asks for an end of the quantile's 95 % interval instead of the quantile. `deviation` is the sample standard
+    deviation.
+    """
 
     op: MeasureOp
     field: Text | None = None
     q: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    bound: Literal["low", "high"] | None = None
 
 
 COUNT: Final = Measure(op="count")

@@ -126,6 +126,7 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     background = [
         asyncio.create_task(intake.keep_counting()),
         asyncio.create_task(_keep_looking(services.snapshots)),
+        asyncio.create_task(services.uses.keep_writing()),
     ]
     await server.wait_started(serving)
     _allow_connections()
@@ -140,6 +141,7 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     await intake.write_turned_away()
     await intake.acceptor.drain()
     intake.journal.close()
+    services.uses.write()
     services.close()
 
 

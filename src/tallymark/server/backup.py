@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -25,6 +26,12 @@ from tallymark.store.engine import STORE_FOLDER
 # Parts that an insert or a merge is writing, or that are being deleted.
 _UNFINISHED = ("tmp", "delete_tmp")
 _TOKENS = "deduplication_logs"
+# The engine's lock with its process id: it belongs to the engine that runs, not to its data.
+_LOCK = "status"
+# PARTITION_MIN_MAX_LEVEL, and the number of the last mutation: once it has this name the engine only deletes it.
+_PART = re.compile(r".+_\d+_\d+_\d+(_\d+)?")
+# But for these two, which it may write again where they stand; its own FREEZE does not link them either.
+_REWRITTEN = frozenset(("txn_version.txt", "metadata_version.txt"))
 _ATTEMPTS = 20
 
 
@@ -32,7 +39,7 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
     """Copy the data folder to `target`, which must not exist; return the bytes of the copy.
 
     `store` and `catalog` are False where these are not in the folder. The copy has another name until it is whole.
-    Raises TallymarkError: no_data_folder, backup_exists, backup_failed.
+    Raises TallymarkError: no_data_folder, backup_exists, backup_inside, backup_failed.
     """
     paths = find_paths(data)
     if not paths.journal.exists():
@@ -42,6 +49,7 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
     if target.exists():
         raise TallymarkError("backup_exists", f"{target} exists already. Name a folder that does not.")
     draft = target.with_name(target.name + ".incomplete")
+    _check_apart(data, target, draft)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
@@ -64,6 +72,15 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
     os.sync()
     draft.rename(target)
     return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+
+
+def _check_apart(data: Path, target: Path, draft: Path) -> None:
+    """Refuse a target in the data folder, and one whose draft, which is cleared first, is or holds the data folder."""
+    real = data.resolve()
+    if target.resolve().is_relative_to(real) or real.is_relative_to(draft.resolve()):
+        raise TallymarkError(
+            "backup_inside", f"{target} is in the way of the data folder {data}. Name a folder outside it."
+        )
 
 
 def _copy_dedup(source: Path, target: Path) -> None:
@@ -101,26 +118,49 @@ def _copy_store(source: Path, target: Path, links: Path) -> None:
     """Copy the store: first the tokens of inserts, then the parts, so that no token stands without its rows.
 
     Parts are never changed, so they are linked first, which takes a moment, and copied at leisure where the target is
-    on another disk. Those that a merge replaced stay for some minutes, so none is missed.
+    on another disk. Those that a merge replaced stay for some minutes, so none is missed. All else is copied: a server
+    on the copy writes there, and a link would be a lock or a table that it shares with the original.
     """
     tokens = [path for path in source.glob(f"store/*/*/{_TOKENS}") if path.is_dir()]
     for path in tokens:
         shutil.copytree(path, links / path.relative_to(source))
     for folder, names, files in os.walk(source):
         names[:] = [name for name in names if name != _TOKENS and not name.startswith(_UNFINISHED)]
-        place = links / Path(folder).relative_to(source)
-        place.mkdir(parents=True, exist_ok=True)
-        try:
-            for name in names:
-                if Path(folder, name).is_symlink():
-                    (place / name).symlink_to(Path(folder, name).readlink())
-            for name in files:
-                os.link(Path(folder, name), place / name)
-        except FileNotFoundError:
-            # A part that a merge replaced minutes ago is being deleted; its rows are in the part that replaced it.
-            shutil.rmtree(place)
+        inside = Path(folder).relative_to(source)
+        (links / inside).mkdir(parents=True, exist_ok=True)
+        if not any(_PART.fullmatch(name) for name in inside.parts):
+            _copy_table(Path(folder), links / inside, names, files)
+        elif not _link_part(Path(folder), links / inside, files):
             names.clear()
+    (links / _LOCK).unlink(missing_ok=True)
     shutil.move(links, target)
+
+
+def _copy_table(source: Path, target: Path, names: list[str], files: list[str]) -> None:
+    """Copy what stands beside the parts: descriptions of tables, and the names under which the engine finds them."""
+    for name in names:
+        if (source / name).is_symlink():
+            (target / name).symlink_to((source / name).readlink())
+    for name in files:
+        # Gone is a draft that got its name, or the order of a mutation that has ended.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy2(source / name, target / name)
+
+
+def _link_part(source: Path, target: Path, files: list[str]) -> bool:
+    """Link a part's files. False when it is being deleted: a merge replaced it minutes ago and has its rows."""
+    try:
+        for name in files:
+            if name in _REWRITTEN:
+                shutil.copy2(source / name, target / name)
+            else:
+                os.link(source / name, target / name)
+        whole = source.exists()
+    except FileNotFoundError:
+        whole = False
+    if not whole:
+        shutil.rmtree(target)
+    return whole
 
 
 def _copy_journal(source: Path, target: Path) -> None:

@@ -194,7 +194,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head and waited > HEAD_SECONDS:
             self._end(b"408 Request Timeout")
         elif self._in_body and waited > PIECE_SECONDS and self._is_ours() and not self.flow.read_paused:
-            self.transport.abort()
+            if self.cycle.response_started:
+                self.transport.abort()
+            else:
+                self._end(b"408 Request Timeout")
         else:
             self.loop.call_later(_LOOK_SECONDS, self._look)
 
@@ -203,7 +206,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return self._direct is None or self.cycle.response_complete
 
     def _end(self, status: bytes) -> None:
-        if self._head_bytes and not self.transport.is_closing():
+        """Say why and close; a connection on which no request has begun is closed without a word."""
+        if (self._head_bytes or self._in_body) and not self.transport.is_closing():
             self.transport.write(
                 b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             )

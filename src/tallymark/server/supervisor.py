@@ -1,7 +1,7 @@
 """`tallymark serve`: starts the processes, restarts what dies, and takes all of them down in order.
 
 The intake comes first, because it needs nobody else to keep its promise. A child that ends is started again,
-more slowly each time it fails soon after its start.
+more slowly each time it fails soon after its start. A store that lives and answers nothing is ended first.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import structlog
 
 from tallymark.server.config import Config
 from tallymark.server.orders import Orders
+from tallymark.store.heartbeat import watch_store
 
 log = structlog.get_logger("tallymark.server")
 
@@ -98,7 +99,17 @@ class Supervisor:
             process.stdin.flush()  # type: ignore[union-attr]
         except BrokenPipeError:
             return
-        threading.Thread(target=_listen, args=(child,), name=f"{role}-ready", daemon=True).start()
+        threading.Thread(target=self._listen, args=(child,), name=f"{role}-ready", daemon=True).start()
+
+    def _listen(self, child: _Child) -> None:
+        """Wait for the child to say that it is ready; what else it prints goes nowhere."""
+        for line in child.process.stdout or ():
+            if line.startswith(b"ready"):
+                child.note = line[5:].strip().decode()
+                child.ready.set()
+                if child.role == "store":
+                    given = (child.process, self._orders.store_url, self._stopping)
+                    threading.Thread(target=watch_store, args=given, name="store-watch", daemon=True).start()
 
     def _look_after(self) -> None:
         """Start again what has ended."""
@@ -149,14 +160,6 @@ def _find_port(host: str = "127.0.0.1") -> int:
     with socket.socket(family) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-def _listen(child: _Child) -> None:
-    """Wait for the child to say that it is ready; what else it prints goes nowhere."""
-    for line in child.process.stdout or ():
-        if line.startswith(b"ready"):
-            child.note = line[5:].strip().decode()
-            child.ready.set()
 
 
 def _close_pipes(child: _Child) -> None:

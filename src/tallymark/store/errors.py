@@ -18,6 +18,7 @@ _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)\s*(?:\(version [^)]*\))?[\s.]*$")
 LIMIT_CODES: Final = frozenset({158, 159, 160, 241, 307, 396})
 
 CODE_NAMES: Final = {
+    1: "UNSUPPORTED_METHOD",
     36: "BAD_ARGUMENTS",
     48: "NOT_IMPLEMENTED",
     62: "SYNTAX_ERROR",
@@ -30,7 +31,9 @@ CODE_NAMES: Final = {
     160: "TOO_SLOW",
     164: "READONLY",
     202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    210: "NETWORK_ERROR",
     216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+    229: "QUERY_IS_TOO_LARGE",
     241: "MEMORY_LIMIT_EXCEEDED",
     307: "TOO_MANY_BYTES",
     372: "SESSION_NOT_FOUND",

@@ -12,9 +12,12 @@ from tallymark.store.requests import StoreRequest
 
 _MEBIBYTE: Final = 1024 * 1024
 
+# What a question of our own processes may take where it says nothing of it, in seconds.
+QUERY_SECONDS: Final = 60
+
 # Name: default and maximum, 0 = without limit. Seconds, bytes and rows.
 _INTERNAL_LIMITS: Final = {
-    "max_execution_time": (60, 3600),
+    "max_execution_time": (QUERY_SECONDS, 3600),
     "max_memory_usage": (1024 * _MEBIBYTE, 0),
     "max_result_bytes": (512 * _MEBIBYTE, 0),
     "max_result_rows": (0, 0),

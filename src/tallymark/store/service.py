@@ -27,6 +27,7 @@ from tallymark.store.sessions import Sessions
 from tallymark.store.statements import (
     InsertHead,
     is_insert,
+    is_select,
     parse_format,
     parse_kill,
     parse_words,
@@ -213,7 +214,9 @@ class Service:
             else:
                 sql, fmt = self._gate.check(connection, sql, fmt, request.parameters)
                 outcome.format, reads = fmt, True
-            if reads and not request.wait_end and outcome.format in STREAMED_FORMATS:
+            # chDB streams nothing but a SELECT; what DESCRIBE and SHOW answer is short.
+            streams = reads and is_select(sql) and outcome.format in STREAMED_FORMATS
+            if streams and not request.wait_end:
                 yield from self._stream(connection, sql, fmt, request.parameters)
             else:
                 answer = outcome.answer = connection.run(sql, fmt, request.parameters)

@@ -23,6 +23,10 @@ _KILL: Final = re.compile(
     r"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'((?:[^'\\]|\\.)*)'\s*(SYNC|ASYNC)?\s*;?\s*(?:FORMAT\s+\w+\s*)?\Z",
     re.IGNORECASE,
 )
+# What may follow a table that has no alias.
+_AFTER_TABLE: Final = frozenset(
+    {"WHERE", "PREWHERE", "GROUP", "ORDER", "LIMIT", "UNION", "JOIN", "LEFT", "INNER", "HAVING"}
+)
 _LAST_FORMAT: Final = re.compile(r"\bFORMAT\s+([A-Za-z0-9_]+)\s*(?:;\s*)?\Z", re.IGNORECASE)
 
 
@@ -92,6 +96,31 @@ def is_insert(sql: str) -> bool:
     """Tell whether the first word is INSERT."""
     first = next(_read_tokens(sql), None)
     return first is not None and first.upper == "INSERT"
+
+
+def is_select(sql: str) -> bool:
+    """Tell whether the statement is a SELECT in any of its forms: they also begin with WITH, FROM or a parenthesis."""
+    first = next((token for token in _read_tokens(sql) if token.text != "("), None)
+    return first is not None and first.upper in {"SELECT", "WITH", "FROM"}
+
+
+def replace_table(sql: str, database: str, table: str, replacement: str) -> str:
+    """Return the statement with `replacement` in the place of each `database.table`, quoted or not.
+
+    The table's name stays good before a column's, unless an alias follows.
+    """
+    tokens = list(_read_tokens(sql))
+    named = [(token.text[1:-1] if token.text[0] in '`"' else token.text) for token in tokens]
+    parts, end = [], 0
+    for place in range(len(tokens) - 2):
+        before, after = named[place - 1 : place], named[place + 3 : place + 4]
+        if named[place : place + 3] != [database, ".", table] or "." in (*before, *after):
+            continue
+        last = tokens[place + 3] if after else None
+        alone = last is None or last.kind == "other" or last.upper in _AFTER_TABLE
+        parts += [sql[end : tokens[place].start], replacement, f" AS {table}" if alone else ""]
+        end = tokens[place + 2].end
+    return "".join([*parts, sql[end:]])
 
 
 def parse_kill(sql: str) -> str | None:

@@ -15,7 +15,7 @@ from typing import Final
 from tallymark.store.engine import Connection
 from tallymark.store.errors import EngineError
 from tallymark.store.schema import EVENTS_TABLE
-from tallymark.store.statements import parse_words, split_format
+from tallymark.store.statements import is_select, parse_words, replace_table, split_format
 
 # Nodes that hold nothing by themselves or whose parts stand below them in the tree. Not here, among many:
 # Set (settings in the statement), ColumnsApplyTransformer (its function is not in the tree), Explain.
@@ -71,10 +71,19 @@ _FORMATS: Final = re.compile(
 )
 
 # Settings by their names' beginnings: how an answer is written, and limits, whose maxima `limits` checks.
-_SETTINGS: Final = re.compile(
-    r"(?!.*schema)(output_format_.+|max_(execution_time|memory_usage|result_rows|result_bytes|rows_to_read|bytes_to_read"
+# The engine reads this expression as well as Python does.
+_SETTINGS: Final = (
+    r"output_format_.+|max_(execution_time|memory_usage|result_rows|result_bytes|rows_to_read|bytes_to_read"
     r"|threads|block_size)|date_time_output_format|session_timezone|join_use_nulls|extremes|format_csv_delimiter"
-    r"|group_by_use_nulls|result_overflow_mode)"
+    r"|group_by_use_nulls|result_overflow_mode"
+)
+# Part of the names of settings that read files.
+_NO_SETTINGS: Final = "schema"
+# Tools read here what they may give with a request. The engine's own column tells of the connection, where nothing
+# can be changed once the request's settings stand.
+_TOLD_SETTINGS: Final = (
+    f"(SELECT * REPLACE (NOT match(name, '^({_SETTINGS})$') OR position(name, '{_NO_SETTINGS}') > 0 AS readonly)"  # noqa: S608 - constant text
+    " FROM system.settings)"
 )
 
 # Of MergeTree tables: parts and blocks are counted over all projects, so they tell what others do.
@@ -106,14 +115,21 @@ class Gate:
     def check_settings(self, settings: Mapping[str, str]) -> None:
         """Raise EngineError 452 for a setting that visitors may not give."""
         for name in settings:
-            if _SETTINGS.fullmatch(name) is None:
+            if re.fullmatch(_SETTINGS, name) is None or _NO_SETTINGS in name:
                 raise EngineError(452, f"Setting {name} may not be changed here")
 
     def check(
         self, connection: Connection, sql: str, fmt: str, parameters: Mapping[str, str]
     ) -> tuple[str, str]:
-        """Return the statement without its FORMAT clause, and the format. Raises EngineError for what may not run."""
+        """Return the statement to run, without its FORMAT clause, and the format.
+
+        Where it reads system.settings it is told which of them visitors may give. Raises EngineError for what may
+        not run.
+        """
         text, named = split_format(sql)
+        if is_select(text):
+            # Before the checks, so that they see what runs.
+            text = replace_table(text, "system", "settings", _TOLD_SETTINGS)
         chosen = named or fmt
         if _FORMATS.fullmatch(chosen) is None:
             raise EngineError(73, f"The format {chosen} may not be used here")

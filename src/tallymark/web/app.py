@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Litestar, Request, Response
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.web.answers import answer_error, answer_fault, answer_http_exception, answer_refusal
-from tallymark.web.api import ROUTES
+from tallymark.web.api import ROUTES, clickhouse
 from tallymark.web.openapi import CONFIG, add_intake, add_requests
 from tallymark.web.pages import build_routes as build_page_routes
 from tallymark.web.pages.routes import show_http_error
@@ -18,8 +18,12 @@ from tallymark.web.services import Services
 _BODY_BYTES = 1024 * 1024
 
 
-def answer_missing(request: Request[Any, Any, Any], error: NotFoundException) -> Response[bytes]:
-    """Answer an unknown address: a page for a person in a browser, JSON for everybody else."""
+def answer_missing(
+    request: Request[Any, Any, Any], error: NotFoundException | MethodNotAllowedException
+) -> Response[bytes]:
+    """Answer an unknown address or method: a page for a person in a browser, JSON for everybody else."""
+    if isinstance(error, MethodNotAllowedException) and request.url.path.startswith("/clickhouse"):
+        return clickhouse.answer_http_exception(request, error)
     wants_page = "text/html" in request.headers.get("accept", "")
     return show_http_error(request, error) if wants_page else answer_http_exception(request, error)
 
@@ -35,6 +39,7 @@ def build_app(services: Services) -> Litestar:
             RequestRefused: answer_refusal,
             TallymarkError: answer_error,
             NotFoundException: answer_missing,
+            MethodNotAllowedException: answer_missing,
             HTTPException: answer_http_exception,
             Exception: answer_fault,
         },

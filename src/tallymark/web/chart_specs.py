@@ -54,8 +54,15 @@ def _value_axis(unit: str, *, zero: bool) -> dict[str, Any]:
     }
 
 
-def build_line_spec(unit: str, points: int, *, zero: bool, band: bool) -> dict[str, Any]:
-    """Return lines over time; `band` draws each point's interval, few `points` are marked one by one."""
+def build_line_spec(
+    unit: str, points: int, ticks: list[int], *, zero: bool, band: bool, weak: bool = False, height: int = 300
+) -> dict[str, Any]:
+    """Return lines over time; `band` draws each point's interval, few `points` are marked one by one.
+
+    `ticks` are the times that the axis names, in milliseconds. `weak` draws figures in the field `w`, which nobody
+    should rely on, as hollow grey points that no line joins. `height` is in pixels.
+    """
+    x = {**_TIME, "axis": {"format": _CLOCK, "values": ticks}}
     y = _value_axis(unit, zero=zero)
     layers: list[dict[str, Any]] = []
     if band:
@@ -63,7 +70,7 @@ def build_line_spec(unit: str, points: int, *, zero: bool, band: bool) -> dict[s
             {
                 "mark": {"type": "area", "opacity": 0.16, "aria": False},
                 "encoding": {
-                    "x": _TIME,
+                    "x": x,
                     "y": {**y, "field": "low"},
                     "y2": {"field": "high"},
                     "color": _COLOR,
@@ -73,13 +80,23 @@ def build_line_spec(unit: str, points: int, *, zero: bool, band: bool) -> dict[s
     layers.append(
         {
             "mark": {"type": "line", "strokeWidth": 1.75, "aria": False},
-            "encoding": {"x": _TIME, "y": y, "color": _COLOR},
+            "encoding": {"x": x, "y": y, "color": _COLOR},
         }
     )
     if points <= 62:
         mark = {"type": "point", "filled": True, "size": 22, "opacity": 1, "aria": False}
-        layers.append({"mark": mark, "encoding": {"x": _TIME, "y": y, "color": _COLOR}})
-    return {"width": "container", "height": 300, "layer": layers}
+        layers.append({"mark": mark, "encoding": {"x": x, "y": y, "color": _COLOR}})
+    if weak:
+        mark = {
+            "type": "point",
+            "filled": False,
+            "size": 18,
+            "stroke": "#8a8f98",
+            "strokeWidth": 1,
+            "aria": False,
+        }
+        layers.append({"mark": mark, "encoding": {"x": x, "y": {**y, "field": "w"}}})
+    return {"width": "container", "height": height, "layer": layers}
 
 
 _ROW_HEIGHT: Final = 40

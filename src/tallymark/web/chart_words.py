@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tallymark.queries.kinds import Question
+from tallymark.queries.kinds.change import Change
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
@@ -22,6 +23,8 @@ def describe_question(question: Question) -> str:
         text = ", ".join(
             series.name or _measure(series.measure, series.event_name) for series in question.series
         )
+    elif isinstance(question, Change):
+        text = f"change of {question.numerator.event_name}, split by {', '.join(question.dimensions)}"
     elif isinstance(question, Ratio):
         above, below = question.numerator, question.denominator
         text = f"{_measure(above.measure, above.event_name)} per {_measure(below.measure, below.event_name)}"
@@ -30,7 +33,7 @@ def describe_question(question: Question) -> str:
         text = f"{steps}: per {question.by}, within {question.window}"
     if question.breakdown:
         text += f" by {', '.join(question.breakdown)}"
-    interval = "" if isinstance(question, Funnel) else question.interval
+    interval = "" if isinstance(question, (Funnel, Change)) else question.interval
     return f"{text}, each {interval}" if interval else text
 
 

@@ -18,8 +18,10 @@ from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.chart_specs import BALANCE_SPEC, MAX_SERIES, build_bar_spec, build_line_spec
+from tallymark.web.chart_ticks import choose_ticks
 from tallymark.web.chart_words import describe_bars, describe_lines
 from tallymark.web.shapes import shape_cell, shape_count, shape_share
+from tallymark.web.texts import show_line
 
 MAX_BARS: Final = 40
 MAX_POINTS: Final = 20_000
@@ -35,11 +37,12 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One number that needs no picture."""
+    """One number that needs no picture; `weak` when it stands on too few events to rely on."""
 
     label: str
     value: str
     detail: str = ""
+    weak: bool = False
 
 
 class Chart(msgspec.Struct, frozen=True):
@@ -77,23 +80,24 @@ def build_chart(question: Question, answer: Answer) -> Chart | None:
         return _build_trend(question, answer)
     if isinstance(question, Ratio):
         return _build_ratio(question, answer)
-    return _build_funnel(question, answer)
+    return _build_funnel(question, answer) if isinstance(question, Funnel) else None
 
 
 # Over time
 
 
-def _wall(text: Cell) -> int:
+def wall_time(text: Cell) -> int:
     """Return a row's time as milliseconds of its wall clock: the axis then shows the question's own zone."""
     time = datetime.fromisoformat(str(text))
     return round(time.replace(tzinfo=UTC).timestamp() * 1000)
 
 
-def _group_label(values: Sequence[Cell]) -> str:
-    return " · ".join("(none)" if value in (None, "") else shape_cell(value) for value in values)
+def group_label(values: Sequence[Cell]) -> str:
+    """Return the name of a breakdown group."""
+    return " · ".join("(none)" if value in (None, "") else show_line(shape_cell(value)) for value in values)
 
 
-class _Groups:
+class Groups:
     """Gives groups their keys in the order in which they come, and says when there are too many."""
 
     def __init__(self) -> None:
@@ -101,6 +105,7 @@ class _Groups:
         self.left_out: set[str] = set()
 
     def key(self, identity: str, label: str) -> str | None:
+        """Return the key of a group, None where there is no colour left for it."""
         found = self.labels.get(identity)
         if found is None:
             if len(self.labels) >= MAX_SERIES:
@@ -110,6 +115,7 @@ class _Groups:
         return found.key
 
     def notes(self) -> list[str]:
+        """Say what had no colour left."""
         if not self.left_out:
             return []
         total = len(self.labels) + len(self.left_out)
@@ -129,49 +135,50 @@ def _build_trend(question: Trend, answer: Answer) -> Chart:
             for n, column in enumerate(columns)
         ]
         return _build_bars(named, unit, single=len(columns) == 1)
-    groups = _Groups()
+    groups = Groups()
     rows: list[dict[str, Any]] = []
     for row in answer.rows:
         lead = row[1:first]
         for number, column in enumerate(columns):
-            names = [_group_label(lead)] if width else []
+            names = [group_label(lead)] if width else []
             if len(columns) > 1 or not width:
-                names.append(column.name)
+                names.append(show_line(column.name))
             key = groups.key(repr((lead, number)), " · ".join(names))
             if key is not None:
-                rows.append({"x": _wall(row[0]), "k": key, "y": row[first + number]})
+                rows.append({"x": wall_time(row[0]), "k": key, "y": row[first + number]})
     zero = all(series.measure.op in ("count", "unique", "sum") for series in question.series)
-    spec = build_line_spec(unit, len({row["x"] for row in rows}), zero=zero, band=False)
-    return _finish_lines(spec, rows, groups, interval=question.interval, unit=unit, notes=[])
+    return build_lines(rows, groups, interval=question.interval, unit=unit, zero=zero, band=False, notes=[])
 
 
 def _build_ratio(question: Ratio, answer: Answer) -> Chart:
     width = len(question.breakdown)
     if not question.interval:
         return _build_ratio_bars(width, answer)
-    groups, vague = _Groups(), 0
+    groups, vague = Groups(), 0
     rows: list[dict[str, Any]] = []
     for row in answer.rows:
         ratio, low, high = row[-3:]
-        label = _group_label(row[1 : 1 + width]) if width else "ratio"
+        label = group_label(row[1 : 1 + width]) if width else "ratio"
         key = groups.key(repr(row[1 : 1 + width]), label)
         if key is None:
             continue
-        if _is_vague(low, high):
+        if is_vague(low, high):
             vague += 1
             ratio = low = high = None
-        rows.append({"x": _wall(row[0]), "k": key, "y": ratio, "low": low, "high": high})
-    spec = build_line_spec("ratio", len({row["x"] for row in rows}), zero=False, band=True)
-    return _finish_lines(
-        spec, rows, groups, interval=question.interval, unit="ratio", notes=_vague_notes(vague)
+        rows.append({"x": wall_time(row[0]), "k": key, "y": ratio, "low": low, "high": high})
+    notes = vague_notes(vague)
+    return build_lines(
+        rows, groups, interval=question.interval, unit="ratio", zero=False, band=True, notes=notes
     )
 
 
-def _is_vague(low: Cell, high: Cell) -> bool:
+def is_vague(low: Cell, high: Cell) -> bool:
+    """Tell whether an interval is so wide that its figure says next to nothing."""
     return isinstance(low, int | float) and isinstance(high, int | float) and high - low > WIDEST_INTERVAL
 
 
-def _vague_notes(vague: int) -> list[str]:
+def vague_notes(vague: int) -> list[str]:
+    """Say how many rates are not in the picture."""
     if not vague:
         return []
     note = (
@@ -181,21 +188,25 @@ def _vague_notes(vague: int) -> list[str]:
     return [note]
 
 
-def _finish_lines(
-    spec: dict[str, Any],
+def build_lines(
     rows: list[dict[str, Any]],
-    groups: _Groups,
+    groups: Groups,
     *,
     interval: str,
     unit: str,
+    zero: bool,
+    band: bool,
     notes: list[str],
 ) -> Chart:
+    """Return lines over time of rows with `x` (milliseconds), `k`, `y` and, for a band, `low` and `high`."""
     notes = [*groups.notes(), *notes]
     if len(rows) > MAX_POINTS:
         notes.append(
             f"The chart shows the first {MAX_POINTS:,} of {len(rows):,} points. Choose a longer interval."
         )
         rows = rows[:MAX_POINTS]
+    times = sorted({row["x"] for row in rows})
+    spec = build_line_spec(unit, len(times), choose_ticks(times, interval), zero=zero, band=band)
     labels = list(groups.labels.values())
     text = describe_lines([(label.key, label.label) for label in labels], rows, interval, unit)
     return Chart(spec, rows, labels, interval, unit, text, notes)
@@ -207,19 +218,21 @@ def _finish_lines(
 def _build_bars(named: list[tuple[list[Cell], str, Cell]], unit: str, *, single: bool) -> Chart:
     if all(not values for values, _, _ in named):
         return Chart(figures=[Figure(name, shape_cell(value)) for _, name, value in named])
-    groups = _Groups()
+    groups = Groups()
     rows: list[dict[str, Any]] = []
     for values, name, value in named[:MAX_BARS]:
-        key = groups.key(name, name) or f"s{MAX_SERIES - 1}"
-        label = _group_label(values) + ("" if single else f" · {name}")
+        shown = show_line(name)
+        key = groups.key(name, shown) or f"s{MAX_SERIES - 1}"
+        label = group_label(values) + ("" if single else f" · {shown}")
         rows.append({"r": f"r{len(rows)}", "k": key, "y": value, "label": label, "figure": shape_cell(value)})
-    notes = _bar_notes(len(named))
+    notes = bar_notes(len(named))
     text = describe_bars(rows)
     labels = [] if single else list(groups.labels.values())
     return Chart(build_bar_spec(len(rows), unit), rows, labels, "", unit, text, notes)
 
 
-def _bar_notes(count: int) -> list[str]:
+def bar_notes(count: int) -> list[str]:
+    """Say how many groups are not in the picture."""
     return (
         [f"The chart shows the first {MAX_BARS} of {count:,} groups; the table has all."]
         if count > MAX_BARS
@@ -243,11 +256,11 @@ def _build_ratio_bars(width: int, answer: Answer) -> Chart:
     for row in answer.rows[:MAX_BARS]:
         below, ratio, low, high = row[-4:]
         figure = f"{shape_cell(ratio, 'ratio')} · n = {shape_cell(below)}"
-        if _is_vague(low, high):
+        if is_vague(low, high):
             vague += 1
             ratio = low = high = None
             figure += " · too few to draw"
-        label = _group_label(row[:width])
+        label = group_label(row[:width])
         rows.append(
             {
                 "r": f"r{len(rows)}",
@@ -259,14 +272,14 @@ def _build_ratio_bars(width: int, answer: Answer) -> Chart:
                 "figure": figure,
             }
         )
-    notes = [*_bar_notes(len(answer.rows)), *_vague_notes(vague)]
+    notes = [*bar_notes(len(answer.rows)), *vague_notes(vague)]
     text = describe_bars(rows)
     return Chart(build_bar_spec(len(rows), "ratio", spread=True), rows, [], "", "ratio", text, notes)
 
 
 def _build_funnel(question: Funnel, answer: Answer) -> Chart:
     width = len(question.breakdown)
-    groups = _Groups()
+    groups = Groups()
     rows: list[dict[str, Any]] = []
     steps = len(question.steps)
     # Step by step, so that groups stand beside each other where they are compared.
@@ -274,13 +287,13 @@ def _build_funnel(question: Funnel, answer: Answer) -> Chart:
     before: dict[str, Cell] = {}
     for row in ordered:
         identity = repr(row[:width])
-        key = groups.key(identity, _group_label(row[:width]) if width else "reached")
+        key = groups.key(identity, group_label(row[:width]) if width else "reached")
         if key is None:
             continue
         number, name, reached, _, from_first, _ = row[width:]
         if not isinstance(reached, int):
             continue
-        label = f"{number}. {name}" + (f" · {_group_label(row[:width])}" if width else "")
+        label = f"{number}. {show_line(name)}" + (f" · {group_label(row[:width])}" if width else "")
         figure = shape_count(reached) + (f" · {shape_cell(from_first, 'ratio')}" if number != 1 else "")
         place = {"r": f"r{len(rows)}", "k": key, "y": reached, "of": before.get(identity, reached)}
         rows.append({**place, "label": label, "figure": figure})

@@ -120,7 +120,7 @@ _MEANINGS = {
 def add_requests(document: OpenAPI) -> None:
     """Put what the other routes take into the framework's document: parameters, bodies, refusals."""
     bodies = {
-        "/v1/query": {"type": "object", "description": "A trend, ratio or funnel: docs/questions.md."},
+        "/v1/query": {"type": "object", "description": "A trend, ratio, funnel or change."},
         "/v1/keys": _struct_schema(KeyOrder),
         "/v1/quarantine/replay": _struct_schema(ReplayOrder),
     }
@@ -146,7 +146,12 @@ def add_requests(document: OpenAPI) -> None:
                 operation.request_body = RequestBody(content=content, required=True)
             if operation.security and operation.security != [{}]:
                 for status in ("400", "401", "403", "503"):
-                    operation.responses.setdefault(status, _answer("See docs/codes.md.", {"type": "object"}))
+                    operation.responses.setdefault(
+                        status,
+                        _answer(
+                            "`code`, `message` and `at` say what is wrong and where.", {"type": "object"}
+                        ),
+                    )
 
 
 def _answer(text: str, schema: dict[str, Any]) -> OpenAPIResponse:

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from tallymark.catalog.definitions import Definitions
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.snapshot import Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
+from tallymark.metrics.answers import Answers
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
+from tallymark.web.uses import Uses
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,12 +54,19 @@ class Services:
     public_url: str = ""
     query_limits: Limits = DEFAULT_LIMITS
     clock: Clock = SYSTEM_CLOCK
+    definitions: Definitions = field(init=False)
+    uses: Uses = field(init=False)
+    answers: Answers = field(default_factory=Answers)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="question")
     )
     _health: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="health")
     )
+
+    def __post_init__(self) -> None:
+        self.definitions = Definitions(self.catalog)
+        self.uses = Uses(self.definitions, self.clock)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call beside the event loop."""

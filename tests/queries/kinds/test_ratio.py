@@ -117,15 +117,15 @@ def test_the_sign_up_rate_of_one_step_and_system(ask, insert):
 
 
 @pytest.mark.store
-def test_a_ratio_of_sums_has_no_interval(ask, insert):
-    """Any two measures can be divided; the interval is given for counts only, and the answer says so."""
+def test_a_ratio_of_maxima_has_no_interval(ask, insert):
+    """Any two measures can be divided; the interval is given for counts and sums only, and the answer says so."""
     project = insert([{"event_name": "a", "value": 3}, {"event_name": "b", "value": 2}])
-    total = {"measure": {"op": "sum", "field": "value"}}
+    total = {"measure": {"op": "maximum", "field": "value"}}
     answer = ask(
         project, YEAR, **{side: {**words, **total} for side, words in AB.items()}, breakdown=["source"]
     )
     assert answer.rows == [["http", 3, 2, 1.5, None, None]]
-    assert answer.notes == ["low and high are given for counts only, not for this measure."]
+    assert answer.notes == ["low and high are given for counts and sums, not for this measure."]
     assert [column.name for column in answer.columns] == [
         "source",
         "numerator",
@@ -134,3 +134,48 @@ def test_a_ratio_of_sums_has_no_interval(ask, insert):
         "low",
         "high",
     ]
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("same", [True, False])
+def test_a_ratio_of_sums_has_the_delta_methods_interval(ask, insert, same):
+    """The interval is that of the residuals x - Ry, computed event by event apart from the code."""
+    pairs = [(3.0 + n % 7, 1.0 + n % 4) for n in range(200)]
+    events = []
+    for x, y in pairs:
+        if same:
+            events.append({"event_name": "a", "attributes": {"x": x, "y": y}})
+        else:
+            events += [
+                {"event_name": "a", "attributes": {"x": x}},
+                {"event_name": "b", "attributes": {"y": y}},
+            ]
+    question = {
+        **YEAR,
+        "numerator": {"event_name": "a", "measure": {"op": "sum", "field": "x"}},
+        "denominator": {"event_name": "a" if same else "b", "measure": {"op": "sum", "field": "y"}},
+    }
+    ((above, below, ratio, low, high),) = ask(insert(events), question).rows
+    assert (above, below) == (sum(x for x, _ in pairs), sum(y for _, y in pairs))
+    if same:
+        spread = sum((x - ratio * y) ** 2 for x, y in pairs)
+    else:
+        spread = sum(x * x for x, _ in pairs) + ratio * ratio * sum(y * y for _, y in pairs)
+    reach = 1.959963984540054 * math.sqrt(spread) / below
+    assert (low, high) == pytest.approx((ratio - reach, ratio + reach), rel=1e-9)
+
+
+@pytest.mark.store
+def test_a_sum_per_event_is_a_mean_with_its_interval(ask, insert):
+    """A sum divided by the count of the same events is their mean, and the interval that of the mean."""
+    values = [float(n % 13) for n in range(130)]
+    project = insert([{"event_name": "a", "value": value} for value in values])
+    question = {
+        **YEAR,
+        "numerator": {"event_name": "a", "measure": {"op": "sum", "field": "value"}},
+        "denominator": {"event_name": "a"},
+    }
+    ((_, _, ratio, low, high),) = ask(project, question).rows
+    mean = sum(values) / len(values)
+    reach = 1.959963984540054 * math.sqrt(sum((value - mean) ** 2 for value in values)) / len(values)
+    assert (ratio, low, high) == pytest.approx((mean, mean - reach, mean + reach))

@@ -109,6 +109,17 @@ def test_embedded_json_cannot_end_its_element(text):
     assert json.loads(embedded) == {"label": text}
 
 
+def test_a_label_shows_what_would_turn_it_around():
+    """Groups, series and steps are written in pictures as they are in tables: nothing reads as something else."""
+    turned = ["\u202eeno", "\u202eowt", "by", "\u2066group"]
+    for kind, interval in (("trend", "day"), ("trend", None), ("funnel", None)):
+        chart = build_chart(_question(kind, turned, interval), _answer(kind, turned, interval))
+        assert chart is not None
+        said = json.dumps([msgspec.to_builtins(chart.series), chart.rows, chart.text], ensure_ascii=False)
+        assert "\\u2066group" in said.replace("\\\\", "\\")
+        assert not {"\u202e", "\u2066"} & set(said)
+
+
 def test_a_rate_of_too_few_events_is_not_drawn():
     """A point whose 95 % interval is wider than half the scale is left out of the picture, and that is said."""
     question = _question("ratio", BENIGN, "day")

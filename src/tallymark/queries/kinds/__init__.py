@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from tallymark.queries.kinds.change import Change
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 
-KINDS: Final = (Trend, Ratio, Funnel)
-Question = Trend | Ratio | Funnel
+KINDS: Final = (Trend, Ratio, Funnel, Change)
+Question = Trend | Ratio | Funnel | Change

@@ -7,14 +7,16 @@ Comes in: the question as it stands in JSON. Goes out: SQL, and the table `time`
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
+from tallymark.queries.fields import parse_field
 from tallymark.queries.grid import GridQuery
 from tallymark.queries.measures import needs_exact
 from tallymark.queries.period import Period, build_period
 from tallymark.queries.question import Asked, Interval, Selection
 from tallymark.queries.result import Cell, Column, Table
-from tallymark.queries.sql import Statement
+from tallymark.queries.sql import Parameters, Statement
 
 # The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
 _Z: Final = 1.959963984540054
@@ -63,17 +65,41 @@ class Ratio(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         tally = _Tally()
         for lead, figures in query.lead_rows(grid):
             above, below = (first.empty, second.empty) if figures is None else figures[1:3]
-            table.append([*lead, above, below, *tally.divide(above, below, are_counts=are_counts)])
+            squares = figures[-3:] if figures is not None and self._adds_up() else None
+            table.append(
+                [*lead, above, below, *tally.divide(above, below, are_counts=are_counts, squares=squares)]
+            )
         doubts = [
             at
             for place, (at, _) in enumerate(self.selections(), len(query.lead_columns()))
             if not any(row[place] for row in table)
         ]
-        notes = [*grid.notes, *tally.notes(len(table), are_counts=are_counts)]
+        notes = [*grid.notes, *tally.notes(len(table), has_interval=are_counts or self._adds_up())]
         return Table(columns, table, notes, [*doubts, *query.breakdown_doubts(grid)])
 
     def _query(self, period: Period, *, exact: bool) -> GridQuery:
-        return GridQuery(self, period, self.selections(), _COLUMNS, exact)
+        more = self._build_squares if self._adds_up() else None
+        return GridQuery(self, period, self.selections(), _COLUMNS, exact, more)
+
+    def _adds_up(self) -> bool:
+        """Whether both sides are sums over events, at least one of them of more than the events themselves."""
+        ops = [selection.measure.op for _, selection in self.selections()]
+        if "sum" not in ops or not set(ops) <= {"sum", "count"}:
+            return False
+        return all(selection.measure.field != "sketch" for _, selection in self.selections())
+
+    def _build_squares(self, parameters: Parameters, own: Sequence[str]) -> list[str]:
+        """Build the sums of squares and of products of what each event adds to both sides."""
+        del parameters
+        sides = []
+        for (at, selection), condition in zip(self.selections(), own, strict=True):
+            field = selection.measure.field
+            number = (
+                "1" if field is None else f"ifNull({parse_field(field, f'{at}.measure.field').number()}, 0)"
+            )
+            sides.append(f"if({condition}, {number}, 0)" if condition else number)
+        above, below = sides
+        return [f"sum({one} * {other})" for one, other in ((above, above), (above, below), (below, below))]
 
 
 class _Tally:
@@ -83,11 +109,15 @@ class _Tally:
         self.zeros = 0
         self.above_one = 0
 
-    def divide(self, above: Any, below: Any, *, are_counts: bool) -> tuple[Cell, Cell, Cell]:
-        """Return ratio, low and high; null where they mean nothing."""
+    def divide(
+        self, above: Any, below: Any, *, are_counts: bool, squares: Sequence[Any] | None = None
+    ) -> tuple[Cell, Cell, Cell]:
+        """Return ratio, low and high; null where they mean nothing. `squares` are those of a ratio of sums."""
         if above is None or not below:
             self.zeros += not below
             return (None, None, None)
+        if squares is not None:
+            return (above / below, *delta_interval(above, below, squares))
         if not are_counts:
             return (above / below, None, None)
         if above > below:
@@ -95,7 +125,7 @@ class _Tally:
             return (above / below, None, None)
         return (above / below, *wilson_interval(above, below))
 
-    def notes(self, rows: int, *, are_counts: bool) -> list[str]:
+    def notes(self, rows: int, *, has_interval: bool) -> list[str]:
         """Return the sentences for what was met."""
         notes = []
         if self.zeros:
@@ -106,8 +136,8 @@ class _Tally:
             notes.append(
                 f"In {self.above_one:,} rows the numerator is larger than the denominator: it is no share, and low and high are null."
             )
-        if not are_counts:
-            notes.append("low and high are given for counts only, not for this measure.")
+        if not has_interval:
+            notes.append("low and high are given for counts and sums, not for this measure.")
         return notes
 
 
@@ -125,3 +155,18 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     low = 0.0 if successes == 0 else centre - reach
     high = 1.0 if successes == trials else centre + reach
     return (low, high)
+
+
+def delta_interval(above: float, below: float, squares: Sequence[Any]) -> tuple[Cell, Cell]:
+    """Return the 95 % interval of a ratio of two sums, by the delta method.
+
+    `squares` are the sums over events of x², xy and y², where an event adds x to the numerator and y to the denominator.
+    Events are taken as independent; the standard error is √Σ(x - Ry)² / Σy. W. G. Cochran, "Sampling Techniques", 3rd
+    edition (1977), section 6.4.
+    """
+    ratio = above / below
+    first, product, second = (float(number or 0) for number in squares)
+    spread = first - 2 * ratio * product + ratio * ratio * second
+    # Rounding can leave a little less than nothing.
+    reach = _Z * math.sqrt(max(spread, 0.0)) / abs(below)
+    return ratio - reach, ratio + reach

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from tallymark import __version__
 from tallymark.errors import TallymarkError
-from tallymark.server.cli import ask, folder, serve
+from tallymark.server.cli import ask, folder, plan, serve
 
 application = typer.Typer(
     name="tallymark",
@@ -39,14 +40,19 @@ def _begin(
     pass
 
 
-for module in (serve, ask, folder):
+for module in (serve, ask, plan, folder):
     module.add_commands(application)
 
 
 def main() -> None:
-    """Run the command line; errors that the user can act on are one line, without a traceback."""
+    """Run the command line; errors that the user can act on are one line, without a traceback.
+
+    Exit codes of errors: 2 where a command answers by 1 (`ledger`, `trace`) or was not understood, else 1.
+    """
     try:
         application()
     except TallymarkError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error[/] {error}", soft_wrap=True)
-        sys.exit(1)
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]error[/] {escape(str(error))}", soft_wrap=True
+        )
+        sys.exit(2 if isinstance(error, ask.NoAnswer) else 1)

@@ -12,7 +12,9 @@ import msgspec
 import typer
 import urllib3
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tallymark.errors import TallymarkError
 
@@ -21,7 +23,11 @@ console = Console(highlight=False)
 Url = Annotated[str, typer.Option("--url", envvar="TALLYMARK_URL", help="Address of the server.")]
 Key = Annotated[str, typer.Option("--key", envvar="TALLYMARK_READ_KEY", help="A read key of the project.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-_DEFAULT_URL = "http://127.0.0.1:8600"
+DEFAULT_URL = "http://127.0.0.1:8600"
+
+
+class NoAnswer(TallymarkError):
+    """A command whose exit code 1 is an answer did not get one: it ends with 2."""
 
 
 def add_commands(application: typer.Typer) -> None:
@@ -53,6 +59,13 @@ def request(
     return answer.data
 
 
+def _require_answer(url: str, key: str, path: str) -> bytes:
+    try:
+        return request(url, key, "GET", path)
+    except TallymarkError as error:
+        raise NoAnswer(error.code, error.message, at=error.at) from error
+
+
 def _parse_error(status: int, data: bytes) -> TallymarkError:
     try:
         body = msgspec.json.decode(data)
@@ -66,7 +79,7 @@ def query(
         str, typer.Argument(help="The question as JSON, a file that holds it, or - for standard input.")
     ],
     output: Annotated[str, typer.Option("--format", help="table, json, ndjson or csv.")] = "table",
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
     """Ask a trend, ratio or funnel."""
@@ -86,7 +99,7 @@ def query(
     body = msgspec.json.decode(answer)
     _print_table([column["name"] for column in body["columns"]], body["rows"])
     for note in body["notes"]:
-        console.print(f"[yellow]note[/] {note}")
+        console.print(f"[yellow]note[/] {escape(note)}")
 
 
 def ledger(
@@ -94,35 +107,52 @@ def ledger(
     end: Annotated[str, typer.Option("--to", help="ISO 8601, exclusive.")] = "",
     interval: Annotated[str, typer.Option(help="minute, hour or day.")] = "hour",
     json: AsJson = False,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
-    """Show what became of every event; exit code 1 when the equation does not hold."""
+    """Show what became of every event. Exit codes: 0 balanced, 1 not balanced, 2 the server gave no answer."""
     fields = {name: value for name, value in (("from", start), ("to", end), ("interval", interval)) if value}
-    answer = request(url, key, "GET", f"/v1/ledger?{urlencode(fields)}")
+    answer = _require_answer(url, key, f"/v1/ledger?{urlencode(fields)}")
     body = msgspec.json.decode(answer)
     if json:
         sys.stdout.write(answer.decode() + "\n")
     else:
-        columns = ["time", "source", *body["totals"]]
-        rows = [
-            [row["time"], row["source"], *(_sum(row[name]) for name in body["totals"])]
-            for row in body["rows"]
-        ]
-        _print_table(columns, [*rows, ["total", "", *(_sum(value) for value in body["totals"].values())]])
-        console.print("[green]balanced[/]" if body["balanced"] else "[bold red]not balanced[/]")
+        _print_ledger(body)
     if not body["balanced"]:
         raise typer.Exit(1)
 
 
-def trace(event_id: str, json: AsJson = False, url: Url = _DEFAULT_URL, key: Key = "") -> None:
-    """Follow one event through every station; exit code 1 when it is unknown."""
-    answer = request(url, key, "GET", f"/v1/trace?{urlencode({'event_id': event_id})}")
+def _print_ledger(body: dict[str, Any]) -> None:
+    lines = body["totals"]
+    rows = [[row["time"], row["source"], *(_sum(row[name]) for name in lines)] for row in body["rows"]]
+    _print_table(["time", "source", *lines], [*rows, ["total", "", *map(_sum, lines.values())]])
+    reasons = [row for name, count in lines.items() if isinstance(count, dict) for row in _list(name, count)]
+    if reasons:
+        console.print()
+        _print_table(["line", "code or reason", "events"], reasons)
+    console.print()
+    outside = [
+        row for name, count in body["outside"].items() for row in _list(name, count) or [[name, "", 0]]
+    ]
+    _print_table(["outside the equation", "code or reason", "number"], outside)
+    console.print()
+    console.print("[green]balanced[/]" if body["balanced"] else "[bold red]not balanced[/]")
+
+
+def _list(name: str, count: int | dict[str, int]) -> list[list[Any]]:
+    if not isinstance(count, dict):
+        return [[name, "", count]]
+    return [[name, reason, number] for reason, number in count.items()]
+
+
+def trace(event_id: str, json: AsJson = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
+    """Follow one event. Exit codes: 0 known, 1 unknown, 2 the server gave no answer."""
+    answer = _require_answer(url, key, f"/v1/trace?{urlencode({'event_id': event_id})}")
     body = msgspec.json.decode(answer)
     if json:
         sys.stdout.write(answer.decode() + "\n")
     else:
-        console.print(f"[bold]{body['verdict']}[/] {body['message']}", soft_wrap=True)
+        console.print(f"[bold]{body['verdict']}[/] {escape(body['message'])}", soft_wrap=True)
         columns = ["time", "station", "verdict", "reason", "source", "journal_record", "detail"]
         _print_table(columns, [[station[name] for name in columns] for station in body["stations"]])
     if body["verdict"] == "unknown":
@@ -136,7 +166,7 @@ def sql(
     output: Annotated[
         str, typer.Option("--format", help="Any output format of ClickHouse.")
     ] = "PrettyCompact",
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
     """Run SQL over the project's events, read-only."""
@@ -151,7 +181,7 @@ def quarantine(
         bool, typer.Option("--replay", help="Send them through the intake again (admin key).")
     ] = False,
     json: AsJson = False,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: Key = "",
     admin_key: Annotated[
         str, typer.Option(envvar="TALLYMARK_ADMIN_KEY", help="An admin key, for --replay.")
@@ -194,9 +224,10 @@ def _read_argument(text: str) -> bytes:
 
 
 def _print_table(columns: list[str], rows: list[list[Any]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*map(escape, columns), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        # As Text: what stands in brackets is data, not markup.
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     # A pipe has no width: cells must not be cut there.
     (
         console

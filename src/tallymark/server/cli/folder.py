@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tallymark.catalog.repository import SCOPES, Catalog
 from tallymark.errors import TallymarkError
+from tallymark.rules.privacy import RULES
 from tallymark.server.cli.serve import ConfigFile, Data
 from tallymark.server.config import load_config
 from tallymark.server.orders import find_paths
@@ -55,7 +57,7 @@ def list_keys(data: Data = None, config_file: ConfigFile = None) -> None:
             str(key.id),
             key.project,
             key.scope,
-            key.name,
+            escape(key.name),
             key.hint,
             f"{key.created_at:%Y-%m-%d %H:%M}",
             revoked,
@@ -107,7 +109,7 @@ def change_project(
     privacy_off: Annotated[
         str | None,
         typer.Option(
-            help="Privacy rules to switch off, with commas; '' switches all on. See docs/privacy.md."
+            help=f"Privacy rules to switch off, of {', '.join(RULES)}, with commas; '' switches all on."
         ),
     ] = None,
     data: Data = None,
@@ -131,7 +133,7 @@ def password(
     )
     given = given or sys.stdin.readline().rstrip("\n")
     catalog.set_password(person, given)
-    console.print(f"the password of {person} is set")
+    console.print(f"the password of {escape(person)} is set")
 
 
 def backup(
@@ -144,7 +146,7 @@ def backup(
 
     config, _ = load_config({"data": data}, file=config_file)
     size = back_up(Path(config.data), target, store=not config.clickhouse_url, catalog=not config.catalog_url)
-    console.print(f"{target} holds a copy of {size:,} bytes", soft_wrap=True)
+    console.print(f"{escape(str(target))} holds a copy of {size:,} bytes", soft_wrap=True)
     for name, elsewhere in (("store", config.clickhouse_url), ("catalog", config.catalog_url)):
         if elsewhere:
             console.print(f"[yellow]without[/] the {name}: it is not in the data folder", soft_wrap=True)
@@ -168,7 +170,7 @@ def verify_journal(data: Data = None, config_file: ConfigFile = None) -> None:
         f"{report.events} events, {report.bytes} bytes, {report.abandoned_records} abandoned records"
     )
     for problem in report.problems:
-        console.print(f"[red]damaged[/] {problem}")
+        console.print(f"[red]damaged[/] {escape(str(problem))}")
     if report.problems:
         raise typer.Exit(1)
     console.print("[green]sound[/]")

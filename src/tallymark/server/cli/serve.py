@@ -11,6 +11,7 @@ import msgspec
 import structlog
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tallymark.server.config import MEANINGS, Config, find_strange_variables, load_config
@@ -85,7 +86,7 @@ def config(
         return
     table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
     for name in Config.__struct_fields__:
-        table.add_row(name, str(getattr(loaded, name)), sources[name], MEANINGS[name])
+        table.add_row(name, escape(str(getattr(loaded, name))), sources[name], MEANINGS[name])
     console.print(table)
 
 

@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 from litestar.handlers import HTTPRouteHandler
 
-from tallymark.web.api import clickhouse, events, health, keys, ledger, quarantine, questions
+from tallymark.web.api import (
+    clickhouse,
+    definitions,
+    events,
+    figures,
+    health,
+    keys,
+    ledger,
+    plan,
+    quarantine,
+    questions,
+)
 from tallymark.web.services import Services
 
 ROUTES: tuple[Callable[[Services], list[HTTPRouteHandler]], ...] = (
@@ -16,5 +27,8 @@ ROUTES: tuple[Callable[[Services], list[HTTPRouteHandler]], ...] = (
     ledger.build_routes,
     quarantine.build_routes,
     keys.build_routes,
+    definitions.build_routes,
+    figures.build_routes,
+    plan.build_routes,
     clickhouse.build_routes,
 )

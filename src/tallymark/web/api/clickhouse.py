@@ -1,7 +1,8 @@
 """`/clickhouse`: the store for other people's tools, read-only and for one project.
 
 User name = project, password = read key. The request is handed to the store process under its public role,
-which knows that project only; see docs/decisions/0004-project-isolation.md.
+which knows that project only; see docs/decisions/0004-project-isolation.md. What is turned away here is answered
+as ClickHouse would: its code in a text and in a header, because tools look for it there.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from urllib.parse import urlencode
 
 import urllib3
 from litestar import Request, Response, route
+from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
 from tallymark.errors import RequestRefused
+from tallymark.intake.answers import build_refusal
 from tallymark.intake.auth import check_key, parse_basic
+from tallymark.store.errors import EngineError, StoreUnavailable
 from tallymark.store.requests import PROJECT_HEADER, VISITOR_USER
 from tallymark.web.services import Services
 
@@ -41,6 +45,20 @@ _RETURNED = (
 )
 _CREDENTIALS = ("user", "password", "key", "quota_key")
 _CHUNK = 64 * 1024
+# A question of another tool waits at most 30 s for its place and runs at most 60 s.
+_ANSWER_SECONDS = 95.0
+
+# Our codes for a request that is turned away, and the one that ClickHouse has for it.
+_ENGINE_CODES = {
+    "unauthorized": 516,
+    "forbidden": 497,
+    "method_not_allowed": 1,
+    "body_too_large": 229,
+    "store_unavailable": 210,
+}
+_OTHER_CODE = 1002
+_CODES_BY_STATUS = {405: "method_not_allowed", 413: "body_too_large"}
+_CODE_HEADER = "X-ClickHouse-Exception-Code"
 
 
 def parse_credentials(request: Request[Any, Any, Any]) -> tuple[str, str]:
@@ -55,10 +73,30 @@ def parse_credentials(request: Request[Any, Any, Any]) -> tuple[str, str]:
     return user, headers.get("x-clickhouse-key") or query.get("password") or query.get("key") or ""
 
 
+def answer_refusal(_: Request[Any, Any, Any], refusal: RequestRefused) -> Response[bytes]:
+    """Answer what is turned away in ClickHouse's form, under our status."""
+    status, headers, _json = build_refusal(refusal)
+    error = EngineError(_ENGINE_CODES.get(refusal.code, _OTHER_CODE), refusal.message)
+    return Response(
+        f"{error.render_text()}\n".encode(),
+        status_code=status,
+        headers={**headers, "content-type": "text/plain; charset=UTF-8", _CODE_HEADER: str(error.number)},
+    )
+
+
+def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refused, such as another method, in ClickHouse's form."""
+    code = _CODES_BY_STATUS.get(error.status_code, "invalid_request")
+    refusal = RequestRefused(code if error.status_code < 500 else "internal_error", str(error.detail))
+    response = answer_refusal(request, refusal)
+    response.headers.update(error.headers or {})
+    return response
+
+
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     pool = urllib3.PoolManager(
-        num_pools=1, maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=600)
+        num_pools=1, maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=_ANSWER_SECONDS)
     )
 
     def forward(project: str, method: str, tail: str, request: Request[Any, Any, Any], body: bytes) -> Any:
@@ -71,8 +109,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         }
         url = f"{services.store_url}/{tail.lstrip('/')}?{urlencode(fields)}"
         try:
+            services.store.check_alive()
             return pool.request(method, url, headers=headers, body=body or None, preload_content=False)
-        except urllib3.exceptions.HTTPError as error:
+        except (StoreUnavailable, urllib3.exceptions.HTTPError) as error:
             raise RequestRefused("store_unavailable", retry_after=2) from error
 
     @route(
@@ -83,6 +122,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         tags=["clickhouse"],
         security=[{"clickhouse": []}],
         media_type="text/plain",
+        exception_handlers={RequestRefused: answer_refusal, HTTPException: answer_http_exception},
     )
     async def pass_to_store(request: Request[Any, Any, Any], tail: str = "") -> Response[Any]:
         """Answer a query as ClickHouse would, with the rows of one project."""

@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import RequestRefused
 from tallymark.ledger.trace import Station, trace_event
 from tallymark.queries.events import list_events
+from tallymark.store.errors import StoreUnavailable
 from tallymark.store.schema import EVENTS_TABLE
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
@@ -19,12 +20,16 @@ from tallymark.web.services import Services
 
 
 class Trace(msgspec.Struct):
-    """Where an event went. `verdict`: stored, duplicate, quarantined, refused, dropped, in_flight or unknown."""
+    """Where an event went. `verdict`: stored, duplicate, quarantined, refused, dropped, in_flight or unknown.
+
+    `store_answered` is False where journal and ledger alone were asked, because the store did not answer.
+    """
 
     event_id: str
     verdict: str
     message: str
     stations: list[Station]
+    store_answered: bool = True
 
 
 _MESSAGES = {
@@ -38,6 +43,12 @@ _MESSAGES = {
     "dropped": "A rule ended the event; see its reason.",
     "unknown": "No event with this id was received, or it is older than what is remembered of events that were not stored.",
 }
+# Instead of the above where the store did not answer: they say something of it.
+_WITHOUT_STORE = {
+    "duplicate": "Repetitions of the event are known.",
+    "conflict": "Repetitions of the event with other content are known.",
+}
+_NO_ANSWER = "The store did not answer: whether the event is stored cannot be said now."
 _STORED = (
     f"SELECT client_time, received_at, stored_at, journal_record, skew_ms, source FROM {EVENTS_TABLE}"  # noqa: S608 - constant text
     " WHERE project = {project:String} AND event_id = {event_id:String} LIMIT 10"
@@ -47,18 +58,38 @@ _ORDER = ("stored", "in_flight", "quarantined", "replayed", "refused", "dropped"
 
 
 def read_trace(services: Services, project: str, event_id: str) -> Trace:
-    """Follow an event through intake, journal, dedup, quarantine and store; blocking."""
+    """Follow an event through intake, journal, dedup, quarantine and store; blocking.
+
+    Where the store does not answer, journal and ledger say what they know. Raises RequestRefused
+    (store_unavailable) where that is nothing.
+    """
     stations: list[Station] = []
     if services.ledger.exists():
         stations = trace_event(services.ledger, services.open_reader(), project, event_id)
-    stored = services.store.query_rows(_STORED, {"project": project, "event_id": event_id})
-    for row in stored.rows:
-        stations += _stored_stations(*row)
+    store_answered = True
+    try:
+        stations += _find_stored(services, project, event_id)
+    except StoreUnavailable as error:
+        store_answered = False
+        if not stations:
+            message = f"Journal and ledger know nothing of the event. {_NO_ANSWER}"
+            raise RequestRefused("store_unavailable", message, retry_after=2) from error
     # By time, but for the client's: its clock may be anything.
     stations.sort(key=lambda station: (station.station != "client", station.time))
     verdicts = {station.verdict for station in stations}
     verdict = next((name for name in _ORDER if name in verdicts), "unknown")
-    return Trace(event_id, verdict, _MESSAGES[verdict], stations)
+    message = _MESSAGES[verdict]
+    if not store_answered:
+        message = f"{_WITHOUT_STORE.get(verdict, message)} {_NO_ANSWER}"
+    return Trace(event_id, verdict, message, stations, store_answered)
+
+
+def _find_stored(services: Services, project: str, event_id: str) -> list[Station]:
+    """Return the stations of the stored event. Raises StoreError, StoreUnavailable."""
+    stored = services.store.query_rows(
+        _STORED, {"project": project, "event_id": event_id}, services.query_limits.settings()
+    )
+    return [station for row in stored.rows for station in _stored_stations(*row)]
 
 
 def _stored_stations(

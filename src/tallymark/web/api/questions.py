@@ -41,7 +41,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @post("/v1/query", status_code=200, summary="Ask a question", tags=["questions"], security=[{"read": []}])
     async def ask(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Answer a trend, ratio or funnel; see docs/questions.md."""
+        """Answer a trend, ratio, funnel or change."""
         holder: KeyHolder = require_key(request, services, "read")
         raw = await request.body()
         if len(raw) > MAX_BYTES:

@@ -5,6 +5,7 @@ Comes in: a question and its answer. Goes out: links. Pure; the explore page cal
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ import msgspec
 
 from tallymark.queries.fields import CORE, Type
 from tallymark.queries.kinds import Question
+from tallymark.queries.kinds.change import Change
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.question import Filter, Selection, Series, Step
@@ -22,7 +24,7 @@ from tallymark.web.pages.filter_rows import FilterRow, build_row, render_rows
 def build_drills(question: Question, answer: Answer, project: str, limit: int) -> list[str]:
     """Return one address per row of the answer, for the first `limit` rows: the events of the row's first figure."""
     rows = answer.rows[:limit]
-    interval = "" if isinstance(question, Funnel) else question.interval or ""
+    interval = "" if isinstance(question, (Funnel, Change)) else question.interval or ""
     period = question.period()
     whole = (period.start.isoformat(), period.end.isoformat())
     ends = _next_times(answer.rows, whole[1]) if interval else {}
@@ -41,6 +43,8 @@ def build_drills(question: Question, answer: Answer, project: str, limit: int) -
 def _selection(question: Question, row: list[Cell], width: int) -> Selection | Series | Step:
     if isinstance(question, Ratio):
         return question.denominator
+    if isinstance(question, Change):
+        return question.denominator or question.numerator
     if isinstance(question, Funnel):
         step = row[width]
         return question.steps[step - 1 if isinstance(step, int) else 0]
@@ -84,4 +88,4 @@ def _typed(value: Cell) -> Any:
 def _next_times(rows: list[list[Cell]], end: str) -> dict[str, str]:
     """Return for each time of the rows the one after it, and the question's end for the last."""
     times = list(dict.fromkeys(str(row[0]) for row in rows))
-    return dict(zip(times, [*times[1:], end], strict=True))
+    return dict(pairwise([*times, end]))

@@ -21,11 +21,12 @@ from tallymark.queries.names import list_event_names, list_fields
 from tallymark.web.api.events import Trace, read_trace
 from tallymark.web.pages.filter_rows import OPERATOR_WORDS, FilterRow, build_filters, parse_rows, render_rows
 from tallymark.web.pages.html import render_html, render_move
+from tallymark.web.pages.kept import find_kept
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.snippets import build_send_snippets
 from tallymark.web.services import Services
-from tallymark.web.shapes import shape_attributes
+from tallymark.web.shapes import shape_attributes, shape_duration
 
 _PAGE: Final = 50
 _GROUPS: Final = (
@@ -77,7 +78,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_visit(request, services)
         event_id = visit.fields.get("id", "")
         if not event_id or len(event_id.encode()) > MAX_ID_BYTES:
-            raise RequestRefused("not_found", f"An event's id has 1 to {MAX_ID_BYTES} bytes.", at="id")
+            message = f"The address names no event: its id has 1 to {MAX_ID_BYTES} bytes."
+            raise RequestRefused("not_found", message, at="id")
         values = await services.run(_read_event, services, visit.project, event_id)
         return render_html(
             request, "event.html", visit.page("/events", **values), 200 if values["known"] else 404
@@ -151,19 +153,26 @@ def _place(at: str) -> str:
 
 def _read_event(services: Services, project: str, event_id: str) -> dict[str, Any]:
     event, problem, trace = None, "", None
+    kept = find_kept(services.ledger, project, event_id)
     try:
         event = find_event(services.store, project, event_id)
-        trace = read_trace(services, project, event_id)
     except TallymarkError as error:
         problem = error.message
+    try:
+        # Journal and ledger know of the event also while the store does not answer.
+        trace = read_trace(services, project, event_id)
+    except TallymarkError as error:
+        problem = problem or error.message
     return {
         "event_id": event_id,
         "event": event,
         "groups": group_fields(event) if event else [],
         "problem": problem,
         "trace": trace,
-        "stations": _build_path(trace) if trace else [],
-        "known": bool(event) or bool(trace and trace.stations) or bool(problem),
+        "stations": _build_path(trace, event) if trace else [],
+        "kept": kept,
+        "name": event["event_name"] if event else next((one.event_name for one in kept), ""),
+        "known": bool(event) or bool(kept) or bool(trace and trace.stations) or bool(problem),
     }
 
 
@@ -203,15 +212,27 @@ _WORDS: Final = {
 }
 
 
-def _build_path(trace: Trace) -> list[dict[str, Any]]:
+def describe_skew(milliseconds: int) -> str:
+    """Say by how much a client's clock was off: what is added to its times is positive when it was behind."""
+    side = "behind" if milliseconds > 0 else "ahead"
+    seconds = abs(milliseconds) / 1000
+    minutes, rest = divmod(round(seconds), 60)
+    length = f"{minutes} min {rest} s" if 60 <= seconds < 3_600 and rest else shape_duration(seconds)
+    return f"that clock was {length} {side}; the event's time is corrected by this"
+
+
+def _build_path(trace: Trace, event: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Return the stations with words, the remedy for a code, and the time since the one before."""
+    skew_ms = event.get("skew_ms", 0) if event else 0
     path: list[dict[str, Any]] = []
     for station in trace.stations:
         code = EVENT_CODES.get(station.reason) or DROP_REASONS.get(station.reason)
         since = (station.time - path[-1]["time"]).total_seconds() if path else None
+        corrected = station.station == "client" and skew_ms
         path.append(
             {
                 **msgspec.structs.asdict(station),
+                "detail": describe_skew(skew_ms) if corrected else station.detail,
                 "words": _WORDS.get(station.verdict, station.verdict),
                 "remedy": code.remedy if code else "",
                 "since": since,

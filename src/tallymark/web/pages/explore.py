@@ -63,6 +63,8 @@ OP_WORDS: Final = {
     "minimum": "minimum",
     "maximum": "maximum",
     "quantile": "quantile",
+    "last": "last",
+    "deviation": "deviation of",
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tallymark.queries.question import MAX_BREAKDOWNS
+from tallymark.queries.question import MAX_BREAKDOWNS, refuse
 from tallymark.web.pages.filter_rows import FilterRow, build_filter, build_row, parse_rows, render_rows
 
 KINDS: Final = ("trend", "ratio", "funnel")
@@ -163,6 +163,8 @@ def _number(text: str) -> Any:
 def form_of(question: Mapping[str, Any]) -> ExploreForm:
     """Return the form of a question that was parsed, such as one pasted as JSON."""
     kind = str(question["kind"])
+    if kind not in KINDS:
+        raise refuse(f"This page shows {', '.join(KINDS)}. Ask a {kind} with POST /v1/query.", "kind")
     if kind == "ratio":
         selections = [question["numerator"], question["denominator"]]
     else:

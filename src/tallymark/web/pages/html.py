@@ -29,6 +29,7 @@ from tallymark.web.shapes import (
     shape_time,
     shape_value,
 )
+from tallymark.web.texts import begin_sentence, lay_out_json, show_block, show_line
 
 STATIC_FOLDER: Final = Path(__file__).parents[1] / "static"
 THEME_COOKIE: Final = "tallymark_theme"
@@ -76,6 +77,11 @@ def environment() -> jinja2.Environment:
         "pretty_json": shape_json,
         "time": shape_time,
         "value": shape_value,
+        "breakable": let_break,
+        "line": show_line,
+        "block": show_block,
+        "sentence": begin_sentence,
+        "laid_out": lay_out_json,
     }
     found.globals |= {
         "static": f"/static/{static_version()}",
@@ -93,6 +99,11 @@ def embed_json(value: Any) -> markupsafe.Markup:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return markupsafe.Markup(text)  # noqa: S704 - nothing in it can be markup any more
+
+
+def let_break(text: str) -> markupsafe.Markup:
+    """Return a name that may be broken after each underscore; copied, it is as it was."""
+    return markupsafe.escape(text).replace("_", markupsafe.Markup("_<wbr>"))
 
 
 def build_link(path: str, fields: Mapping[str, Any] | None = None, **more: Any) -> str:
@@ -123,7 +134,7 @@ def render_html(
         text.encode("utf-8", "replace"),
         status_code=status,
         media_type="text/html",
-        headers={**SECURITY_HEADERS, "Cache-Control": "no-store", "Vary": "Cookie"},
+        headers={**SECURITY_HEADERS, "Cache-Control": "no-store", "Vary": "Cookie, Accept-Encoding"},
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import structlog
 from litestar import Request, Response, get, post
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.store.errors import StoreError, StoreUnavailable
 from tallymark.web.pages.html import build_link, render_html, render_move
+from tallymark.web.pages.packing import pack_answers
 from tallymark.web.pages.sessions import SignInNeeded
 
 log = structlog.get_logger("tallymark.web")
@@ -28,6 +29,16 @@ _TITLES: Final = {
     413: "That is too much",
     422: "That takes too long",
     503: "That cannot be reached now",
+}
+# Where somebody goes on from an address that begins so: the same page as it is without conditions.
+_WAYS: Final = {
+    "event": ("/events", "Look through the events"),
+    "events": ("/events", "Look through the events"),
+    "explore": ("/explore", "Begin a new question"),
+    "explore.csv": ("/explore", "Begin a new question"),
+    "quarantine": ("/quarantine", "Go to the quarantine"),
+    "settings": ("/settings", "Go to the settings"),
+    "sign-in": ("/sign-in", "Sign in"),
 }
 
 
@@ -43,12 +54,17 @@ def show_error(request: Request[Any, Any, Any], error: TallymarkError) -> Respon
         status = 503
     elif isinstance(error, StoreError):
         log.warning("store_error", error=str(error))
-    return _render(request, status, error.code, error.message)
+    response = _render(request, status, error.code, error.message, error.at)
+    if isinstance(error, RequestRefused) and error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def show_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Show what the framework refused."""
-    return _render(request, error.status_code, "", str(error.detail))
+    response = _render(request, error.status_code, "", str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
 
 
 def show_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -57,14 +73,38 @@ def show_fault(request: Request[Any, Any, Any], error: Exception) -> Response[by
     return _render(request, 500, "internal_error", "A fault of ours. The server's log says more.")
 
 
-def _render(request: Request[Any, Any, Any], status: int, code: str, message: str) -> Response[bytes]:
-    values = {"title": _TITLES.get(status, "That did not work"), "code": code, "message": message}
+def _render(
+    request: Request[Any, Any, Any], status: int, code: str, message: str, at: str = ""
+) -> Response[bytes]:
+    values = {
+        "title": _TITLES.get(status, "That did not work"),
+        "code": code,
+        "message": message,
+        "at": at,
+        "ways": _find_ways(request, at),
+    }
     return render_html(request, "error.html", values, status)
 
 
+def _find_ways(request: Request[Any, Any, Any], at: str) -> list[tuple[str, str]]:
+    """Return (address, words) of where to go on: the page without what was wrong, and home."""
+    # A project that does not exist is left behind, any other is kept.
+    project = "" if at == "project" else request.query_params.get("project", "")
+    way = _WAYS.get(request.scope["path"].split("/")[1])
+    ways = [way] if way else []
+    return [
+        (build_link(path, project=project), words) for path, words in [*ways, ("/", "Go to the home page")]
+    ]
+
+
+# The application answers the same errors as JSON, and of two handlers the one of the nearest class wins, whichever
+# layer it stands in: so each class that has one there has one here.
 _HANDLERS: Final[dict[int | type[Exception], Callable[..., Any]]] = {
     SignInNeeded: ask_to_sign_in,
+    RequestRefused: show_error,
     TallymarkError: show_error,
+    NotFoundException: show_http_error,
+    MethodNotAllowedException: show_http_error,
     HTTPException: show_http_error,
     Exception: show_fault,
 }
@@ -72,9 +112,9 @@ _HANDLERS: Final[dict[int | type[Exception], Callable[..., Any]]] = {
 
 def get_page(path: str | list[str]) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
     """Return a decorator that mounts a handler for GET."""
-    return get(path, include_in_schema=False, exception_handlers=_HANDLERS)
+    return get(path, include_in_schema=False, exception_handlers=_HANDLERS, middleware=[pack_answers])
 
 
 def post_page(path: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
-    """Return a decorator that mounts a handler for POST."""
+    """Return a decorator that mounts a handler for POST; its answers are not compressed (see `packing`)."""
     return post(path, status_code=200, include_in_schema=False, exception_handlers=_HANDLERS)

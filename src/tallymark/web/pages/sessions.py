@@ -7,6 +7,7 @@ Keys are never taken here and sessions never by the API.
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Visit:
         return {
             "here": here,
             "person": self.session.person,
-            "csrf": self.session.csrf,
+            "csrf": mask_token(self.session.csrf),
             "project": self.project,
             "projects": self.projects,
             "address": self.address,
@@ -132,9 +133,27 @@ def check_origin(request: Request[Any, Any, Any], services: Services) -> None:
         raise RequestRefused("forbidden", "The form was sent from another site.")
 
 
+def mask_token(token: str) -> str:
+    """Return a CSRF token as it stands in a page: different in each, so that no compressed page gives it away."""
+    given = token.encode()
+    mask = secrets.token_bytes(len(given))
+    masked = bytes(one ^ other for one, other in zip(given, mask, strict=True))
+    return base64.urlsafe_b64encode(mask + masked).decode()
+
+
+def unmask_token(text: str) -> bytes:
+    """Return the token of what `mask_token` made, something else for everything else."""
+    try:
+        both = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
+    except ValueError:
+        return b""
+    half = len(both) // 2
+    return bytes(one ^ other for one, other in zip(both[:half], both[half:], strict=False))
+
+
 def check_token(given: str, expected: str) -> None:
-    """Refuse a form whose CSRF token is not the session's."""
-    if not secrets.compare_digest(given.encode(), expected.encode()):
+    """Refuse a form whose CSRF token, masked as it stands in a page, is not the expected one."""
+    if not secrets.compare_digest(unmask_token(given), expected.encode()):
         raise RequestRefused(
             "forbidden", "The form is too old or was not sent from this page. Load it again."
         )

@@ -24,6 +24,7 @@ from tallymark.web.pages.sessions import (
     check_origin,
     check_token,
     find_session,
+    mask_token,
     open_form,
     parse_pairs,
     parse_target,
@@ -113,7 +114,7 @@ def _render_form(
     request: Request[Any, Any, Any], services: Services, target: str, name: str = "", error: str = ""
 ) -> Response[bytes]:
     token = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
-    values = {"csrf": token, "target": target, "name": name, "error": error}
+    values = {"csrf": mask_token(token), "target": target, "name": name, "error": error}
     response = render_html(request, "sign_in.html", values, 401 if error else 200)
     response.set_cookie(
         Cookie(

@@ -19,6 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused
 from tallymark.web.pages.html import SECURITY_HEADERS, STATIC_FOLDER, static_version
+from tallymark.web.pages.packing import accepts_gzip
 from tallymark.web.pages.routes import get_page
 from tallymark.web.services import Services
 
@@ -113,7 +114,7 @@ def _render(request: Request[Any, Any, Any], name: str, packed: bytes, *, lastin
         "Vary": "Accept-Encoding",
     }
     content = packed
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if accepts_gzip(request.headers.get("accept-encoding", "")):
         headers["Content-Encoding"] = "gzip"
     else:
         content = gzip.decompress(packed)

@@ -27,7 +27,8 @@ export function buildConfig(palette) {
       tickColor: line,
       labelPadding: 6,
     },
-    axisX: { grid: false, labelOverlap: "greedy", labelFlush: true, tickSize: 4 },
+    // Where labels have no room, every other one is left out, so that the steps between them stay even.
+    axisX: { grid: false, labelOverlap: "parity", labelSeparation: 10, labelFlush: true, tickSize: 4 },
     style: { figure: { fill: ink, fontWeight: 600 } },
     rule: { color: soft },
     text: { color: ink, font, fontSize: 12 },

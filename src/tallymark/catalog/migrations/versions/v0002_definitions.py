@@ -1,0 +1,35 @@
+"""Definitions: metrics and dashboards, from files or made in the pages, and who asked them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "definition",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("origin", sa.String(64), nullable=False, server_default=""),
+        sa.Column("file", sa.String(256), nullable=False, server_default=""),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_by", sa.String(128), nullable=False),
+        sa.UniqueConstraint("project", "kind", "name"),
+    )
+    op.create_table(
+        "asked",
+        sa.Column("project", sa.String(64), primary_key=True),
+        sa.Column("kind", sa.String(32), primary_key=True),
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("who", sa.String(128), primary_key=True),
+        sa.Column("day", sa.Date, primary_key=True),
+        sa.Column("times", sa.Integer, nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+    )

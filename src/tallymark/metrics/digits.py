@@ -1,0 +1,33 @@
+"""How many digits of a figure mean something: as many as its interval supports, and no more.
+
+The rule: a figure is rounded to the decimal place of the first significant digit of half its interval, as one writes
+a measurement with its uncertainty (JCGM 100:2008, section 7.2.6). Without an interval counts are whole and other
+figures keep four significant digits.
+"""
+
+from __future__ import annotations
+
+import math
+
+_DEFAULT_DIGITS = 4
+
+
+def places_for(value: float, low: float | None, high: float | None) -> int:
+    """Return the number of decimal places (negative: tens, hundreds, ...) that a figure is written with."""
+    if low is not None and high is not None and high > low:
+        return -math.floor(math.log10((high - low) / 2))
+    if value == 0 or not math.isfinite(value) or float(value).is_integer():
+        return 0
+    return _DEFAULT_DIGITS - 1 - math.floor(math.log10(abs(value)))
+
+
+def write_figure(value: float | None, low: float | None, high: float | None, unit: str = "") -> str:
+    """Write a figure with its unit: 0.4312 between 0.41 and 0.45 as `43 %`; nothing for no figure."""
+    if value is None:
+        return "\N{EN DASH}"
+    scale = 100.0 if unit == "ratio" else 1.0
+    ends = (None, None) if low is None or high is None else (low * scale, high * scale)
+    places = places_for(value * scale, *ends)
+    text = f"{round(value * scale, places):,.{max(0, min(places, 12))}f}"
+    name = "%" if unit == "ratio" else unit
+    return f"{text} {name}".rstrip()

@@ -1,0 +1,24 @@
+"""95 % intervals of estimates, as plain formulas with their sources. Shares: `queries.kinds.ratio.wilson_interval`."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+# The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
+Z: Final = 1.959963984540054
+
+
+def mean_interval(
+    mean: float | None, deviation: float | None, n: int | None
+) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a mean of `n` values with a sample standard deviation; None below 2 values.
+
+    The normal approximation of the central limit theorem: mean ± 1.96 s / √n. For few and very uneven values it is too
+    narrow; a metric's minimum sample is there for that. See e.g. Casella and Berger, "Statistical Inference", 2nd
+    edition (2002), section 10.1.
+    """
+    if mean is None or deviation is None or n is None or n < 2 or not math.isfinite(deviation):
+        return None, None
+    reach = Z * deviation / math.sqrt(n)
+    return mean - reach, mean + reach

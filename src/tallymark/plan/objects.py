@@ -1,0 +1,131 @@
+"""Objects of a plan between their forms: decoded from a value, checked, and back to JSON and to YAML.
+
+The files, the API and the pages all come through here, so that one definition means the same everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from tallymark.errors import RequestRefused
+from tallymark.plan.kinds import BY_NAME, KINDS, Kind
+from tallymark.plan.words import refuse
+from tallymark.plan.yaml_text import read_plain
+
+Objects = dict[str, dict[str, Any]]
+
+_PLACE: Final = re.compile(r" - at `\$?(.*?)`$", re.DOTALL)
+_SERIES: Final = re.compile(r"^series\[0\]\.(?:measure\.)?")
+_encoder = msgspec.json.Encoder()
+
+
+def parse_object(kind: Kind, value: Any) -> Any:
+    """Decode an object; raises RequestRefused (invalid_definition) with the path of the mistake in `at`."""
+    if not isinstance(value, Mapping):
+        raise refuse(f"A {kind.name} is a mapping of names to values.")
+    try:
+        return msgspec.convert(value, kind.type)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _PLACE.search(text)
+        at = found[1].lstrip(".") if found else ""
+        message = text[: found.start()] if found else text
+        raise refuse(f"{message}.{_allowed(kind, value, message)}", at) from None
+    except RecursionError:
+        raise refuse("Nested too deeply.") from None
+
+
+def check_object(kind: Kind, one: Any, objects: Objects) -> None:
+    """Check an object among all others of the project; raises RequestRefused with the object's own paths."""
+    try:
+        kind.check(one, objects)
+    except RequestRefused as error:
+        # A metric of one series is asked as a trend; its paths are not what somebody wrote.
+        raise refuse(error.message, _SERIES.sub("", error.at)) from None
+
+
+def decode_object(kind_name: str, body: str) -> Any:
+    """Return an object from the JSON that the catalog keeps."""
+    return msgspec.json.decode(body, type=BY_NAME[kind_name].type)
+
+
+def encode_object(one: Any) -> str:
+    """Return an object as the JSON that the catalog keeps."""
+    return _encoder.encode(one).decode()
+
+
+def render_yaml(objects: Mapping[str, list[Any]]) -> str:
+    """Return objects, by kind, as the text of one file."""
+    whole = {
+        kind.plural: [msgspec.to_builtins(one) for one in objects[kind.name]]
+        for kind in KINDS
+        if objects.get(kind.name)
+    }
+    return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def describe_files() -> dict[str, Any]:
+    """Return the JSON Schema of a file, for editors."""
+    (schemas, components) = msgspec.json.schema_components(
+        [kind.type for kind in KINDS], ref_template="#/$defs/{name}"
+    )
+    lists = {
+        kind.plural: {"type": "array", "items": schema} for kind, schema in zip(KINDS, schemas, strict=True)
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tallymark definitions",
+        "type": "object",
+        "properties": lists,
+        "additionalProperties": False,
+        "$defs": components,
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts that our reader, or an older one, could take for something else in quotes."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        """Indent lists below their key."""
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Write every value where it belongs."""
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    if "\n" in text.strip("\n") and text.isprintable() is False and text == text.rstrip() + "\n":
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    style = "'" if read_plain(text) != text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _allowed(kind: Kind, value: Mapping[str, Any], message: str) -> str:
+    """Return a sentence with what may stand there, where the message does not say it."""
+    types = {
+        _tag(one): one for one in msgspec.inspect.multi_type_info([kind.type])[0:1] and _members(kind.type)
+    }
+    if len(types) > 1 and ("kind" not in value or str(value["kind"]) not in types):
+        return f" Kinds: {', '.join(types)}."
+    if "unknown field" in message:
+        chosen = types.get(str(value.get("kind", "")), next(iter(types.values())))
+        fields = [field.encode_name for field in msgspec.structs.fields(chosen)]
+        return f" Fields: {', '.join(fields)}."
+    return ""
+
+
+def _members(union: Any) -> tuple[Any, ...]:
+    return getattr(union, "__args__", (union,))
+
+
+def _tag(struct: Any) -> str:
+    return str(struct.__struct_config__.tag or "")

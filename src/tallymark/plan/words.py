@@ -1,0 +1,21 @@
+"""The words that the kinds of a plan's objects share: names, texts, and the error that tells where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from tallymark.errors import RequestRefused
+
+MAX_TAGS: Final = 20
+NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+Prose = Annotated[str, msgspec.Meta(max_length=4000)]
+
+
+def refuse(message: str, at: str = "") -> RequestRefused:
+    """Build the error for a definition that is not valid; `at` is a path such as `steps[0].event_name`."""
+    return RequestRefused("invalid_definition", message, at=at)

@@ -1,0 +1,314 @@
+"""Change: which values of which fields account for the difference of a figure between two times.
+
+Comes in: the question as it stands in JSON. Goes out: SQL that reads the events once for all fields, and per field its
+values by what they contribute. For counts and sums a value's contribution is its own difference; for a ratio it is
+split into what its rate changed and what its weight changed. In every field contributions add up to the whole change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from tallymark.queries.fields import Field, parse_breakdown
+from tallymark.queries.filters import build_filters
+from tallymark.queries.grid import group_value
+from tallymark.queries.measures import build_measure
+from tallymark.queries.period import Period, build_period
+from tallymark.queries.question import COUNT, Asked, Measure, Selection, Text, refuse
+from tallymark.queries.result import Cell, Column, Table
+from tallymark.queries.sql import Parameters, Statement, build_scope
+
+MAX_DIMENSIONS: Final = 10
+_MOST_VALUES: Final = 100_000
+_COLUMNS: Final = (
+    "dimension",
+    "value",
+    "values",
+    "before",
+    "after",
+    "contribution",
+    "share",
+    "rate_effect",
+    "mix_effect",
+)
+_SPLIT: Final = ("count", "sum", "average", "unique")
+
+
+class Before(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The time that is compared with."""
+
+    start: Text = msgspec.field(name="from")
+    end: Text = msgspec.field(name="to")
+
+
+class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="change", kw_only=True):
+    """From `before` to the question's own time: what of the figure's change comes from which value of `dimensions`.
+
+    With a `denominator` the figure is numerator divided by denominator. `limit` is the number of values per field;
+    the others stand together in one row.
+    """
+
+    before: Before
+    numerator: Selection
+    denominator: Selection | None = None
+    dimensions: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=MAX_DIMENSIONS)]
+
+    def period(self) -> Period:
+        """Return the later time. Raises `RequestRefused`."""
+        return build_period(self.start, self.end, "", self.timezone)
+
+    def selections(self) -> list[tuple[str, Selection]]:
+        """Return what is counted, with paths."""
+        named = [("numerator", self.numerator)]
+        return named if self.denominator is None else [*named, ("denominator", self.denominator)]
+
+    def has_exact_form(self) -> bool:
+        """Whether a figure is exact or approximate depending on the number of rows."""
+        return any(selection.measure.op == "unique" for _, selection in self.selections())
+
+    def build_sql(self, project: str, period: Period, *, exact: bool) -> Statement:
+        """Build the statement; raises `RequestRefused` for what is not well formed."""
+        self._check()
+        parameters = Parameters()
+        earlier = build_period(self.before.start, self.before.end, "", self.timezone)
+        times = [_within(parameters, one) for one in (earlier, period)]
+        figures = []
+        for when in times:
+            for at, event, measure, filters in self._figures():
+                own = build_filters(filters, f"{at}.filters", parameters)
+                condition = " AND ".join([when, f"event_name = {parameters.text(event)}", *own])
+                figures.append(
+                    build_measure(measure, f"{at}.measure", condition, parameters, exact=exact).sql
+                )
+        fields = self._fields()
+        shared = build_filters(self.filters, "filters", parameters)
+        names = [selection.event_name for _, selection in self.selections()]
+        scope = build_scope(parameters, project, None, names, [f"({' OR '.join(times)})", *shared])
+        source, _, where = scope.partition("\n")
+        numbers = ", ".join(str(number) for number in range(len(fields)))
+        texts = ", ".join(f"CAST({field.text()} AS Nullable(String))" for field in fields)
+        return Statement(
+            f"SELECT d, v, {', '.join(figures)}\n{source}\nARRAY JOIN [{numbers}] AS d, [{texts}] AS v\n{where}\n"
+            f"GROUP BY d, v\nLIMIT {_MOST_VALUES + 1}",
+            parameters.values,
+        )
+
+    def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
+        """Make the table of the statement's rows."""
+        del period
+        if len(rows) > _MOST_VALUES:
+            message = (
+                f"The fields have more than {_MOST_VALUES:,} values together. Leave out those that are ids."
+            )
+            raise refuse(message, "dimensions")
+        fields = self._fields()
+        found: list[list[_Value]] = [[] for _ in fields]
+        for number, text, *figures in rows:
+            found[number].append(_Value(group_value(text, fields[number]), *self._pair(figures)))
+        is_ratio = self._is_ratio()
+        total = _Sums.of(found[0]) if found[0] else _Sums(0.0, 0.0, 0.0, 0.0)
+        split = [_explain(values, total, is_ratio=is_ratio) for values in found]
+        order = sorted(
+            range(len(fields)), key=lambda number: -_concentration(split[number], total, is_ratio=is_ratio)
+        )
+        table: list[list[Cell]] = []
+        for number in order:
+            table += _rows(fields[number].name, split[number], total, self.limit, is_ratio=is_ratio)
+        unit = "ratio" if is_ratio else None
+        kinds = ["text", "text", "integer", *["number"] * 6]
+        columns = tuple(Column(name, kind, unit) for name, kind in zip(_COLUMNS, kinds, strict=True))
+        doubts = [at for place, (at, _) in enumerate(self.selections()) if not total.any(place)]
+        return Table(columns, table, self._notes(found, total, exact=exact), doubts)
+
+    def _notes(self, found: list[list[_Value]], total: _Sums, *, exact: bool) -> list[str]:
+        before, after = total.figures(is_ratio=self._is_ratio())
+        notes = []
+        if before is None or after is None:
+            notes.append("There is no figure before, or none after: there is no change to explain.")
+        if any(selection.measure.op == "unique" for _, selection in self.selections()):
+            notes.append(
+                "One id can have several values of a field: the contributions then add up to more than the change of"
+                " the ids."
+            )
+            if not exact:
+                notes.append("unique is approximate.")
+        del found
+        return notes
+
+    def _check(self) -> None:
+        if self.breakdown:
+            raise refuse("A change is split by each of its dimensions; it takes no breakdown.", "breakdown")
+        for at, selection in self.selections():
+            if selection.measure.op not in _SPLIT:
+                message = f"{selection.measure.op} cannot be split into parts. Allowed: {', '.join(_SPLIT)}."
+                raise refuse(message, f"{at}.measure.op")
+            if selection.measure.op == "average" and self.denominator is not None:
+                raise refuse("An average is a ratio already: leave out the denominator.", f"{at}.measure.op")
+
+    def _is_ratio(self) -> bool:
+        return self.denominator is not None or self.numerator.measure.op == "average"
+
+    def _figures(self) -> list[tuple[str, str, Measure, Any]]:
+        """Return path, event, measure and filters of what is added up; an average is a sum per count."""
+        named = []
+        for at, selection in self.selections():
+            measure = selection.measure
+            if measure.op == "average":
+                named.append(
+                    (at, selection.event_name, Measure(op="sum", field=measure.field), selection.filters)
+                )
+                measure = COUNT
+            named.append((at, selection.event_name, measure, selection.filters))
+        return named
+
+    def _fields(self) -> list[Field]:
+        return parse_breakdown(self.dimensions, _COLUMNS)
+
+    def _pair(self, figures: list[Any]) -> tuple[float, float, float, float]:
+        """Return numerator and denominator before, then after; a figure without a denominator is over 1."""
+        numbers = [float(figure or 0) for figure in figures]
+        if len(numbers) == 2:
+            return numbers[0], 1.0, numbers[1], 1.0
+        return numbers[0], numbers[1], numbers[2], numbers[3]
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """One value of a field: numerator and denominator in both times."""
+
+    value: Cell
+    above_before: float
+    below_before: float
+    above_after: float
+    below_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """The same over all values of a field."""
+
+    above_before: float
+    below_before: float
+    above_after: float
+    below_after: float
+
+    @classmethod
+    def of(cls, values: list[_Value]) -> _Sums:
+        """Add up."""
+        return cls(
+            sum(one.above_before for one in values),
+            sum(one.below_before for one in values),
+            sum(one.above_after for one in values),
+            sum(one.below_after for one in values),
+        )
+
+    def any(self, place: int) -> bool:
+        """Whether the numerator (0) or denominator (1) was ever more than nothing."""
+        both = (self.above_before, self.above_after) if place == 0 else (self.below_before, self.below_after)
+        return any(both)
+
+    def figures(self, *, is_ratio: bool) -> tuple[float | None, float | None]:
+        """Return the figure before and after."""
+        if not is_ratio:
+            return self.above_before, self.above_after
+        return _divide(self.above_before, self.below_before), _divide(self.above_after, self.below_after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one value, or several together, contribute. `weight` is its share of all before and after, on average."""
+
+    value: Cell
+    values: int
+    sums: _Sums
+    weight: float
+    rate_effect: float
+    mix_effect: float
+
+    @property
+    def contribution(self) -> float:
+        """Both effects; of a count its difference."""
+        return self.rate_effect + self.mix_effect
+
+
+def _explain(values: list[_Value], total: _Sums, *, is_ratio: bool) -> list[_Part]:
+    """Return the parts, those that contribute most first."""
+    parts = []
+    for one in values:
+        sums = _Sums.of([one])
+        if not is_ratio:
+            weight = (
+                _divide(one.above_before + one.above_after, total.above_before + total.above_after) or 0.0
+            )
+            parts.append(_Part(one.value, 1, sums, weight, one.above_after - one.above_before, 0.0))
+        else:
+            parts.append(_Part(one.value, 1, sums, *_split_ratio(sums, total)))
+    return sorted(parts, key=lambda part: (-abs(part.contribution), str(part.value)))
+
+
+def _split_ratio(one: _Sums, total: _Sums) -> tuple[float, float, float]:
+    """Return weight, rate effect and mix effect of a value of a ratio.
+
+    The symmetric form of E. M. Kitagawa (1955), "Components of a difference between two rates", Journal of the American
+    Statistical Association 50, 1168-1194. The mean of both totals is taken off the rate in the mix effect, which
+    changes no sum: a value that grew counts as a gain only where its rate is better than the whole's.
+    """
+    weight_before = _divide(one.below_before, total.below_before) or 0.0
+    weight_after = _divide(one.below_after, total.below_after) or 0.0
+    share_before = _divide(one.above_before, total.below_before) or 0.0
+    share_after = _divide(one.above_after, total.below_after) or 0.0
+    whole_before, whole_after = total.figures(is_ratio=True)
+    middle = ((whole_before or 0.0) + (whole_after or 0.0)) / 2
+    contribution = share_after - share_before - (weight_after - weight_before) * middle
+    rate_before = _divide(one.above_before, one.below_before)
+    rate_after = _divide(one.above_after, one.below_after)
+    weight = (weight_before + weight_after) / 2
+    # A value that was not there in one of the times has no rate that changed: all of it is mix.
+    rate = 0.0 if rate_before is None or rate_after is None else weight * (rate_after - rate_before)
+    return weight, rate, contribution - rate
+
+
+def _concentration(parts: list[_Part], total: _Sums, *, is_ratio: bool) -> float:
+    """Return how far a field's contributions are from what each value's weight would give: 0 explains nothing."""
+    before, after = total.figures(is_ratio=is_ratio)
+    whole = (after or 0.0) - (before or 0.0)
+    return sum(abs(part.contribution - part.weight * whole) for part in parts)
+
+
+def _rows(name: str, parts: list[_Part], total: _Sums, limit: int, *, is_ratio: bool) -> list[list[Cell]]:
+    shown, others = parts[:limit], parts[limit:]
+    if others:
+        sums = _Sums(
+            sum(part.sums.above_before for part in others),
+            sum(part.sums.below_before for part in others),
+            sum(part.sums.above_after for part in others),
+            sum(part.sums.below_after for part in others),
+        )
+        rate, mix = sum(part.rate_effect for part in others), sum(part.mix_effect for part in others)
+        shown = [*shown, _Part(None, len(others), sums, 0.0, rate, mix)]
+    before, after = total.figures(is_ratio=is_ratio)
+    whole = (after or 0.0) - (before or 0.0)
+    return [
+        [
+            name,
+            part.value,
+            part.values,
+            *part.sums.figures(is_ratio=is_ratio),
+            part.contribution,
+            _divide(part.contribution, whole),
+            part.rate_effect if is_ratio else None,
+            part.mix_effect if is_ratio else None,
+        ]
+        for part in shown
+    ]
+
+
+def _within(parameters: Parameters, period: Period) -> str:
+    return f"(event_time >= {parameters.time(period.start)} AND event_time < {parameters.time(period.end)})"
+
+
+def _divide(above: float, below: float) -> float | None:
+    return above / below if below else None

@@ -1,0 +1,155 @@
+"""Metrics and dashboards over the API: `/v1/metrics`, `/v1/dashboards`, one set of routes for every kind of the plan.
+
+Who changes an object says which version they saw; what stands in a file is changed there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, delete, get, put
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.catalog.definitions import Definition, Removal, Write
+from tallymark.errors import RequestRefused
+from tallymark.plan.changes import collect_objects
+from tallymark.plan.kinds import KINDS, Kind
+from tallymark.plan.objects import check_object, decode_object, encode_object, parse_object
+from tallymark.plan.references import find_users
+from tallymark.web.access import require_key
+from tallymark.web.answers import parse_count, render_json
+from tallymark.web.services import Services
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An object with where it stands and who changed it last; `file` is '' for what was made here."""
+
+    object: Any
+    version: int
+    file: str
+    changed_at: Any
+    changed_by: str
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes of all kinds."""
+    return [route for kind in KINDS for route in _build_routes(services, kind)]
+
+
+def show(one: Definition) -> Shown:
+    """Return a definition as the API shows it."""
+    return Shown(decode_object(one.kind, one.body), one.version, one.file, one.changed_at, one.changed_by)
+
+
+def save_object(services: Services, project: str, kind: Kind, one: Any, *, seen: int, who: str) -> None:
+    """Write an object that somebody made in the pages or over the API; blocking.
+
+    Raises RequestRefused: `invalid_definition`, `owned_by_file`, `conflict`.
+    """
+    present = services.definitions.list(project)
+    _refuse_owned(next((item for item in present if (item.kind, item.name) == (kind.name, one.name)), None))
+    objects = collect_objects(present)
+    objects[kind.name][one.name] = one
+    check_object(kind, one, objects)
+    services.definitions.change(project, who, [Write(kind.name, one.name, encode_object(one), seen)])
+
+
+def remove_object(services: Services, project: str, kind: Kind, name: str, *, seen: int, who: str) -> None:
+    """Take an object away; blocking. Raises RequestRefused: `not_found`, `owned_by_file`, `in_use`, `conflict`."""
+    present = services.definitions.list(project)
+    found = next((item for item in present if (item.kind, item.name) == (kind.name, name)), None)
+    if found is None:
+        raise _not_found(kind, name)
+    _refuse_owned(found)
+    users = find_users(collect_objects(present), kind.name, name)
+    if users:
+        message = f"The {kind.name} {name!r} is used by {', '.join(users)}. Change those first."
+        raise RequestRefused("in_use", message, at=f"{kind.plural}.{name}")
+    services.definitions.change(project, who, [Removal(kind.name, name, seen or found.version)])
+
+
+def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
+    path, one_path = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{name:str}}"
+    tags = [kind.plural]
+
+    @get(
+        path,
+        name=f"list_{kind.plural}",
+        summary=f"The project's {kind.plural}",
+        tags=tags,
+        security=[{"read": []}],
+    )
+    async def list_objects(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return all objects of the kind, with version, file and last change."""
+        holder = require_key(request, services, "read")
+        found = await services.run(services.definitions.list, holder.project, kind.name)
+        return render_json({kind.plural: [show(one) for one in found]})
+
+    @get(one_path, name=f"get_{kind.name}", summary=f"One {kind.name}", tags=tags, security=[{"read": []}])
+    async def get_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        """Return one object."""
+        holder = require_key(request, services, "read")
+        found = await services.run(services.definitions.find, holder.project, kind.name, name)
+        if found is None:
+            raise _not_found(kind, name)
+        return render_json(show(found))
+
+    @put(
+        one_path,
+        name=f"put_{kind.name}",
+        status_code=200,
+        summary=f"Make or change a {kind.name}",
+        tags=tags,
+        security=[{"admin": []}],
+    )
+    async def put_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        """Write the object in the body; `?version=` is the version that you saw, none for a new one."""
+        holder = require_key(request, services, "admin")
+        one = parse_object(kind, _decode(await request.body(), name))
+        seen = parse_count(request.query_params.get("version"), "version", 0, 2**31)
+        await services.run(save_object, services, holder.project, kind, one, seen=seen, who="an admin key")
+        found = await services.run(services.definitions.find, holder.project, kind.name, name)
+        return render_json(show(found) if found else {})
+
+    @delete(
+        one_path,
+        name=f"delete_{kind.name}",
+        status_code=200,
+        summary=f"Remove a {kind.name}",
+        tags=tags,
+        security=[{"admin": []}],
+    )
+    async def delete_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        """Remove the object; `?version=` is the version that you saw."""
+        holder = require_key(request, services, "admin")
+        seen = parse_count(request.query_params.get("version"), "version", 0, 2**31)
+        await services.run(remove_object, services, holder.project, kind, name, seen=seen, who="an admin key")
+        return render_json({"removed": name})
+
+    return [list_objects, get_object, put_object, delete_object]
+
+
+def _decode(body: bytes, name: str) -> dict[str, Any]:
+    """Return the body as an object whose name is that of the address."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestRefused("invalid_definition", f"The body is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise RequestRefused("invalid_definition", "The body is a JSON object.")
+    if value.setdefault("name", name) != name:
+        raise RequestRefused("invalid_definition", f"The address says {name!r}.", at="name")
+    return value
+
+
+def _refuse_owned(found: Definition | None) -> None:
+    if found is not None and found.origin:
+        message = f"The {found.kind} {found.name!r} stands in {found.file}. Change it there and run 'tallymark apply'."
+        raise RequestRefused("owned_by_file", message, at=f"{found.kind}s.{found.name}")
+
+
+def _not_found(kind: Kind, name: str) -> RequestRefused:
+    return RequestRefused(
+        "not_found", f"There is no {kind.name} {name[:80]!r}.", at=f"{kind.plural}.{name[:80]}"
+    )

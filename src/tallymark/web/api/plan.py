@@ -1,0 +1,106 @@
+"""`POST /v1/plan`: a folder of YAML files in, what would change out, and the change itself where it is asked for.
+
+`GET /v1/plan/export` gives all objects back as files, `GET /v1/plan/schema` the JSON Schema for editors.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.errors import RequestRefused
+from tallymark.plan.changes import Plan, collect_objects, prepare
+from tallymark.plan.files import MAX_FILES, MAX_OBJECTS, File
+from tallymark.plan.kinds import KINDS
+from tallymark.plan.objects import describe_files, render_yaml
+from tallymark.web.access import require_key
+from tallymark.web.answers import render_json
+from tallymark.web.services import Services
+
+_ORIGIN: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+class PlanOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Files, the origin that they are all of, and whether to apply them. With a problem nothing is applied."""
+
+    files: Annotated[list[File], msgspec.Meta(max_length=MAX_FILES)]
+    origin: str = "files"
+    apply: bool = False
+
+
+class PlanAnswer(msgspec.Struct):
+    """What would change, or has changed where `applied`, and what is wrong with the files."""
+
+    plan: Plan
+    applied: bool
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @post("/v1/plan", status_code=200, summary="Plan or apply files", tags=["plan"], security=[{"read": []}])
+    async def post_plan(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Compare files with what is there; with `"apply": true` (admin key) change it, all or nothing."""
+        holder = require_key(request, services, "read")
+        order = _parse(await request.body())
+        if order.apply:
+            require_key(request, services, "admin")
+        return render_json(await services.run(run_plan, services, holder.project, order))
+
+    @get("/v1/plan/export", summary="All objects as files", tags=["plan"], security=[{"read": []}])
+    async def get_export(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return every object in the file that it stands in; what was made here stands in `<kind>s/<name>.yaml`."""
+        holder = require_key(request, services, "read")
+        return render_json({"files": await services.run(export_files, services, holder.project)})
+
+    @get("/v1/plan/schema", summary="JSON Schema of a file", tags=["plan"], security=[{"read": []}])
+    async def get_schema(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return what may stand in a file, for editors."""
+        require_key(request, services, "read")
+        return render_json(describe_files())
+
+    return [post_plan, get_export, get_schema]
+
+
+def run_plan(services: Services, project: str, order: PlanOrder) -> PlanAnswer:
+    """Plan, and apply where that was asked; blocking. Raises RequestRefused (conflict) when somebody was quicker."""
+    present = services.definitions.list(project)
+    prepared = prepare(order.files, order.origin, present)
+    if len(present) + len(prepared.writes) > MAX_OBJECTS:
+        raise RequestRefused("invalid_definition", f"A project may have {MAX_OBJECTS} objects.", at="files")
+    applied = order.apply and not prepared.plan.problems
+    if applied and prepared.writes:
+        services.definitions.change(project, f"apply of {order.origin}", prepared.writes)
+    return PlanAnswer(prepared.plan, applied)
+
+
+def export_files(services: Services, project: str) -> list[File]:
+    """Return all objects as YAML files by their names; blocking."""
+    present = services.definitions.list(project)
+    objects = collect_objects(present)
+    plurals = {kind.name: kind.plural for kind in KINDS}
+    by_file: dict[str, dict[str, list[Any]]] = {}
+    for one in present:
+        if one.kind in plurals:
+            file = one.file or f"{plurals[one.kind]}/{one.name}.yaml"
+            by_file.setdefault(file, {}).setdefault(one.kind, []).append(objects[one.kind][one.name])
+    return [File(name, render_yaml(ones)) for name, ones in sorted(by_file.items())]
+
+
+def _parse(body: bytes) -> PlanOrder:
+    try:
+        order = msgspec.json.decode(body, type=PlanOrder)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestRefused("invalid_request", str(error)) from None
+    if not _ORIGIN.fullmatch(order.origin):
+        message = f"{order.origin[:80]!r} is no origin. Use 1 to 64 of a-z, 0-9, '-', '_' and '.'."
+        raise RequestRefused("invalid_request", message, at="origin")
+    for number, file in enumerate(order.files):
+        if not file.name or len(file.name) > 256 or file.name.startswith("/") or ".." in file.name.split("/"):
+            message = f"{file.name[:80]!r} is no name of a file below the folder."
+            raise RequestRefused("invalid_request", message, at=f"files[{number}].name")
+    return order

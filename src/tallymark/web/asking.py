@@ -1,0 +1,75 @@
+"""How pages and API ask metrics: by name, through the remembered answers, noted as used.
+
+What is remembered holds as long as the loader has put nothing new into the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from tallymark.errors import RequestRefused
+from tallymark.ledger.report import read_cursor
+from tallymark.metrics.explain import build_change
+from tallymark.metrics.figures import Figures, ask_metric
+from tallymark.metrics.periods import Comparison, shift_span
+from tallymark.plan.changes import collect_objects
+from tallymark.plan.kinds.metric import Metric, Span
+from tallymark.queries.kinds import Question
+from tallymark.queries.result import Answer
+from tallymark.queries.run import run_question
+from tallymark.web.services import Services
+
+
+class ComparedFigures(msgspec.Struct, frozen=True):
+    """The figures asked for, and those of the time that they are compared with."""
+
+    figures: Figures
+    compared: Figures | None = None
+    comparison: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Asks for one project over one state of its definitions. Blocking; may be used from several threads."""
+
+    services: Services
+    project: str
+    metrics: dict[str, Metric]
+
+    def find(self, name: str) -> Metric:
+        """Return a metric; raises RequestRefused (not_found)."""
+        metric = self.metrics.get(name)
+        if metric is None:
+            raise RequestRefused("not_found", f"There is no metric {name[:80]!r}.", at="name")
+        return metric
+
+    def figures(self, name: str, span: Span) -> Figures:
+        """Return a metric's figures; raises RequestRefused as questions do."""
+        return ask_metric(self.find(name), span, self.ask, self.metrics)
+
+    def compared(self, name: str, span: Span, comparison: Comparison | None) -> ComparedFigures:
+        """Return a metric's figures, and those of the time that they are compared with."""
+        figures = self.figures(name, span)
+        if comparison is None:
+            return ComparedFigures(figures)
+        return ComparedFigures(figures, self.figures(name, shift_span(span, comparison)), comparison)
+
+    def explain(self, name: str, span: Span, comparison: Comparison, dimensions: tuple[str, ...]) -> Answer:
+        """Return what a metric's change since the compared time is made of."""
+        return self.ask(build_change(self.find(name), span, shift_span(span, comparison), dimensions))
+
+    def ask(self, question: Question) -> Answer:
+        """Return a question's answer, remembered where it was asked before over the same data."""
+        services = self.services
+        version = read_cursor(services.ledger) if services.ledger.exists() else 0
+        key = (self.project, msgspec.json.encode(question), version)
+        return services.answers.get(
+            key, lambda: run_question(question, services.store, self.project, services.query_limits)
+        )
+
+
+def open_asker(services: Services, project: str) -> Asker:
+    """Read the project's metrics; blocking."""
+    return Asker(services, project, collect_objects(services.definitions.list(project, "metric"))["metric"])

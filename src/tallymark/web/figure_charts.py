@@ -1,0 +1,145 @@
+"""From metrics' figures to a picture, as `charts` does it for answers: fixed field names, labels beside the data.
+
+A figure that stands on too few events is drawn grey and hollow, never as if it were sure. Pages and panels call this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tallymark.metrics.digits import write_figure
+from tallymark.metrics.figures import Figures
+from tallymark.queries.result import Cell
+from tallymark.web.chart_specs import MAX_SERIES, build_bar_spec, build_line_spec
+from tallymark.web.chart_ticks import choose_ticks
+from tallymark.web.chart_words import describe_bars, describe_lines
+from tallymark.web.charts import (
+    MAX_BARS,
+    MAX_POINTS,
+    Chart,
+    Figure,
+    Groups,
+    bar_notes,
+    group_label,
+    wall_time,
+)
+from tallymark.web.texts import show_line
+
+# The columns behind the time and the breakdown: figure, n, low, high, enough.
+_TAIL: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A metric's figures under the name that people read; `faint` is what another line is compared with."""
+
+    label: str
+    figures: Figures
+    faint: bool = False
+
+
+def build_figures_chart(lines: Sequence[Line], interval: str) -> Chart | None:
+    """Return the picture of one or several metrics over the same time; None where there is nothing to show."""
+    if not any(line.figures.rows for line in lines):
+        return None
+    unit = unit_of(lines)
+    if not interval:
+        return _build_bars(lines, unit)
+    groups = Groups()
+    rows: list[dict[str, Any]] = []
+    weak = 0
+    for line in lines:
+        for row in line.figures.rows:
+            lead, (figure, _, low, high, enough) = row[1:-_TAIL], row[-_TAIL:]
+            name = group_label(lead) if lead else show_line(line.label)
+            key = groups.key(repr((line.label, lead)), name)
+            if key is None:
+                continue
+            drawn: dict[str, Any] = {"x": wall_time(row[0]), "k": key, "y": figure, "low": low, "high": high}
+            if not enough and figure is not None:
+                weak += 1
+                drawn |= {"y": None, "low": None, "high": None, "w": figure}
+            rows.append(drawn)
+    return _lines(rows, groups, interval, unit, weak)
+
+
+def unit_of(lines: Sequence[Line]) -> str:
+    """Return how the chart writes its figures: ratio, count (whole numbers) or number."""
+    units = {line.figures.unit for line in lines}
+    if units == {"ratio"}:
+        return "ratio"
+    figures = (row[-_TAIL] for line in lines for row in line.figures.rows)
+    whole = all(figure is None or isinstance(figure, int) for figure in figures)
+    return "count" if whole else "number"
+
+
+def _lines(rows: list[dict[str, Any]], groups: Groups, interval: str, unit: str, weak: int) -> Chart:
+    notes = groups.notes()
+    if weak:
+        notes.append(f"{weak:,} figures stand on too few events: they are drawn as hollow points.")
+    if len(rows) > MAX_POINTS:
+        notes.append(
+            f"The chart shows the first {MAX_POINTS:,} of {len(rows):,} points. Choose a longer interval."
+        )
+        rows = rows[:MAX_POINTS]
+    times = sorted({row["x"] for row in rows})
+    band = any(row["low"] is not None for row in rows)
+    spec = build_line_spec(
+        unit, len(times), choose_ticks(times, interval), zero=unit == "count", band=band, weak=weak > 0
+    )
+    labels = list(groups.labels.values())
+    text = describe_lines([(label.key, label.label) for label in labels], rows, interval, unit)
+    return Chart(spec, rows, labels, interval, unit, text, notes)
+
+
+def _build_bars(lines: Sequence[Line], unit: str) -> Chart:
+    if all(len(line.figures.columns) == _TAIL for line in lines):
+        return Chart(figures=[_single(line, row) for line in lines for row in line.figures.rows])
+    groups = Groups()
+    rows: list[dict[str, Any]] = []
+    everything = [(line, row) for line in lines for row in line.figures.rows]
+    for line, row in everything[:MAX_BARS]:
+        lead, (figure, n, low, high, enough) = row[:-_TAIL], row[-_TAIL:]
+        key = groups.key(line.label, show_line(line.label)) or f"s{MAX_SERIES - 1}"
+        text = write_figure(_number(figure), _number(low), _number(high), line.figures.unit)
+        if not enough:
+            text += f" · n = {n}, too few"
+            figure = low = high = None
+        rows.append(
+            {
+                "r": f"r{len(rows)}",
+                "k": key,
+                "y": figure,
+                "low": low,
+                "high": high,
+                "label": group_label(lead),
+                "figure": text,
+            }
+        )
+    spread = any(row["low"] is not None for row in rows)
+    labels = list(groups.labels.values()) if len(lines) > 1 else []
+    spec = build_bar_spec(len(rows), unit, spread=spread)
+    return Chart(spec, rows, labels, "", unit, describe_bars(rows), bar_notes(len(everything)))
+
+
+def _single(line: Line, row: list[Cell]) -> Figure:
+    """Return one number as text: with the digits that its interval supports, and what it stands on."""
+    figure, n, low, high, enough = row[-_TAIL:]
+    unit = line.figures.unit
+    details = []
+    if isinstance(low, float) and isinstance(high, float):
+        details.append(
+            f"95 % between {write_figure(low, low, high, unit)} and {write_figure(high, low, high, unit)}"
+        )
+    if n is not None:
+        details.append(f"n = {n:,}")
+    if not enough:
+        details.append("too few to rely on")
+    value = write_figure(_number(figure), _number(low), _number(high), unit)
+    return Figure(show_line(line.label), value, ", ".join(details), weak=not enough)
+
+
+def _number(cell: Cell) -> float | None:
+    return cell if isinstance(cell, int | float) else None

@@ -1,0 +1,282 @@
+"""`/catalogue`: all metrics, those that matter by themselves first. `/metric`: one, with its figures and what moved it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, get_args
+
+import msgspec
+from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.catalog.definitions import Definition, Use
+from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.metrics.digits import write_figure
+from tallymark.metrics.figures import unit_of
+from tallymark.metrics.periods import COMPARISONS, Comparison
+from tallymark.plan.changes import collect_objects
+from tallymark.plan.kinds.metric import Metric, Span
+from tallymark.plan.objects import render_yaml
+from tallymark.plan.references import find_users
+from tallymark.queries.names import list_fields
+from tallymark.queries.question import Interval
+from tallymark.queries.result import Answer
+from tallymark.web.asking import Asker, open_asker
+from tallymark.web.figure_charts import Line, build_figures_chart
+from tallymark.web.pages.html import build_link, render_html
+from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.sessions import Visit, open_visit
+from tallymark.web.pages.static import runtime_version
+from tallymark.web.services import Services
+from tallymark.web.shapes import shape_cell
+from tallymark.web.spans import Wanted, find_span, read_wanted
+
+PRESETS: Final = (
+    ("24 hours", "24h"),
+    ("7 days", "7d"),
+    ("30 days", "30d"),
+    ("90 days", "90d"),
+    ("12 months", "12m"),
+)
+COMPARISON_WORDS: Final = {"previous": "the time before", "week": "a week earlier", "year": "a year earlier"}
+UNUSED_DAYS: Final = 30
+_DEFAULT: Final = Wanted(last="30d")
+_DIMENSIONS: Final = 6
+# The same for all events of a metric, or of no meaning to it.
+_SAME: Final = ("event_name", "event_type", "source")
+_MOST_ROWS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A metric as the catalogue shows it: its definition, and who asked it in the last days (None: nobody)."""
+
+    metric: Metric
+    definition: Definition
+    use: Use | None
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @get_page("/catalogue")
+    async def show_catalogue(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """List the project's metrics; `q` searches names, titles, owners and tags, `unused` leaves only those."""
+        visit = await open_visit(request, services)
+        listed = await services.run(_list_metrics, services, visit.project)
+        found = [one for one in listed if _matches(one, visit.fields.get("q", ""))]
+        if visit.fields.get("unused"):
+            found = [one for one in found if one.use is None]
+        values = visit.page(
+            "/catalogue",
+            listed=found,
+            total=len(listed),
+            unused=sum(one.use is None for one in listed),
+            search=visit.fields.get("q", ""),
+            only_unused=bool(visit.fields.get("unused")),
+            days=UNUSED_DAYS,
+            now=services.clock.now(),
+        )
+        return render_html(request, "catalogue.html", values)
+
+    @get_page("/metric")
+    async def show_metric(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Show one metric: figures, chart, table, what moved it, its definition and where it is used."""
+        visit = await open_visit(request, services)
+        name = visit.fields.get("name", "")
+        definition = await services.run(services.definitions.find, visit.project, "metric", name)
+        if definition is None:
+            raise RequestRefused("not_found", f"There is no metric {name[:80]!r}.", at="name")
+        services.uses.note(visit.project, "metric", name, visit.session.person)
+        values = await services.run(_read_metric, services, visit, definition)
+        return render_html(request, "metric.html", visit.page("/catalogue", **values), values["status"])
+
+    return [show_catalogue, show_metric]
+
+
+def _list_metrics(services: Services, project: str) -> list[Listed]:
+    definitions = services.definitions.list(project, "metric")
+    metrics = collect_objects(definitions)["metric"]
+    since = services.clock.now().date() - timedelta(days=UNUSED_DAYS)
+    uses = services.definitions.list_uses(project, "metric", since)
+    listed = [Listed(metrics[one.name], one, uses.get(one.name)) for one in definitions]
+    return sorted(listed, key=lambda one: (one.metric.role != "leaf", one.metric.name))
+
+
+def _matches(one: Listed, search: str) -> bool:
+    metric = one.metric
+    text = " ".join((metric.name, metric.title, metric.owner, *metric.tags)).casefold()
+    return all(word in text for word in search.casefold().split())
+
+
+def _read_metric(services: Services, visit: Visit, definition: Definition) -> dict[str, Any]:
+    """Ask, and gather what the page shows; blocking."""
+    asker = open_asker(services, visit.project)
+    metric = asker.find(definition.name)
+    wanted = read_wanted(visit.fields, _DEFAULT)
+    breakdown = tuple(name for name in visit.fields.get("by", "").replace(",", " ").split() if name)
+    comparison = next((one for one in COMPARISONS if one == visit.fields.get("compare", "previous")), None)
+    shown: dict[str, Any] = {"error": None, "status": 200, **_EMPTY}
+    try:
+        span = find_span(wanted, services.clock.now(), breakdown=breakdown)
+        shown |= _ask(asker, metric, span, comparison)
+        shown |= _explain(asker, services, metric, span, comparison, visit)
+    except TallymarkError as failed:
+        status = failed.status if isinstance(failed, RequestRefused) else 400
+        shown |= {
+            "error": {"message": failed.message, "at": failed.at, "code": failed.code},
+            "status": status,
+        }
+    objects = collect_objects(services.definitions.list(visit.project))
+    uses = services.definitions.list_uses(
+        visit.project, "metric", services.clock.now().date() - timedelta(days=UNUSED_DAYS)
+    )
+
+    def link(**changes: str) -> str:
+        kept = {
+            name: value for name, value in visit.fields.items() if name not in _TIMES or "last" not in changes
+        }
+        return build_link("/metric", {**kept, "project": visit.project, **changes})
+
+    return {
+        "metric": metric,
+        "definition": definition,
+        "kind": metric.__struct_config__.tag,
+        "yaml": render_yaml({"metric": [metric]}),
+        "users": find_users(objects, "metric", metric.name),
+        "use": uses.get(metric.name),
+        "days": UNUSED_DAYS,
+        "wanted": wanted,
+        "by": " ".join(breakdown),
+        "comparison": comparison or "none",
+        "comparisons": COMPARISON_WORDS,
+        "intervals": get_args(Interval),
+        "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
+        "api": _api_link(visit, metric.name, shown["span"]),
+        "runtime": runtime_version(),
+        "now": services.clock.now(),
+        **shown,
+    }
+
+
+_TIMES: Final = ("last", "from", "to")
+_EMPTY: Final[dict[str, Any]] = {
+    "chart": None, "headline": None, "delta": "", "figures": None, "rows": [], "span": None, "explained": None, "why_not": "",
+}  # fmt: skip
+
+
+def _ask(asker: Asker, metric: Metric, span: Span, comparison: Comparison | None) -> dict[str, Any]:
+    """Return chart, table, and the one figure of the whole time with its comparison."""
+    whole = msgspec.structs.replace(span, interval=None, breakdown=())
+    one = asker.compared(metric.name, whole, comparison)
+    figures = asker.figures(metric.name, span)
+    title = metric.title or metric.name
+    headline = build_figures_chart([Line(title, one.figures)], "")
+    interval = (span.interval or "") if any(column.name == "time" for column in figures.columns) else ""
+    return {
+        "span": span,
+        "chart": build_figures_chart([Line(title, figures)], interval),
+        "headline": headline.figures[0] if headline and headline.figures else None,
+        "delta": describe_difference(
+            one.figures.rows, one.compared.rows if one.compared else [], metric, comparison
+        ),
+        "figures": figures,
+        "rows": figures.rows[:_MOST_ROWS],
+    }
+
+
+def describe_difference(
+    rows: list[list[Any]], before: list[list[Any]], metric: Metric, comparison: Comparison | None
+) -> str:
+    """Say how a figure differs from the compared one, and whether their intervals lie apart; '' where there is none."""
+    if comparison is None or not rows or not before or rows[0][0] is None or before[0][0] is None:
+        return ""
+    (new, _, low, high, _), (old, _, old_low, old_high, _) = rows[0][-5:], before[0][-5:]
+    unit = (
+        "ratio" if metric.unit == "" and metric.__struct_config__.tag in ("ratio", "funnel") else metric.unit
+    )
+    text = f"{write_figure(old, old_low, old_high, unit)} {COMPARISON_WORDS[comparison]}"
+    if old:
+        text += f" ({(new - old) / abs(old):+.1%})".replace("%", " %")
+    if None not in (low, high, old_low, old_high):
+        apart = low > old_high or high < old_low
+        text += (
+            ": the 95 % intervals lie apart"
+            if apart
+            else ": within what chance explains, the intervals overlap"
+        )
+    return text
+
+
+def _explain(
+    asker: Asker, services: Services, metric: Metric, span: Span, comparison: Comparison | None, visit: Visit
+) -> dict[str, Any]:
+    """Return what the change is made of, or why that cannot be told."""
+    if comparison is None:
+        return {"why_not": "Choose a time to compare with."}
+    fields = visit.fields.get("dimensions", "").replace(",", " ").split()
+    dimensions = tuple(fields) or _choose_dimensions(services, visit.project, metric)
+    if not dimensions:
+        return {"why_not": "No field is known to split by."}
+    try:
+        answer = asker.explain(
+            metric.name, msgspec.structs.replace(span, breakdown=()), comparison, dimensions
+        )
+    except RequestRefused as refusal:
+        return {"why_not": refusal.message}
+    return {"explained": group_explanation(answer, unit_of(metric)), "dimensions": " ".join(dimensions)}
+
+
+def _choose_dimensions(services: Services, project: str, metric: Metric) -> tuple[str, ...]:
+    """Return the fields that people split by: texts that are no ids, and that the metric does not filter by itself."""
+    sides = [getattr(metric, name, None) for name in ("numerator", "denominator")]
+    selections = [side for side in (metric, *sides) if side is not None]
+    event = next((one.event_name for one in selections if hasattr(one, "event_name")), "")
+    if not event:
+        return ()
+    own = {condition.field for one in selections for condition in getattr(one, "filters", ())}
+    found = [
+        field.name
+        for field in list_fields(services.store, project, event)
+        if list(field.types) == ["text"]
+        and not field.name.endswith("_id")
+        and field.name not in {*_SAME, *own}
+    ]
+    return tuple(found[:_DIMENSIONS])
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A field and its values by what they contribute; widths are shares of the largest contribution."""
+
+    name: str
+    rows: list[dict[str, Any]]
+
+
+def group_explanation(answer: Answer, unit: str) -> list[Explained]:
+    """Return an explanation by field, with the width of each bar in per cent and the contribution as text."""
+    names = [column.name for column in answer.columns]
+    largest = max((abs(row[names.index("contribution")] or 0.0) for row in answer.rows), default=0.0) or 1.0  # type: ignore[arg-type]
+    fields: dict[str, list[dict[str, Any]]] = {}
+    for row in answer.rows:
+        one = dict(zip(names, row, strict=True))
+        one["width"] = round(100 * abs(one["contribution"]) / largest)  # type: ignore[arg-type]
+        # A rate changes by percentage points: per cent of what would be another figure.
+        points = unit == "ratio"
+        text = shape_cell(one["contribution"] * (100 if points else 1))  # type: ignore[operator]
+        one["text"] = ("+" if one["contribution"] > 0 else "") + text + (" pp" if points else "")  # type: ignore[operator]
+        fields.setdefault(str(one["dimension"]), []).append(one)
+    return [Explained(name, rows) for name, rows in fields.items()]
+
+
+def _api_link(visit: Visit, name: str, span: Span | None) -> str:
+    if span is None:
+        return ""
+    fields = {
+        "from": span.start,
+        "to": span.end,
+        "interval": span.interval,
+        "breakdown": ",".join(span.breakdown),
+    }
+    return visit.address + build_link(f"/v1/metrics/{name}/figures", fields)

@@ -1,0 +1,99 @@
+"""Times as pages ask for them: the last so long or from and to, cut as finely as the length bears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from tallymark.plan.kinds.dashboard import parse_last
+from tallymark.plan.kinds.metric import Span
+from tallymark.queries.period import build_period
+from tallymark.queries.question import Filters, Interval
+
+# Up to so many days an interval of this length keeps a chart readable.
+_FINE: Final[tuple[tuple[float, Interval], ...]] = (
+    (0.25, "minute"),
+    (4, "hour"),
+    (120, "day"),
+    (900, "week"),
+)
+_HOURS: Final = {"h": 1, "d": 24, "w": 168}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A time as somebody asked for it, all texts: `last` or both of `start` and `end`; '' is not given."""
+
+    last: str = ""
+    start: str = ""
+    end: str = ""
+    interval: str = ""
+    timezone: str = "UTC"
+
+
+def read_wanted(fields: Mapping[str, str], default: Wanted) -> Wanted:
+    """Return what an address asks for; what it does not say is the default's."""
+    given = Wanted(
+        fields.get("last", ""),
+        fields.get("from", ""),
+        fields.get("to", ""),
+        fields.get("interval", ""),
+        fields.get("tz", "") or default.timezone,
+    )
+    if given.start or given.end:
+        # Somebody who types a time means it, whatever length was chosen before.
+        return replace(given, last="")
+    if given.last:
+        return given
+    return Wanted(
+        default.last, default.start, default.end, given.interval or default.interval, given.timezone
+    )
+
+
+def find_span(wanted: Wanted, now: datetime, filters: Filters = (), breakdown: tuple[str, ...] = ()) -> Span:
+    """Return the span; raises RequestRefused for a time that cannot be read.
+
+    The last 30 days end with today and hold it; the last 24 hours end with this minute.
+    """
+    start, end = wanted.start, wanted.end
+    if wanted.last:
+        start, end = _find_ends(wanted.last, wanted.timezone, now)
+    period = build_period(start, end, "", wanted.timezone)
+    days = (period.end - period.start) / timedelta(days=1)
+    interval = wanted.interval or next((name for most, name in _FINE if days <= most), "month")
+    return Span(
+        start=start,
+        end=end,
+        interval=None if interval == "none" else interval,  # type: ignore[arg-type]
+        timezone=wanted.timezone,
+        filters=filters,
+        breakdown=breakdown,
+    )
+
+
+def _find_ends(last: str, timezone: str, now: datetime) -> tuple[str, str]:
+    number, unit = parse_last(last)
+    zone = build_period("2026-01-01", "2026-01-02", "", timezone).zone
+    local = now.astimezone(zone).replace(tzinfo=None, second=0, microsecond=0)
+    if unit == "h":
+        end = local + timedelta(minutes=1)
+        return (end - timedelta(hours=number)).isoformat(), end.isoformat()
+    end = local.replace(hour=0, minute=0) + timedelta(days=1)
+    if unit in _HOURS:
+        return (end - timedelta(hours=number * _HOURS[unit])).isoformat(), end.isoformat()
+    months = number * (12 if unit == "y" else 1)
+    return _months_before(end, months).isoformat(), end.isoformat()
+
+
+def _months_before(end: datetime, months: int) -> datetime:
+    """Return the same day of an earlier month, or that month's last day."""
+    total = end.year * 12 + end.month - 1 - months
+    year, month = divmod(total, 12)
+    for day in (end.day, 30, 29, 28):
+        try:
+            return end.replace(year=max(year, 1970), month=month + 1, day=day)
+        except ValueError:
+            continue
+    return end

@@ -1,0 +1,145 @@
+"""Tables show their answer: at the width of a desk and of a phone, and say so where there is more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.store]
+
+PERIOD = "from=2026-01-01&to=2026-01-04"
+STEPS = "s0.event=visited&s1.event=put_in_cart&s2.event=paid"
+FUNNEL = f"/explore?kind=funnel&{PERIOD}&by=session_id&window=7d&{STEPS}&b0=agent_browser"
+RATIO = f"/explore?kind=ratio&{PERIOD}&interval=day&s0.event=paid&s1.event=visited"
+# Whether something is to be seen without scrolling sideways, in the page or in its table.
+IN_SIGHT = """(element) => {
+  const box = element.getBoundingClientRect();
+  let [left, right] = [0, document.documentElement.clientWidth];
+  for (let at = element.parentElement; at; at = at.parentElement) {
+    if (getComputedStyle(at).overflowX === "visible") continue;
+    const place = at.getBoundingClientRect();
+    [left, right] = [Math.max(left, place.left), Math.min(right, place.right)];
+  }
+  return box.width > 0 && box.height > 0 && box.left >= left - 1 && box.right <= right + 1;
+}"""
+
+
+def in_sight(page, selector, text=None):
+    """Tell whether the first such element with that text is to be seen, and has a name beside or above it."""
+    found = page.locator(selector)
+    if text is not None:
+        found = found.filter(has_text=text)
+    return found.first.evaluate(IN_SIGHT)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_funnel_shows_its_conversions_and_times(open_page, width):
+    """With a breakdown, every figure of a step and the way to its events are to be seen without scrolling."""
+    page = open_page(width=width)
+    page.goto(FUNNEL)
+    row = page.locator("table.answers tbody tr", has_text="Firefox").nth(1)
+    cells = row.locator("td > *").all()
+    texts = [cell.inner_text() for cell in cells]
+    assert texts == ["Firefox", "2", "put_in_cart", "15", "100.00 %", "100.00 %", "1 h", "events"]
+    for cell in cells:
+        assert cell.evaluate(IN_SIGHT), cell.inner_text()
+
+
+def test_three_breakdowns_leave_the_figures_in_sight(open_page):
+    """Names and texts give way before figures leave the table's place."""
+    page = open_page()
+    page.goto(f"{FUNNEL}&b1=plan&b2=session_id")
+    for cell in page.locator("table.answers tbody tr").first.locator("td > *").all():
+        assert cell.evaluate(IN_SIGHT), cell.inner_text()
+
+
+def test_a_phone_shows_what_each_figure_is(open_page):
+    """One below the other, each value has its column's name beside it."""
+    page = open_page(width=390)
+    page.goto(RATIO)
+    row = page.locator("table.answers tbody tr").first
+    labels = row.locator("td").evaluate_all(
+        "(cells) => cells.map((cell) => JSON.parse(getComputedStyle(cell, '::before').content))"
+    )
+    assert labels == ["time", "numerator", "denominator", "ratio", "low", "high", ""]
+    values = row.locator("td").all_inner_texts()
+    assert values[:4] == ["2026-01-01", "2", "10", "20.00 %"]
+    for cell in row.locator("td > *").all():
+        assert cell.evaluate(IN_SIGHT)
+
+
+def test_few_columns_stay_side_by_side_on_a_phone(open_page):
+    """A trend of one line is read down its column, also on a phone."""
+    page = open_page(width=390)
+    page.goto(f"/explore?kind=trend&{PERIOD}&interval=day&s0.event=visited&b0=agent_browser")
+    expect(page.locator("table.answers thead")).to_be_visible()
+    cells = page.locator("table.answers tbody tr").first.locator("td > *").all()
+    places = [cell.bounding_box()["y"] for cell in cells]
+    assert max(places) - min(places) < 8
+    assert all(cell.evaluate(IN_SIGHT) for cell in cells)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_to_do_and_its_button_are_in_sight(open_page, width):
+    """Quarantine says what to do and replays, settings revoke, the list of events shows name, time and value."""
+    page = open_page(width=width)
+    page.goto("/quarantine")
+    assert in_sight(page, "table.stack td", "Send ISO 8601")
+    assert in_sight(page, "table.stack button")
+    page.goto("/settings")
+    assert in_sight(page, "table.stack summary", "Revoke")
+    page.locator("table.stack summary").first.click()
+    assert in_sight(page, "table.stack button.danger")
+    page.goto("/events?name=paid")
+    for part in ("time a", "name bdi", "number", "short bdi"):
+        assert in_sight(page, f"table.events tbody .{part}"), part
+    page.goto("/event?id=paid-0")
+    assert in_sight(page, "table.fields td bdi")
+
+
+def test_a_table_that_is_wider_than_its_place_says_so(open_page):
+    """Its first column stays, and a shadow stands at the edge until the end is reached."""
+    page = open_page(width=800)
+    series = "&".join(f"s{n}.event=visited&s{n}.name={'n' * 20}{n}" for n in range(12))
+    page.goto(f"/explore?kind=trend&{PERIOD}&interval=day&{series}")
+    place = page.locator(".scroll.tall")
+    assert place.evaluate("(one) => one.scrollWidth > one.clientWidth + 100")
+    before = place.screenshot()
+    place.evaluate("(one) => one.scrollTo(one.scrollWidth, 0)")
+    assert page.locator("table.answers tbody td > bdi").first.evaluate(IN_SIGHT)
+    assert in_sight(page, "table.answers tbody td a")
+    assert place.screenshot() != before
+    shadows = place.evaluate("(one) => getComputedStyle(one).backgroundAttachment")
+    assert shadows == "local, scroll"
+
+
+def test_weeks_are_named_by_their_mondays(open_page):
+    """Each label of a weekly axis is a Monday, because weeks are."""
+    for width in (1280, 390):
+        page = open_page(width=width)
+        page.goto("/explore?kind=trend&from=2026-01-01&to=2026-07-01&interval=week&s0.event=visited")
+        expect(page.locator("figure[data-drawn] .canvas svg")).to_be_visible()
+        labels = page.locator(".canvas svg .role-axis-label text").all_text_contents()
+        dates = [text for text in labels if text[-3:].isalpha() and text[:1].isdigit()]
+        assert len(dates) > 2
+        days = {
+            datetime.strptime(f"{text} 2026", "%d %b %Y").replace(tzinfo=UTC).strftime("%A") for text in dates
+        }
+        assert days == {"Monday"}
+
+
+def test_an_error_is_a_page_that_leads_on(open_page, guard):
+    """Whoever follows a broken link reads what is wrong with it, and one click leads back to the page."""
+    guard.allowed = (400, 404)
+    page = open_page()
+    for path, link, heading in (
+        ("/explore?q={bad", "Begin a new question", "Explore"),
+        ("/events?project=nope", "Look through the events", "Events"),
+        ("/quarantine?before=abc", "Go to the quarantine", "Refused and quarantined"),
+    ):
+        page.goto(path)
+        expect(page.locator("h2")).to_be_visible()
+        page.get_by_role("link", name=link).click()
+        expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()

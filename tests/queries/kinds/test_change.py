@@ -1,0 +1,172 @@
+"""Change: contributions add up to the whole change, and name what caused it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallymark.errors import RequestRefused
+from tallymark.queries.kinds.change import Change
+from tallymark.queries.parse import parse_question
+
+RATE = {
+    "kind": "change",
+    "from": "2013-02-08",
+    "to": "2013-02-10",
+    "before": {"from": "2013-02-01", "to": "2013-02-03"},
+    "numerator": {"event_name": "flight_departed"},
+    "denominator": {"event_name": "flight_scheduled"},
+    "dimensions": ["carrier", "origin"],
+}
+COUNT = {name: value for name, value in RATE.items() if name != "denominator"}
+
+
+def _by_dimension(answer):
+    names = [column.name for column in answer.columns]
+    found = {}
+    for row in answer.rows:
+        found.setdefault(row[0], []).append(dict(zip(names, row, strict=True)))
+    return found
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("limit", [2, 50])
+def test_blizzard_counts(ask, flights_project, flights, limit):
+    """A count's contributions are each value's own difference, as pandas counts it; together the whole, also cut short."""
+    days = flights.day
+    departed = flights.dep_time.notna()
+    answer = _by_dimension(ask(flights_project, COUNT, limit=limit))
+    whole = int((departed & days.isin([8, 9])).sum() - (departed & days.isin([1, 2])).sum())
+    for field in ("carrier", "origin"):
+        rows = answer[field]
+        assert sum(row["contribution"] for row in rows) == whole
+        assert sum(row["values"] for row in rows) == flights[field].nunique()
+        assert sum(row["share"] for row in rows) == pytest.approx(1.0)
+        for row in rows:
+            if row["value"] is not None:
+                of = departed & (flights[field] == row["value"])
+                after, before = (of & days.isin([8, 9])).sum(), (of & days.isin([1, 2])).sum()
+                assert (row["before"], row["after"], row["contribution"]) == (before, after, after - before)
+    sizes = [abs(row["contribution"]) for row in answer["carrier"] if row["value"] is not None]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.store
+def test_blizzard_rate(ask, flights_project, flights):
+    """A rate's change is split into what rates and what weights changed; both together are the whole change."""
+    departed = flights.dep_time.notna()
+
+    def rate(days):
+        chosen = flights.day.isin(days)
+        return (departed & chosen).sum() / chosen.sum()
+
+    whole = rate([8, 9]) - rate([1, 2])
+    assert whole < -0.3, "the blizzard should stand out"
+    answer = _by_dimension(ask(flights_project, RATE, dimensions=["carrier", "origin", "hour_of_nothing"]))
+    for rows in answer.values():
+        assert sum(row["contribution"] for row in rows) == pytest.approx(whole, abs=1e-12)
+        for row in rows:
+            assert row["rate_effect"] + row["mix_effect"] == pytest.approx(row["contribution"], abs=1e-15)
+    # The storm hit every airport and airline: nearly all of it is rates, hardly any is mix.
+    for field in ("carrier", "origin"):
+        assert abs(sum(row["mix_effect"] for row in answer[field])) < abs(whole) * 0.1
+    (nothing,) = answer["hour_of_nothing"]
+    assert (nothing["value"], nothing["share"]) == (None, pytest.approx(1.0))
+    # What explains nothing comes last.
+    assert list(answer)[-1] == "hour_of_nothing"
+
+
+def _shape(rows, **more):
+    question = parse_question({**RATE, **more})
+    assert isinstance(question, Change)
+    return question.shape_result(question.period(), [list(row) for row in rows], exact=True)
+
+
+def test_a_cause_is_told_from_a_bystander():
+    """One value's rate falls, the other's stays; the other only grew: the first is rate, the second is mix."""
+    table = _shape([(0, "bad", 90, 100, 45, 100), (0, "good", 90, 100, 180, 200)], dimensions=["os"])
+    bad, good = table.rows
+    names = [column.name for column in table.columns]
+    assert bad[names.index("value")] == "bad"
+    assert good[names.index("rate_effect")] == 0.0
+    assert bad[names.index("rate_effect")] == pytest.approx(-0.45 * (0.5 + 1 / 3) / 2)
+
+
+def test_fields_come_by_what_they_explain():
+    """A field that tells the fallen apart from the rest comes before one that does not, whatever was asked first."""
+    rows = [
+        (0, "x", 50, 100, 25, 100), (0, "y", 50, 100, 25, 100),
+        (1, "ios", 50, 100, 0, 100), (1, "android", 50, 100, 50, 100),
+    ]  # fmt: skip
+    table = _shape(rows, dimensions=["noise", "os"])
+    assert [row[0] for row in table.rows] == ["os", "os", "noise", "noise"]
+
+
+_numbers = st.tuples(*[st.integers(0, 1000)] * 4)
+
+
+@given(values=st.lists(_numbers, min_size=1, max_size=12), limit=st.integers(1, 15))
+def test_parts_add_up(values, limit):
+    """Whatever the figures, a field's contributions add up to the whole change, cut short or not."""
+    rows = [(0, f"v{place}", *one) for place, one in enumerate(values)]
+    above_before, below_before, above_after, below_after = (
+        sum(column) for column in zip(*values, strict=True)
+    )
+    table = _shape(rows, dimensions=["os"], limit=limit)
+    names = [column.name for column in table.columns]
+    whole = sum(row[names.index("contribution")] for row in table.rows)
+    if below_before and below_after:
+        assert whole == pytest.approx(above_after / below_after - above_before / below_before, abs=1e-6)
+    assert sum(row[names.index("values")] for row in table.rows) == len(values)
+    assert len(table.rows) <= limit + 1
+
+
+def test_new_and_vanished_values_are_mix():
+    """A value that was not there before, or is not any more, has no rate that changed."""
+    table = _shape([(0, "old", 50, 100, 0, 0), (0, "new", 0, 0, 90, 100)], dimensions=["os"])
+    names = [column.name for column in table.columns]
+    assert [row[names.index("rate_effect")] for row in table.rows] == [0.0, 0.0]
+    assert sum(row[names.index("mix_effect")] for row in table.rows) == pytest.approx(0.4)
+
+
+def test_no_events_in_one_of_the_times():
+    """Where there is no figure before or after, that is said, and nothing is made up."""
+    table = _shape([(0, "a", 0, 0, 5, 10)], dimensions=["os"])
+    assert "no change to explain" in table.notes[0]
+
+
+@pytest.mark.store
+def test_averages_and_unique(ask, flights_project, flights):
+    """An average is a sum per count; unique values can be in several rows, which a note says."""
+    mean = {
+        **COUNT,
+        "numerator": {"event_name": "flight_departed", "measure": {"op": "average", "field": "value"}},
+    }
+    answer = _by_dimension(ask(flights_project, mean, limit=50))
+    delays = flights.dep_delay
+    whole = delays[flights.day.isin([8, 9])].mean() - delays[flights.day.isin([1, 2])].mean()
+    assert sum(row["contribution"] for row in answer["origin"]) == pytest.approx(whole)
+    unique = {
+        **COUNT,
+        "numerator": {"event_name": "flight_departed", "measure": {"op": "unique", "field": "carrier"}},
+    }
+    assert any("several values" in note for note in ask(flights_project, unique).notes)
+
+
+@pytest.mark.parametrize(
+    ("more", "at"),
+    [
+        ({"numerator": {"event_name": "a", "measure": {"op": "quantile", "field": "value", "q": 0.5}}}, "numerator.measure.op"),
+        ({"numerator": {"event_name": "a", "measure": {"op": "average", "field": "value"}}}, "numerator.measure.op"),
+        ({"breakdown": ["os"]}, "breakdown"),
+        ({"dimensions": []}, "dimensions"),
+        ({"before": {"from": "2013-02-02", "to": "2013-02-01"}}, "to"),
+        ({"before": {"from": "2013-02-02"}}, "before"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_split_is_refused(more, at):
+    """Figures without parts, and questions that make no sense, are refused at their place."""
+    with pytest.raises(RequestRefused) as refusal:
+        parse_question({**RATE, **more})
+    assert refusal.value.at == at
