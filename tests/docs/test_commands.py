@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from tallymark import Client
+from tallymark.plan.kinds.dashboard import Dashboard, Panel, PanelKind
 from tallymark.plan.kinds.metric import Metric
 from tallymark.server.cli import application
 
@@ -38,6 +39,7 @@ RUN = {
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
     ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
+    ("docs/dashboards.md", "yaml", "dashboards:"): "tests/docs/test_commands.py::test_metrics",
     ("docs/client.md", "python", ""): "tests/client/test_docs.py::test_the_code_of_the_page_runs",
     ("docs/questions.md", "json", ""): "tests/queries/test_docs.py::test_the_examples_are_answered",
 }  # fmt: skip
@@ -265,7 +267,9 @@ def test_metrics(server, tmp_path, build_event):
     )
     server.wait_loaded()
     (text,) = read_blocks("docs/metrics.md", "yaml", "metrics:")
+    (board,) = read_blocks("docs/dashboards.md", "yaml", "dashboards:")
     (tmp_path / "shop.yaml").write_text(text)
+    (tmp_path / "board.yaml").write_text(board)
     apply = ("apply", str(tmp_path), "--origin", "page")
     done = server.run(*apply, TALLYMARK_ADMIN_KEY=server.admin_key)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -273,14 +277,20 @@ def test_metrics(server, tmp_path, build_event):
     figures = json.loads(run_block(server, command))["figures"]
     assert (figures["metric"], len(figures["rows"])) == ("order_rate", 31)
     assert [row[1] for row in figures["rows"] if row[1] is not None] == [1.0]
-    (tmp_path / "shop.yaml").write_text("")
+    for file in ("shop.yaml", "board.yaml"):
+        (tmp_path / file).write_text("")
     assert server.run(*apply, TALLYMARK_ADMIN_KEY=server.admin_key).returncode == 0
 
 
 def test_metrics_words():
-    """What a metric can be and say is named on its page."""
-    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
-    words = set()
+    """What a metric, dashboard and panel can be and say is named on its page."""
+    text = "".join(
+        (ROOT / page).read_text(encoding="utf-8") for page in ("docs/metrics.md", "docs/dashboards.md")
+    )
+    words = {
+        *get_args(PanelKind),
+        *(field.encode_name for one in (Dashboard, Panel) for field in msgspec.structs.fields(one)),
+    }
     for kind in get_args(Metric):
         fields = msgspec.structs.fields(kind)
         words |= {str(kind.__struct_config__.tag), *(field.encode_name for field in fields)}

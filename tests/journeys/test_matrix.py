@@ -74,6 +74,7 @@ PAGES = {
     ("GET", "/explore/choices"), ("GET", "/quarantine"), ("POST", "/quarantine/replay"), ("GET", "/settings"),
     ("POST", "/settings/projects"), ("POST", "/settings/keys"), ("POST", "/settings/keys/revoke"),
     ("POST", "/settings/privacy"), ("POST", "/sign-out"), ("GET", "/catalogue"), ("GET", "/metric"),
+    ("GET", "/dashboards"), ("GET", "/dashboard"),
 }  # fmt: skip
 OPEN_PAGES = {
     ("GET", "/sign-in"),

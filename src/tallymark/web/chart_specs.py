@@ -54,49 +54,59 @@ def _value_axis(unit: str, *, zero: bool) -> dict[str, Any]:
     }
 
 
+# Up to so many, every point of a line is marked.
+_MARKED_POINTS: Final = 62
+
+
 def build_line_spec(
-    unit: str, points: int, ticks: list[int], *, zero: bool, band: bool, weak: bool = False, height: int = 300
+    unit: str,
+    points: int,
+    ticks: list[int],
+    *,
+    zero: bool,
+    band: bool,
+    weak: bool = False,
+    mark: str = "line",
 ) -> dict[str, Any]:
-    """Return lines over time; `band` draws each point's interval, few `points` are marked one by one.
+    """Return a course over time; `band` draws each point's interval, few `points` are marked one by one.
 
     `ticks` are the times that the axis names, in milliseconds. `weak` draws figures in the field `w`, which nobody
-    should rely on, as hollow grey points that no line joins. `height` is in pixels.
+    should rely on, as hollow grey points that no line joins. `mark` is line, area, stacked (areas that add up) or bar
+    (from `x` to `x2`, over `y0`).
     """
     x = {**_TIME, "axis": {"format": _CLOCK, "values": ticks}}
-    y = _value_axis(unit, zero=zero)
+    y = _value_axis(unit, zero=zero or mark != "line")
+    shared = {"x": x, "y": y, "color": _COLOR}
     layers: list[dict[str, Any]] = []
-    if band:
-        layers.append(
-            {
-                "mark": {"type": "area", "opacity": 0.16, "aria": False},
-                "encoding": {
-                    "x": x,
-                    "y": {**y, "field": "low"},
-                    "y2": {"field": "high"},
-                    "color": _COLOR,
-                },
-            }
-        )
-    layers.append(
-        {
-            "mark": {"type": "line", "strokeWidth": 1.75, "aria": False},
-            "encoding": {"x": x, "y": y, "color": _COLOR},
-        }
-    )
-    if points <= 62:
-        mark = {"type": "point", "filled": True, "size": 22, "opacity": 1, "aria": False}
-        layers.append({"mark": mark, "encoding": {"x": x, "y": y, "color": _COLOR}})
+
+    def add(kind: str, encoding: dict[str, Any], **look: Any) -> None:
+        layers.append({"mark": {"type": kind, **look, "aria": False}, "encoding": encoding})
+
+    if mark == "bar":
+        add("rect", {**shared, "x2": {"field": "x2"}, "y2": {"field": "y0"}})
+    elif mark == "stacked":
+        add("area", {**shared, "y": {**y, "stack": "zero"}}, opacity=0.75)
+    else:
+        if band:
+            add("area", {**shared, "y": {**y, "field": "low"}, "y2": {"field": "high"}}, opacity=0.16)
+        if mark == "area":
+            add("area", {**shared, "y": {**y, "stack": None}}, opacity=0.2)
+        add("line", shared, strokeWidth=1.75)
+        if points <= _MARKED_POINTS and mark == "line":
+            add("point", shared, filled=True, size=22, opacity=1)
     if weak:
-        mark = {
-            "type": "point",
-            "filled": False,
-            "size": 18,
-            "stroke": "#8a8f98",
-            "strokeWidth": 1,
-            "aria": False,
-        }
-        layers.append({"mark": mark, "encoding": {"x": x, "y": {**y, "field": "w"}}})
-    return {"width": "container", "height": height, "layer": layers}
+        hollow = {"x": x, "y": {**y, "field": "w"}}
+        add("point", hollow, filled=False, size=18, stroke="#8a8f98", strokeWidth=1)
+    return {"width": "container", "height": 300, "layer": layers}
+
+
+def build_spark_spec() -> dict[str, Any]:
+    """Return a small line without axes: the course of a figure beside it."""
+    x = {**_TIME, "axis": None}
+    y = {"field": "y", "type": "quantitative", "axis": None, "scale": {"zero": False}}
+    line = {"type": "line", "strokeWidth": 1.5, "aria": False}
+    layer = [{"mark": line, "encoding": {"x": x, "y": y, "color": _COLOR}}]
+    return {"width": "container", "height": 44, "layer": layer}
 
 
 _ROW_HEIGHT: Final = 40

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import Figures
+from tallymark.metrics.periods import Comparison
 from tallymark.queries.result import Cell
-from tallymark.web.chart_specs import MAX_SERIES, build_bar_spec, build_line_spec
+from tallymark.web.chart_specs import MAX_SERIES, build_bar_spec, build_line_spec, build_spark_spec
 from tallymark.web.chart_ticks import choose_ticks
 from tallymark.web.chart_words import describe_bars, describe_lines
 from tallymark.web.charts import (
@@ -29,6 +31,7 @@ from tallymark.web.texts import show_line
 
 # The columns behind the time and the breakdown: figure, n, low, high, enough.
 _TAIL: Final = 5
+COMPARISON_WORDS: Final = {"previous": "the time before", "week": "a week earlier", "year": "a year earlier"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,11 @@ class Line:
     faint: bool = False
 
 
-def build_figures_chart(lines: Sequence[Line], interval: str) -> Chart | None:
-    """Return the picture of one or several metrics over the same time; None where there is nothing to show."""
+def build_figures_chart(lines: Sequence[Line], interval: str, mark: str = "line") -> Chart | None:
+    """Return the picture of one or several metrics over the same time; None where there is nothing to show.
+
+    `mark` is line, area, stacked or bar; without an interval bars are drawn in any case.
+    """
     if not any(line.figures.rows for line in lines):
         return None
     unit = unit_of(lines)
@@ -62,7 +68,7 @@ def build_figures_chart(lines: Sequence[Line], interval: str) -> Chart | None:
                 weak += 1
                 drawn |= {"y": None, "low": None, "high": None, "w": figure}
             rows.append(drawn)
-    return _lines(rows, groups, interval, unit, weak)
+    return _draw(rows, groups, interval, unit, weak, mark)
 
 
 def unit_of(lines: Sequence[Line]) -> str:
@@ -75,7 +81,43 @@ def unit_of(lines: Sequence[Line]) -> str:
     return "count" if whole else "number"
 
 
-def _lines(rows: list[dict[str, Any]], groups: Groups, interval: str, unit: str, weak: int) -> Chart:
+def build_spark(figures: Figures) -> Chart | None:
+    """Return the course of a metric as a small line; None with fewer than two figures that can be relied on."""
+    rows = [
+        {"x": wall_time(row[0]), "k": "s0", "y": row[-_TAIL] if row[-1] else None}
+        for row in figures.rows
+        if figures.columns[0].name == "time"
+    ]
+    values = [value for row in rows if (value := _number(row["y"])) is not None]
+    if len(values) < 2 or len(rows) > MAX_POINTS:
+        return None
+    text = f"Its course: from {write_figure(values[0], None, None, figures.unit)} to {write_figure(values[-1], None, None, figures.unit)}."
+    return Chart(build_spark_spec(), rows, [], "", figures.unit, text)
+
+
+def describe_difference(
+    rows: list[list[Cell]], before: list[list[Cell]], unit: str, comparison: Comparison | None
+) -> str:
+    """Say how one figure differs from the compared one, and whether their intervals lie apart; '' where there is none."""
+    if comparison is None or not rows or not before:
+        return ""
+    (new, _, low, high, _), (old, _, old_low, old_high, _) = (
+        [_number(cell) for cell in row[0][-_TAIL:]] for row in (rows, before)
+    )
+    if new is None or old is None:
+        return ""
+    text = f"{write_figure(old, old_low, old_high, unit)} {COMPARISON_WORDS[comparison]}"
+    if old:
+        text += f" ({(new - old) / abs(old):+.1%})".replace("%", " %")
+    if low is None or high is None or old_low is None or old_high is None:
+        return text
+    apart = low > old_high or high < old_low
+    return text + (": the 95 % intervals lie apart" if apart else ": the 95 % intervals overlap")
+
+
+def _draw(
+    rows: list[dict[str, Any]], groups: Groups, interval: str, unit: str, weak: int, mark: str
+) -> Chart:
     notes = groups.notes()
     if weak:
         notes.append(f"{weak:,} figures stand on too few events: they are drawn as hollow points.")
@@ -85,13 +127,22 @@ def _lines(rows: list[dict[str, Any]], groups: Groups, interval: str, unit: str,
         )
         rows = rows[:MAX_POINTS]
     times = sorted({row["x"] for row in rows})
-    band = any(row["low"] is not None for row in rows)
-    spec = build_line_spec(
-        unit, len(times), choose_ticks(times, interval), zero=unit == "count", band=band, weak=weak > 0
-    )
+    band = mark == "line" and any(row["low"] is not None for row in rows)
+    if mark == "bar":
+        _widen(rows, times)
+    ticks = choose_ticks(times, interval)
+    spec = build_line_spec(unit, len(times), ticks, zero=unit == "count", band=band, weak=weak > 0, mark=mark)
     labels = list(groups.labels.values())
     text = describe_lines([(label.key, label.label) for label in labels], rows, interval, unit)
     return Chart(spec, rows, labels, interval, unit, text, notes)
+
+
+def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
+    """Give bars their width: up to the next interval, less a gap."""
+    step = min((later - earlier for earlier, later in pairwise(times)), default=3_600_000)
+    for row in rows:
+        row["x2"] = row["x"] + step - step // 6
+        row["y0"] = 0
 
 
 def _build_bars(lines: Sequence[Line], unit: str) -> Chart:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, get_args
 
 from tallymark.plan.kinds.dashboard import parse_last
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.period import build_period
-from tallymark.queries.question import Filters, Interval
+from tallymark.queries.question import Filters, Interval, refuse
 
 # Up to so many days an interval of this length keeps a chart readable.
 _FINE: Final[tuple[tuple[float, Interval], ...]] = (
@@ -19,6 +19,8 @@ _FINE: Final[tuple[tuple[float, Interval], ...]] = (
     (120, "day"),
     (900, "week"),
 )
+# Asks for one figure of the whole time.
+NO_INTERVAL: Final = "none"
 _HOURS: Final = {"h": 1, "d": 24, "w": 168}
 
 
@@ -57,6 +59,9 @@ def find_span(wanted: Wanted, now: datetime, filters: Filters = (), breakdown: t
 
     The last 30 days end with today and hold it; the last 24 hours end with this minute.
     """
+    if wanted.interval not in ("", NO_INTERVAL, *get_args(Interval)):
+        allowed = ", ".join(get_args(Interval))
+        raise refuse(f"{wanted.interval[:40]!r} is no interval. Allowed: {allowed}.", "interval")
     start, end = wanted.start, wanted.end
     if wanted.last:
         start, end = _find_ends(wanted.last, wanted.timezone, now)
@@ -66,7 +71,7 @@ def find_span(wanted: Wanted, now: datetime, filters: Filters = (), breakdown: t
     return Span(
         start=start,
         end=end,
-        interval=None if interval == "none" else interval,  # type: ignore[arg-type]
+        interval=None if interval == NO_INTERVAL else interval,  # type: ignore[arg-type]
         timezone=wanted.timezone,
         filters=filters,
         breakdown=breakdown,

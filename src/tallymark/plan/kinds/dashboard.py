@@ -108,6 +108,8 @@ def _check_panel(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
     kinds = {metrics[name].__struct_config__.tag for name in panel.metrics}
     if panel.kind == "funnel" and (len(panel.metrics) > 1 or kinds != {"funnel"}):
         raise refuse("A funnel panel shows one metric of the kind funnel.", f"{at}.metrics")
+    if panel.kind == "bar" and len(panel.metrics) > 1:
+        raise refuse("A bar panel shows one metric.", f"{at}.metrics")
     if panel.kind == "stacked" and not kinds <= _ADDITIVE:
         # Areas on top of each other say that they add up.
         raise refuse(

@@ -10,7 +10,17 @@ from typing import Final
 
 from litestar.handlers import HTTPRouteHandler
 
-from tallymark.web.pages import events, explore, home, metrics, quarantine, settings, sign_in, static
+from tallymark.web.pages import (
+    dashboards,
+    events,
+    explore,
+    home,
+    metrics,
+    quarantine,
+    settings,
+    sign_in,
+    static,
+)
 from tallymark.web.services import Services
 
 _ROUTES: Final[tuple[Callable[[Services], list[HTTPRouteHandler]], ...]] = (
@@ -20,6 +30,7 @@ _ROUTES: Final[tuple[Callable[[Services], list[HTTPRouteHandler]], ...]] = (
     events.build_routes,
     quarantine.build_routes,
     explore.build_routes,
+    dashboards.build_routes,
     metrics.build_routes,
     settings.build_routes,
 )

@@ -12,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.definitions import Definition, Use
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import unit_of
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.changes import collect_objects
@@ -23,7 +22,7 @@ from tallymark.queries.names import list_fields
 from tallymark.queries.question import Interval
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker, open_asker
-from tallymark.web.figure_charts import Line, build_figures_chart
+from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
 from tallymark.web.pages.html import build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
@@ -39,7 +38,6 @@ PRESETS: Final = (
     ("90 days", "90d"),
     ("12 months", "12m"),
 )
-COMPARISON_WORDS: Final = {"previous": "the time before", "week": "a week earlier", "year": "a year earlier"}
 UNUSED_DAYS: Final = 30
 _DEFAULT: Final = Wanted(last="30d")
 _DIMENSIONS: Final = 6
@@ -179,34 +177,11 @@ def _ask(asker: Asker, metric: Metric, span: Span, comparison: Comparison | None
         "chart": build_figures_chart([Line(title, figures)], interval),
         "headline": headline.figures[0] if headline and headline.figures else None,
         "delta": describe_difference(
-            one.figures.rows, one.compared.rows if one.compared else [], metric, comparison
+            one.figures.rows, one.compared.rows if one.compared else [], unit_of(metric), comparison
         ),
         "figures": figures,
         "rows": figures.rows[:_MOST_ROWS],
     }
-
-
-def describe_difference(
-    rows: list[list[Any]], before: list[list[Any]], metric: Metric, comparison: Comparison | None
-) -> str:
-    """Say how a figure differs from the compared one, and whether their intervals lie apart; '' where there is none."""
-    if comparison is None or not rows or not before or rows[0][0] is None or before[0][0] is None:
-        return ""
-    (new, _, low, high, _), (old, _, old_low, old_high, _) = rows[0][-5:], before[0][-5:]
-    unit = (
-        "ratio" if metric.unit == "" and metric.__struct_config__.tag in ("ratio", "funnel") else metric.unit
-    )
-    text = f"{write_figure(old, old_low, old_high, unit)} {COMPARISON_WORDS[comparison]}"
-    if old:
-        text += f" ({(new - old) / abs(old):+.1%})".replace("%", " %")
-    if None not in (low, high, old_low, old_high):
-        apart = low > old_high or high < old_low
-        text += (
-            ": the 95 % intervals lie apart"
-            if apart
-            else ": within what chance explains, the intervals overlap"
-        )
-    return text
 
 
 def _explain(

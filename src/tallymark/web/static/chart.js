@@ -127,9 +127,9 @@ function show(figure, index) {
   for (const row of rows) {
     const line = element("div");
     line.append(swatch(state.palette[Number(row.k.slice(1))]), element("bdi", "name", labels.get(row.k) ?? row.k));
-    line.append(element("span", "number", number(row.n ?? row.y, state.content.unit)));
+    line.append(element("span", "number", number(row.n ?? row.y ?? row.w, state.content.unit)));
     if (typeof row.low === "number") {
-      line.append(element("small", "", `${number(row.low, "ratio")} – ${number(row.high, "ratio")}`));
+      line.append(element("small", "", `${number(row.low, state.content.unit)} – ${number(row.high, state.content.unit)}`));
     }
     box.append(line);
   }
@@ -187,11 +187,19 @@ function fail(figure, error) {
   );
 }
 
-for (const figure of document.querySelectorAll("figure[data-chart]")) {
-  draw(figure).catch((error) => fail(figure, error));
-  follow(figure);
-  figure.addEventListener("data", () => refresh(figure).catch((error) => fail(figure, error)));
+function begin() {
+  for (const figure of drawn.keys()) if (!figure.isConnected) drawn.delete(figure);
+  for (const figure of document.querySelectorAll("figure[data-chart]:not([data-begun])")) {
+    figure.dataset.begun = "yes";
+    draw(figure).catch((error) => fail(figure, error));
+    follow(figure);
+    figure.addEventListener("data", () => refresh(figure).catch((error) => fail(figure, error)));
+  }
 }
+
+begin();
+// Somebody has put new charts into the page.
+document.addEventListener("charts", begin);
 
 document.addEventListener("theme", () => {
   for (const figure of drawn.keys()) draw(figure).catch((error) => fail(figure, error));

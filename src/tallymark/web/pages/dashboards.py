@@ -1,0 +1,127 @@
+"""`/dashboards`: all of a project. `/dashboard`: one, with one time and one set of filters for all of its panels.
+
+The whole state stands in the link. `/dashboard/panels` is the inside alone, which the page's script fetches again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, get_args
+
+from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.catalog.definitions import Definition
+from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.plan.kinds.dashboard import Dashboard
+from tallymark.plan.kinds.metric import Span
+from tallymark.plan.objects import decode_object, render_yaml
+from tallymark.queries.filters import build_filters
+from tallymark.queries.question import Filter, Filters, Interval
+from tallymark.queries.sql import Parameters
+from tallymark.web.asking import open_asker
+from tallymark.web.pages.filter_rows import OPERATOR_WORDS, build_filter, parse_rows
+from tallymark.web.pages.html import build_link, render_html
+from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.sessions import Visit, open_visit
+from tallymark.web.pages.static import runtime_version
+from tallymark.web.panels import View, run_panel
+from tallymark.web.services import Services
+from tallymark.web.spans import Wanted, find_span, read_wanted
+
+PRESETS: Final = (
+    ("24 hours", "24h"),
+    ("7 days", "7d"),
+    ("30 days", "30d"),
+    ("90 days", "90d"),
+    ("12 months", "12m"),
+)
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    @get_page("/dashboards")
+    async def show_dashboards(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """List the project's dashboards."""
+        visit = await open_visit(request, services)
+        found = await services.run(services.definitions.list, visit.project, "dashboard")
+        listed = [(decode_object("dashboard", one.body), one) for one in found]
+        return render_html(
+            request, "dashboards.html", visit.page("/dashboards", listed=listed, now=services.clock.now())
+        )
+
+    @get_page("/dashboard")
+    async def show_dashboard(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Show one dashboard."""
+        visit = await open_visit(request, services)
+        definition = await _find(services, visit)
+        services.uses.note(visit.project, "dashboard", definition.name, visit.session.person)
+        values = await _read(services, visit, definition)
+        template = "dashboard_panels.html" if visit.fields.get("part") == "panels" else "dashboard.html"
+        return render_html(request, template, visit.page("/dashboards", **values), values["status"])
+
+    return [show_dashboards, show_dashboard]
+
+
+async def _find(services: Services, visit: Visit) -> Definition:
+    name = visit.fields.get("name", "")
+    found = await services.run(services.definitions.find, visit.project, "dashboard", name)
+    if found is None:
+        raise RequestRefused("not_found", f"There is no dashboard {name[:80]!r}.", at="name")
+    return found
+
+
+async def _read(services: Services, visit: Visit, definition: Definition) -> dict[str, Any]:
+    """Run all panels, side by side, and gather what the page shows."""
+    dashboard: Dashboard = decode_object("dashboard", definition.body)
+    default = Wanted(
+        dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone
+    )
+    wanted = read_wanted(visit.fields, default)
+    error, views, span, status = None, [], None, 200
+    rows = parse_rows(visit.fields)
+    try:
+        filters = _parse_filters(visit)
+        span = find_span(wanted, services.clock.now(), (*dashboard.filters, *filters))
+        views = await run_panels(services, visit.project, dashboard, span)
+    except TallymarkError as failed:
+        status = failed.status if isinstance(failed, RequestRefused) else 400
+        error = {"message": failed.message, "at": failed.at, "code": failed.code}
+
+    def link(**changes: str) -> str:
+        times = ("last", "from", "to") if "last" in changes else ()
+        kept = {name: value for name, value in visit.fields.items() if name not in (*times, "part")}
+        return build_link("/dashboard", {**kept, "project": visit.project, **changes})
+
+    return {
+        "dashboard": dashboard,
+        "definition": definition,
+        "views": views,
+        "error": error,
+        "status": status,
+        "wanted": wanted,
+        "span": span,
+        "rows": rows,
+        "operators": OPERATOR_WORDS,
+        "intervals": get_args(Interval),
+        "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
+        "again": link(part="panels"),
+        "yaml": render_yaml({"dashboard": [dashboard]}),
+        "runtime": runtime_version(),
+        "now": services.clock.now(),
+    }
+
+
+async def run_panels(services: Services, project: str, dashboard: Dashboard, span: Span) -> list[View]:
+    """Run a dashboard's panels side by side; a panel that fails tells it in its place."""
+    asker = await services.run(open_asker, services, project)
+    tasks = [services.run(run_panel, asker, panel, span) for panel in dashboard.panels]
+    return list(await asyncio.gather(*tasks))
+
+
+def _parse_filters(visit: Visit) -> Filters:
+    """Return the conditions of the address; raises RequestRefused."""
+    filters = tuple(Filter(**build_filter(row)) for row in parse_rows(visit.fields))
+    build_filters(filters, "filters", Parameters())
+    return filters

@@ -1,0 +1,160 @@
+"""One panel of a dashboard as something to show: its figures, chart or number, and what must be said about it.
+
+A panel that fails says why in its place; the others are not hurt. Dashboards call this, a thread for each panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from tallymark.errors import TallymarkError
+from tallymark.metrics.figures import Figures, unit_of
+from tallymark.plan.kinds.dashboard import Panel
+from tallymark.plan.kinds.metric import Conversion, Metric, Span
+from tallymark.web.asking import Asker
+from tallymark.web.charts import Chart, Figure, build_chart
+from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
+
+log = structlog.get_logger("tallymark.web")
+
+_MOST_ROWS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A figure in large type: how it differs from before, and its course as a small line."""
+
+    figure: Figure
+    delta: str
+    spark: Chart | None
+
+
+@dataclass(slots=True)
+class View:
+    """A panel with what came of it. Exactly one of `chart`, `numbers`, `tables` and `problem` has something in it."""
+
+    panel: Panel
+    title: str
+    metrics: list[Metric] = field(default_factory=list)
+    chart: Chart | None = None
+    numbers: list[Number] = field(default_factory=list)
+    tables: list[Figures] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problem: str = ""
+    rows_read: int = 0
+
+
+def run_panel(asker: Asker, panel: Panel, span: Span) -> View:
+    """Ask and build one panel; blocking. What goes wrong is told in the panel."""
+    found = [asker.metrics[name] for name in panel.metrics if name in asker.metrics]
+    view = View(panel, panel.title or ", ".join(one.title or one.name for one in found), found)
+    try:
+        for name in panel.metrics:
+            asker.find(name)
+        own = msgspec.structs.replace(
+            span,
+            filters=(*span.filters, *panel.filters),
+            breakdown=panel.breakdown,
+            interval=panel.interval or span.interval,
+            limit=panel.limit,
+        )
+        _BUILDERS[panel.kind](view, asker, own)
+    except TallymarkError as error:
+        view.problem = error.message
+    except Exception:
+        log.exception("panel_failed", panel=panel.name)
+        view.problem = "A fault of ours. The server's log says more."
+    if not (view.chart or view.numbers or view.tables or view.problem):
+        view.problem = "There is no figure in this time."
+    return view
+
+
+def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
+    lines = [Line(one.title or one.name, asker.figures(one.name, span)) for one in view.metrics]
+    for line in lines:
+        view.notes += [note for note in line.figures.notes if note not in view.notes]
+        view.rows_read += line.figures.statistics.rows_read
+    return lines
+
+
+def _build_course(view: View, asker: Asker, span: Span) -> None:
+    """Lines, areas or stacked areas over time."""
+    chart = build_figures_chart(_lines(view, asker, span), span.interval or "", mark=view.panel.kind)
+    _take(view, chart)
+
+
+def _build_bars(view: View, asker: Asker, span: Span) -> None:
+    """Bars: of groups over the whole time where the panel is broken down, else over time."""
+    if view.panel.breakdown:
+        span = msgspec.structs.replace(span, interval=None)
+    chart = build_figures_chart(_lines(view, asker, span), span.interval or "", mark="bar")
+    _take(view, chart)
+
+
+def _build_numbers(view: View, asker: Asker, span: Span) -> None:
+    """One large figure per metric, with its comparison and its course."""
+    whole = msgspec.structs.replace(span, interval=None, breakdown=())
+    for metric in view.metrics:
+        compared = asker.compared(metric.name, whole, view.panel.compare)
+        title = metric.title or metric.name
+        picture = build_figures_chart([Line(title, compared.figures)], "")
+        if picture is None or not picture.figures:
+            continue
+        view.notes += [note for note in compared.figures.notes if note not in view.notes]
+        before = compared.compared.rows if compared.compared else []
+        delta = describe_difference(compared.figures.rows, before, unit_of(metric), view.panel.compare)
+        spark = None
+        if not isinstance(metric, Conversion):
+            course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))
+            spark = build_spark(course)
+        view.numbers.append(Number(picture.figures[0], delta, spark))
+
+
+def _build_table(view: View, asker: Asker, span: Span) -> None:
+    """Figures as rows: by group over the whole time where the panel is broken down, else over time."""
+    if view.panel.breakdown:
+        span = msgspec.structs.replace(span, interval=None)
+    for line in _lines(view, asker, span):
+        figures = line.figures
+        if len(figures.rows) > _MOST_ROWS:
+            view.notes.append(f"The first {_MOST_ROWS} of {len(figures.rows):,} rows.")
+        if figures.rows:
+            view.tables.append(msgspec.structs.replace(figures, rows=figures.rows[:_MOST_ROWS]))
+
+
+def _build_funnel(view: View, asker: Asker, span: Span) -> None:
+    """All steps of a funnel."""
+    (metric,) = view.metrics
+    if isinstance(metric, Conversion):
+        question = metric.build(msgspec.structs.replace(span, interval=None))
+        answer = asker.ask(question)
+        view.rows_read += answer.statistics.rows_read
+        view.notes += answer.notes
+        _take(view, build_chart(question, answer))
+
+
+def _take(view: View, chart: Chart | None) -> None:
+    """Show a chart; one that is only figures is shown as numbers."""
+    if chart is None:
+        return
+    view.notes += [note for note in chart.notes if note not in view.notes]
+    if chart.figures:
+        view.numbers = [Number(figure, "", None) for figure in chart.figures]
+    else:
+        view.chart = chart
+
+
+_BUILDERS: Final[dict[str, Callable[[View, Asker, Span], Any]]] = {
+    "line": _build_course,
+    "area": _build_course,
+    "stacked": _build_course,
+    "bar": _build_bars,
+    "number": _build_numbers,
+    "table": _build_table,
+    "funnel": _build_funnel,
+}

@@ -1,0 +1,116 @@
+"""Pages of metrics and dashboards, over HTTP: what they show, and that nothing that arrives runs in them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metric-pages")]
+
+EVIL = "<script>alert(1)</script>\u202e'\""
+_DAY = "from=2026-01-31&to=2026-02-01"
+
+
+def _text(admin, path):
+    answer = admin.request("GET", path)
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+@pytest.fixture(scope="module")
+def told(server, build_event):
+    """Store events of two platforms, and metrics and a dashboard over them, with names that want to run."""
+    events = [
+        build_event(f"page-{n}", event_name="bought", event_time=f"2026-01-31T{n % 24:02}:30:00Z", value=float(n),
+                    agent_os="iOS" if n % 3 else EVIL[:50], attributes={"plan": EVIL})
+        for n in range(60)
+    ]  # fmt: skip
+    assert server.send(events).status == 200
+    server.wait_loaded()
+    metrics = {
+        "bought": {"kind": "count", "title": EVIL, "owner": EVIL, "event_name": "bought", "unit": "purchases"},
+        "amount": {"kind": "average", "event_name": "bought", "minimum_sample": 1000, "role": "intermediate", "caveat": EVIL},
+        "gone": {"kind": "count", "event_name": "no_such_event"},
+        "part_of_all": {"kind": "ratio", "numerator": {"event_name": "bought", "filters": [{"field": "agent_os", "op": "eq", "value": "iOS"}]},
+                        "denominator": {"event_name": "bought"}},
+    }  # fmt: skip
+    for name, body in metrics.items():
+        made = server.request("PUT", f"/v1/metrics/{name}", json.dumps(body), key=server.admin_key)
+        assert made.status == 200, made.body
+    panels = [
+        {"name": "number", "kind": "number", "metrics": ["bought", "amount"], "compare": "week"},
+        {"name": "line", "kind": "line", "metrics": ["part_of_all"], "title": EVIL},
+        {"name": "area", "kind": "area", "metrics": ["bought"]},
+        {"name": "stacked", "kind": "stacked", "metrics": ["bought"], "breakdown": ["agent_os"]},
+        {"name": "bar", "kind": "bar", "metrics": ["part_of_all"], "breakdown": ["attributes.plan"]},
+        {"name": "bars", "kind": "bar", "metrics": ["bought"]},
+        {"name": "table", "kind": "table", "metrics": ["bought"], "breakdown": ["agent_os"]},
+        {"name": "nothing", "kind": "line", "metrics": ["gone"]},
+    ]
+    board = {
+        "title": EVIL,
+        "description": EVIL,
+        "from": "2026-01-31",
+        "to": "2026-02-01",
+        "interval": "hour",
+        "panels": panels,
+    }
+    made = server.request("PUT", "/v1/dashboards/board", json.dumps(board), key=server.admin_key)
+    assert made.status == 200, made.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/catalogue", "/catalogue?q=bought", "/catalogue?unused=1", f"/metric?name=bought&{_DAY}", f"/metric?name=amount&{_DAY}&by=agent_os",
+     f"/metric?name=part_of_all&{_DAY}&compare=none", f"/metric?name=gone&{_DAY}", "/dashboards", "/dashboard?name=board",
+     "/dashboard?name=board&part=panels", "/dashboard?name=board&last=7d&f0.field=agent_os&f0.value=iOS"],
+)  # fmt: skip
+def test_pages_answer_and_nothing_runs(admin, told, path):
+    """Every page answers, and what users wrote stands in it as text."""
+    answer = admin.request("GET", path)
+    assert answer.status == 200, answer.body.decode()
+    assert "<script>alert" not in answer.body.decode()
+    assert "\u202e" not in answer.body.decode()
+
+
+def test_a_metric_says_what_it_stands_on(admin, told):
+    """The page has the figure, n, the interval's reason to be careful, the caveat and the definition."""
+    page = _text(admin, f"/metric?name=amount&{_DAY}")
+    assert "n = 60" in page
+    assert "too few to rely on" in page
+    assert "Intermediate" in page
+    assert "minimum_sample: 1000" in page
+
+
+def test_a_panel_that_shows_nothing_says_so(admin, told):
+    """A metric whose event was never seen tells it in its panel; the other panels are there."""
+    page = _text(admin, "/dashboard?name=board")
+    assert page.count('class="panel ') == 8
+    assert "There is no figure in this time." in page
+    assert "60 purchases" in page
+
+
+def test_filters_hold_in_every_panel(admin, told):
+    """A condition of the link narrows all panels."""
+    assert "40 purchases" in _text(admin, "/dashboard?name=board&f0.field=agent_os&f0.value=iOS")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/metric?name=nothing", 404, "no metric"),
+        ("/metric", 404, "no metric"),
+        ("/dashboard?name=nothing", 404, "no dashboard"),
+        ("/metric?name=bought&from=soon&to=later", 400, "soon"),
+        ("/metric?name=bought&last=forever", 400, "24h, 30d"),
+        ("/dashboard?name=board&last=0d", 400, "24h, 30d"),
+        ("/dashboard?name=board&f0.field=value&f0.op=lt&f0.value=x", 400, ""),
+        ("/metric?name=bought&interval=fortnight&from=2026-01-01&to=2026-01-02", 400, ""),
+    ],
+)
+def test_mistakes_are_told_on_the_page(admin, told, path, status, says):
+    """What an address gets wrong is answered with a page that says what is allowed."""
+    answer = admin.request("GET", path)
+    assert (answer.status, answer.headers["content-type"].split(";")[0]) == (status, "text/html")
+    assert says in answer.body.decode()
