@@ -74,6 +74,21 @@ DEFINITION = sa.Table(
     sa.UniqueConstraint("project", "kind", "name"),
 )
 
+# A panel that may be shown in other sites, with conditions that its viewers cannot lift (a JSON list of filters).
+EMBED = sa.Table(
+    "embed",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+    sa.Column("dashboard", sa.String(64), nullable=False),
+    sa.Column("panel", sa.String(64), nullable=False),
+    sa.Column("filters", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("created_by", sa.String(128), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("revoked_at", sa.DateTime(timezone=True)),
+)
+
 # How often somebody asked a definition on a day (UTC).
 ASKED = sa.Table(
     "asked",

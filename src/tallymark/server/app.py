@@ -73,7 +73,9 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
         store_url=orders.store_url,
         store_password=orders.store_password,
         privacy_rules=intake.privacy_rules,
+        secret=secret,
         public_url=config.public_url,
+        embed_ancestors=config.embed_ancestors,
         query_limits=Limits(config.query_seconds, config.query_memory_bytes, config.query_rows),
     )
     return intake, services

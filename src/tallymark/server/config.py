@@ -37,6 +37,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8600
     public_url: str = ""
+    embed_ancestors: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:/.*\- ']*$")] = ""
     catalog_url: str = ""
     clickhouse_url: str = ""
     log_format: str = "auto"
@@ -73,6 +74,7 @@ MEANINGS: dict[str, str] = {
     "host": "Address to listen on.",
     "port": "Port to listen on; 0 takes a free one.",
     "public_url": "Address under which people and clients reach the server, for links and snippets.",
+    "embed_ancestors": "Sites that may show embedded panels in a frame, such as https://shop.example https://*.example; empty: none.",
     "catalog_url": "SQLAlchemy URL of the catalog; empty: SQLite in the data folder.",
     "clickhouse_url": "URL of a ClickHouse server to use instead of the embedded store.",
     "log_format": "auto (text on a terminal, else JSON), text or json.",

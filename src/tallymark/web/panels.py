@@ -15,7 +15,9 @@ import structlog
 from tallymark.errors import TallymarkError
 from tallymark.metrics.figures import Figures, unit_of
 from tallymark.plan.kinds.dashboard import Panel
-from tallymark.plan.kinds.metric import Conversion, Metric, Span
+from tallymark.plan.kinds.metric import Conversion, Formula, Metric, Span
+from tallymark.queries.kinds import Question
+from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
 from tallymark.web.charts import Chart, Figure, build_chart
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
@@ -44,6 +46,9 @@ class View:
     chart: Chart | None = None
     numbers: list[Number] = field(default_factory=list)
     tables: list[Figures] = field(default_factory=list)
+    # What was asked, in the order of the metrics, and what for.
+    asked: list[Figures | Answer] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problem: str = ""
     rows_read: int = 0
@@ -63,6 +68,7 @@ def run_panel(asker: Asker, panel: Panel, span: Span) -> View:
             interval=panel.interval or span.interval,
             limit=panel.limit,
         )
+        view.questions = [one.build(own) for one in found if not isinstance(one, Formula)]
         _BUILDERS[panel.kind](view, asker, own)
     except TallymarkError as error:
         view.problem = error.message
@@ -79,6 +85,7 @@ def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
     for line in lines:
         view.notes += [note for note in line.figures.notes if note not in view.notes]
         view.rows_read += line.figures.statistics.rows_read
+        view.asked.append(line.figures)
     return lines
 
 
@@ -106,6 +113,7 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         if picture is None or not picture.figures:
             continue
         view.notes += [note for note in compared.figures.notes if note not in view.notes]
+        view.asked.append(compared.figures)
         before = compared.compared.rows if compared.compared else []
         delta = describe_difference(compared.figures.rows, before, unit_of(metric), view.panel.compare)
         spark = None
@@ -134,6 +142,7 @@ def _build_funnel(view: View, asker: Asker, span: Span) -> None:
         question = metric.build(msgspec.structs.replace(span, interval=None))
         answer = asker.ask(question)
         view.rows_read += answer.statistics.rows_read
+        view.asked.append(answer)
         view.notes += answer.notes
         _take(view, build_chart(question, answer))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from tallymark.catalog.definitions import Definitions
+from tallymark.catalog.embeds import Embeds
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.snapshot import Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
@@ -23,6 +24,7 @@ from tallymark.metrics.answers import Answers
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
+from tallymark.web.pictures import Pictures
 from tallymark.web.uses import Uses
 
 P = ParamSpec("P")
@@ -51,10 +53,14 @@ class Services:
     store_url: str
     store_password: str
     privacy_rules: Callable[[Snapshot, str], PrivacyRules]
+    secret: bytes = b""
     public_url: str = ""
+    embed_ancestors: str = ""
     query_limits: Limits = DEFAULT_LIMITS
     clock: Clock = SYSTEM_CLOCK
     definitions: Definitions = field(init=False)
+    embeds: Embeds = field(init=False)
+    pictures: Pictures = field(default_factory=Pictures)
     uses: Uses = field(init=False)
     answers: Answers = field(default_factory=Answers)
     _threads: ThreadPoolExecutor = field(
@@ -66,6 +72,7 @@ class Services:
 
     def __post_init__(self) -> None:
         self.definitions = Definitions(self.catalog)
+        self.embeds = Embeds(self.catalog)
         self.uses = Uses(self.definitions, self.clock)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -84,5 +91,6 @@ class Services:
         """Let go of threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._health.shutdown(wait=False, cancel_futures=True)
+        self.pictures.close()
         self.store.close()
         self.catalog.engine.dispose()

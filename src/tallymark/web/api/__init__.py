@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.web.api import (
     clickhouse,
     definitions,
+    embeds,
     events,
     figures,
     health,
@@ -30,5 +31,6 @@ ROUTES: tuple[Callable[[Services], list[HTTPRouteHandler]], ...] = (
     definitions.build_routes,
     figures.build_routes,
     plan.build_routes,
+    embeds.build_routes,
     clickhouse.build_routes,
 )

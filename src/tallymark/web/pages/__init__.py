@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.web.pages import (
     dashboards,
+    embeds,
     events,
     explore,
     home,
@@ -31,6 +32,7 @@ _ROUTES: Final[tuple[Callable[[Services], list[HTTPRouteHandler]], ...]] = (
     quarantine.build_routes,
     explore.build_routes,
     dashboards.build_routes,
+    embeds.build_routes,
     metrics.build_routes,
     settings.build_routes,
 )

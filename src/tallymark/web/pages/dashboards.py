@@ -20,8 +20,9 @@ from tallymark.queries.filters import build_filters
 from tallymark.queries.question import Filter, Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import open_asker
+from tallymark.web.exports import FORMATS, export_panel
 from tallymark.web.pages.filter_rows import OPERATOR_WORDS, build_filter, parse_rows
-from tallymark.web.pages.html import build_link, render_html
+from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
@@ -61,7 +62,37 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         template = "dashboard_panels.html" if visit.fields.get("part") == "panels" else "dashboard.html"
         return render_html(request, template, visit.page("/dashboards", **values), values["status"])
 
-    return [show_dashboards, show_dashboard]
+    @get_page("/dashboard/panel")
+    async def show_export(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Give one panel in another form: `form` is svg, png, csv, json, vl or question."""
+        visit = await open_visit(request, services)
+        dashboard: Dashboard = decode_object("dashboard", (await _find(services, visit)).body)
+        name = visit.fields.get("panel", "")
+        panel = next((one for one in dashboard.panels if one.name == name), None)
+        if panel is None:
+            raise RequestRefused("not_found", f"There is no panel {name[:80]!r}.", at="panel")
+        span = _find_span(services, visit, dashboard)
+        asker = await services.run(open_asker, services, visit.project)
+        view = await services.run(run_panel, asker, panel, span)
+        form = visit.fields.get("form", "")
+        made = await export_panel(services, view, span, form, visit.fields)
+        headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
+        if form in ("csv", "png", "svg"):
+            headers["Content-Disposition"] = f'attachment; filename="{dashboard.name}-{panel.name}.{form}"'
+        return Response(made.body, media_type=made.media_type, headers=headers)
+
+    return [show_dashboards, show_dashboard, show_export]
+
+
+def _find_span(services: Services, visit: Visit, dashboard: Dashboard) -> Span:
+    """Return the time and the conditions that the address asks for, or the dashboard's own; raises RequestRefused."""
+    filters = (*dashboard.filters, *_parse_filters(visit))
+    return find_span(_read_wanted(visit, dashboard), services.clock.now(), filters)
+
+
+def _read_wanted(visit: Visit, dashboard: Dashboard) -> Wanted:
+    own = Wanted(dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone)
+    return read_wanted(visit.fields, own)
 
 
 async def _find(services: Services, visit: Visit) -> Definition:
@@ -75,15 +106,11 @@ async def _find(services: Services, visit: Visit) -> Definition:
 async def _read(services: Services, visit: Visit, definition: Definition) -> dict[str, Any]:
     """Run all panels, side by side, and gather what the page shows."""
     dashboard: Dashboard = decode_object("dashboard", definition.body)
-    default = Wanted(
-        dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone
-    )
-    wanted = read_wanted(visit.fields, default)
+    wanted = _read_wanted(visit, dashboard)
     error, views, span, status = None, [], None, 200
     rows = parse_rows(visit.fields)
     try:
-        filters = _parse_filters(visit)
-        span = find_span(wanted, services.clock.now(), (*dashboard.filters, *filters))
+        span = _find_span(services, visit, dashboard)
         views = await run_panels(services, visit.project, dashboard, span)
     except TallymarkError as failed:
         status = failed.status if isinstance(failed, RequestRefused) else 400
@@ -107,10 +134,21 @@ async def _read(services: Services, visit: Visit, definition: Definition) -> dic
         "intervals": get_args(Interval),
         "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
         "again": link(part="panels"),
+        "forms": {panel.name: _list_forms(visit, panel.name) for panel in dashboard.panels},
         "yaml": render_yaml({"dashboard": [dashboard]}),
         "runtime": runtime_version(),
         "now": services.clock.now(),
     }
+
+
+def _list_forms(visit: Visit, panel: str) -> list[tuple[str, str]]:
+    """Return (form, address) of the forms that a panel can be had in, for the time and conditions of the page."""
+    kept = {name: value for name, value in visit.fields.items() if name != "part"} | {
+        "project": visit.project
+    }
+    return [
+        (form, build_link("/dashboard/panel", {**kept, "panel": panel, "form": form})) for form in FORMATS
+    ]
 
 
 async def run_panels(services: Services, project: str, dashboard: Dashboard, span: Span) -> list[View]:

@@ -1,4 +1,4 @@
-"""Definitions: metrics and dashboards, from files or made in the pages, and who asked them."""
+"""Definitions: metrics and dashboards, panels shown elsewhere, and who asked what."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +22,18 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_by", sa.String(128), nullable=False),
         sa.UniqueConstraint("project", "kind", "name"),
+    )
+    op.create_table(
+        "embed",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+        sa.Column("dashboard", sa.String(64), nullable=False),
+        sa.Column("panel", sa.String(64), nullable=False),
+        sa.Column("filters", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(128), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True)),
     )
     op.create_table(
         "asked",

@@ -1,0 +1,135 @@
+"""Embeds over the API: allow one panel to be shown in other sites, list, revoke. Admin keys only."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.catalog.embeds import Embed
+from tallymark.errors import RequestRefused
+from tallymark.plan.kinds.dashboard import Dashboard
+from tallymark.plan.objects import decode_object
+from tallymark.queries.filters import build_filters
+from tallymark.queries.question import Filters
+from tallymark.queries.sql import Parameters
+from tallymark.web.access import require_key
+from tallymark.web.answers import render_json
+from tallymark.web.embed_tokens import sign_token
+from tallymark.web.pages.html import find_address
+from tallymark.web.services import Services
+
+
+class EmbedOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """A panel to be shown for so many days, under conditions that its viewers cannot lift."""
+
+    dashboard: str
+    panel: str
+    filters: Filters = ()
+    days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 365
+
+
+class ShownEmbed(msgspec.Struct, frozen=True):
+    """An embed and its addresses; those of one that is over or revoked are empty."""
+
+    id: int
+    dashboard: str
+    panel: str
+    filters: Any
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    revoked_at: datetime | None
+    url: str
+    picture: str
+    frame: str
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+
+    def show(request: Request[Any, Any, Any], embed: Embed) -> ShownEmbed:
+        alive = embed.revoked_at is None and services.clock.now() < embed.expires_at
+        url = (
+            f"{find_address(services.public_url, request)}/embed/{sign_token(embed, services.secret)}"
+            if alive
+            else ""
+        )
+        frame = (
+            f'<iframe src="{url}" width="640" height="400" loading="lazy" title="{embed.panel}"></iframe>'
+            if url
+            else ""
+        )
+        return ShownEmbed(
+            embed.id,
+            embed.dashboard,
+            embed.panel,
+            msgspec.json.decode(embed.filters),
+            embed.created_at,
+            embed.created_by,
+            embed.expires_at,
+            embed.revoked_at,
+            url,
+            f"{url}/panel.svg" if url else "",
+            frame,
+        )
+
+    @get("/v1/embeds", summary="Panels shown elsewhere", tags=["embeds"], security=[{"admin": []}])
+    async def list_embeds(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return all embeds of the project, the newest first."""
+        holder = require_key(request, services, "admin")
+        found = await services.run(services.embeds.list, holder.project)
+        return render_json({"embeds": [show(request, one) for one in found]})
+
+    @post(
+        "/v1/embeds",
+        status_code=201,
+        summary="Show a panel elsewhere",
+        tags=["embeds"],
+        security=[{"admin": []}],
+    )
+    async def make_embed(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Make a token for one panel: `{"dashboard": "shop", "panel": "orders", "days": 90}`."""
+        holder = require_key(request, services, "admin")
+        try:
+            order = msgspec.json.decode(await request.body(), type=EmbedOrder)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestRefused("invalid_request", str(error)) from None
+        embed = await services.run(create_embed, services, holder.project, order, "an admin key")
+        return render_json(show(request, embed), 201)
+
+    @delete(
+        "/v1/embeds/{embed_id:int}",
+        status_code=200,
+        summary="End an embed",
+        tags=["embeds"],
+        security=[{"admin": []}],
+    )
+    async def end_embed(request: Request[Any, Any, Any], embed_id: int) -> Response[bytes]:
+        """Make a token useless at once."""
+        holder = require_key(request, services, "admin")
+        if not 0 < embed_id < 2**31:
+            raise RequestRefused("not_found", f"There is no embed {embed_id} in use.", at="id")
+        await services.run(services.embeds.revoke, embed_id, holder.project)
+        return render_json({"revoked": embed_id})
+
+    return [list_embeds, make_embed, end_embed]
+
+
+def create_embed(services: Services, project: str, order: EmbedOrder, who: str) -> Embed:
+    """Allow a panel to be shown; blocking. Raises RequestRefused for a panel that there is not, or a bad condition."""
+    definition = services.definitions.find(project, "dashboard", order.dashboard)
+    dashboard: Dashboard | None = decode_object("dashboard", definition.body) if definition else None
+    if dashboard is None:
+        raise RequestRefused("not_found", f"There is no dashboard {order.dashboard[:80]!r}.", at="dashboard")
+    names = [panel.name for panel in dashboard.panels]
+    if order.panel not in names:
+        message = f"There is no panel {order.panel[:80]!r}. Panels: {', '.join(names)}."
+        raise RequestRefused("not_found", message, at="panel")
+    build_filters(order.filters, "filters", Parameters())
+    expires = services.clock.now() + timedelta(days=order.days)
+    filters = msgspec.json.encode(order.filters).decode()
+    return services.embeds.create(project, dashboard.name, order.panel, filters, who, expires)

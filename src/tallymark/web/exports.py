@@ -1,0 +1,77 @@
+"""A panel in other forms: picture, table, specification, figures, question. Dashboards and embeds call this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from tallymark.errors import RequestRefused
+from tallymark.plan.kinds.metric import Span
+from tallymark.queries.result import Answer, render_answer
+from tallymark.web.panels import View
+from tallymark.web.picture_specs import Theme, build_picture, check_size
+from tallymark.web.pictures import PictureFormat
+from tallymark.web.services import Services
+
+FORMATS: Final = ("svg", "png", "csv", "json", "vl", "question")
+_MEDIA_TYPES: Final = {"svg": "image/svg+xml", "png": "image/png", "vl": "application/json"}
+_PICTURES: Final[dict[str, PictureFormat]] = {"svg": "svg", "png": "png"}
+_WIDTH, _HEIGHT = 800, 360
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A form of a panel as bytes."""
+
+    body: bytes
+    media_type: str
+
+
+async def export_panel(
+    services: Services, view: View, span: Span, kind: str, fields: dict[str, str]
+) -> Exported:
+    """Return a panel as svg, png, csv, json, vl (Vega-Lite) or question; raises RequestRefused.
+
+    `fields` may hold `width` and `height` in pixels and `theme` for pictures.
+    """
+    if kind not in FORMATS:
+        raise RequestRefused("not_found", f"There is no form {kind[:20]!r}. Forms: {', '.join(FORMATS)}.")
+    made = await services.run(_build, view, span, kind, fields)
+    if kind not in _PICTURES:
+        return made
+    return Exported(await services.pictures.draw(made.body, _PICTURES[kind]), made.media_type)
+
+
+def _build(view: View, span: Span, kind: str, fields: dict[str, str]) -> Exported:
+    """Return the form, or of a picture its specification; takes its time with many rows."""
+    if kind == "csv":
+        return Exported(_render_csv(view), "text/csv")
+    if kind == "json":
+        shown = {
+            "panel": view.panel.name,
+            "title": view.title,
+            "problem": view.problem,
+            "figures": view.asked,
+            "notes": view.notes,
+        }
+        return Exported(msgspec.json.encode(shown), "application/json")
+    if kind == "question":
+        questions = [msgspec.to_builtins(question) for question in view.questions]
+        return Exported(msgspec.json.encode({"span": span, "questions": questions}), "application/json")
+    theme: Theme = "dark" if fields.get("theme") == "dark" else "light"
+    width = check_size(fields.get("width", ""), "width", _WIDTH)
+    height = check_size(fields.get("height", ""), "height", _HEIGHT)
+    spec = msgspec.json.encode(build_picture(view, theme, width, height))
+    return Exported(spec, _MEDIA_TYPES[kind])
+
+
+def _render_csv(view: View) -> bytes:
+    """Return all figures, one table below the other with an empty line between."""
+    tables = []
+    for asked in view.asked:
+        cost = asked.statistics
+        columns, rows = asked.columns, asked.rows
+        tables.append(render_answer(Answer(columns, rows, [], cost), "text/csv"))
+    return b"\r\n".join(tables)

@@ -1,0 +1,107 @@
+"""`/embed/TOKEN`: one panel inside another site, and as a picture or figures where no script runs.
+
+No cookie is read or set, no other page can be reached from here, and the token's fixed conditions hold whatever the
+address says. Which sites may frame it is the setting `embed_ancestors`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.catalog.embeds import Embed
+from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.plan.kinds.dashboard import Dashboard, Panel
+from tallymark.plan.kinds.metric import Span
+from tallymark.plan.objects import decode_object
+from tallymark.queries.question import Filters
+from tallymark.web.asking import open_asker
+from tallymark.web.embed_tokens import is_valid, parse_number
+from tallymark.web.exports import Exported, export_panel
+from tallymark.web.pages.html import POLICY, environment
+from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.static import runtime_version
+from tallymark.web.panels import View, run_panel
+from tallymark.web.services import Services
+from tallymark.web.spans import Wanted, find_span
+
+_OWN_ANCESTORS: Final = "frame-ancestors 'none'"
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+    headers = build_headers(services.embed_ancestors)
+
+    @get_page("/embed/{token:str}")
+    async def show_embed(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
+        """Show the panel alone; `?theme=dark` or light, else as the viewer's system says."""
+        view, problem, status = None, "", 200
+        try:
+            view, _ = await _open(services, token)
+        except TallymarkError as error:
+            # Told inside the frame: an error page of ours would not be shown there.
+            problem, status = error.message, error.status if isinstance(error, RequestRefused) else 503
+        theme = request.query_params.get("theme", "")
+        values = {
+            "view": view,
+            "problem": problem,
+            "theme": theme if theme in ("light", "dark") else "",
+            "runtime": runtime_version(),
+        }
+        text = environment().get_template("embed.html").render(values)
+        return Response(
+            text.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=headers
+        )
+
+    @get_page("/embed/{token:str}/{file:str}")
+    async def show_export(request: Request[Any, Any, Any], token: str, file: str) -> Response[bytes]:
+        """Give the panel as `panel.svg`, `.png`, `.csv`, `.json`, `.vl` or `.question`; see `exports`."""
+        kind = file.removeprefix("panel.")
+        view, span = await _open(services, token)
+        made: Exported = await export_panel(services, view, span, kind, dict(request.query_params))
+        return Response(made.body, media_type=made.media_type, headers=headers)
+
+    return [show_embed, show_export]
+
+
+def build_headers(ancestors: str) -> dict[str, str]:
+    """Return the headers of an embed: any of the allowed sites may frame it, and pictures may be shown anywhere."""
+    allowed = f"frame-ancestors {ancestors}" if ancestors else _OWN_ANCESTORS
+    return {
+        "Content-Security-Policy": POLICY.replace(_OWN_ANCESTORS, allowed),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Cache-Control": "no-store",
+    }
+
+
+async def _open(services: Services, token: str) -> tuple[View, Span]:
+    """Return what a token shows; raises RequestRefused (not_found) for one that is altered, over or revoked."""
+    number = parse_number(token)
+    embed = await services.run(services.embeds.find, number) if number is not None else None
+    if embed is None or not is_valid(token, embed, services.secret, services.clock.now()):
+        raise RequestRefused("not_found", "This address does not show anything, or not any more.")
+    return await services.run(_read, services, embed)
+
+
+def _read(services: Services, embed: Embed) -> tuple[View, Span]:
+    definition = services.definitions.find(embed.project, "dashboard", embed.dashboard)
+    dashboard: Dashboard | None = decode_object("dashboard", definition.body) if definition else None
+    panel = find_panel(dashboard, embed.panel) if dashboard else None
+    if dashboard is None or panel is None:
+        raise RequestRefused("not_found", "The panel that this address showed is gone.")
+    filters = msgspec.json.decode(embed.filters, type=Filters)
+    wanted = Wanted(
+        dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone
+    )
+    span = find_span(wanted, services.clock.now(), (*dashboard.filters, *filters))
+    return run_panel(open_asker(services, embed.project), panel, span), span
+
+
+def find_panel(dashboard: Dashboard, name: str) -> Panel | None:
+    """Return a dashboard's panel by its name."""
+    return next((panel for panel in dashboard.panels if panel.name == name), None)

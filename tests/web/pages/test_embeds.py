@@ -1,0 +1,127 @@
+"""Embedded panels over HTTP: one panel for who has the token, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+
+from tallymark.catalog.tables import EMBED
+
+pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metric-pages")]
+
+
+@pytest.fixture(scope="module")
+def board(server, build_event):
+    """Store purchases of two shops, and a dashboard with a panel of each kind that can be a picture."""
+    events = [
+        build_event(f"embed-{n}", event_name="purchase", event_time="2026-01-30T10:00:00Z", attributes={"shop": "one" if n < 7 else "two"})
+        for n in range(10)
+    ]  # fmt: skip
+    assert server.send(events).status == 200
+    server.wait_loaded()
+    put = [("metrics/purchases", {"kind": "count", "event_name": "purchase", "unit": "purchases"})]
+    panels = [
+        {"name": "total", "kind": "number", "metrics": ["purchases"]},
+        {"name": "course", "kind": "line", "metrics": ["purchases"], "breakdown": ["attributes.shop"]},
+        {"name": "list", "kind": "table", "metrics": ["purchases"], "breakdown": ["attributes.shop"]},
+    ]
+    put.append(
+        ("dashboards/shops", {"from": "2026-01-30", "to": "2026-01-31", "interval": "hour", "panels": panels})
+    )
+    for path, body in put:
+        assert server.request("PUT", f"/v1/{path}", json.dumps(body), key=server.admin_key).status == 200
+
+
+def _embed(server, panel, **more):
+    order = json.dumps({"dashboard": "shops", "panel": panel, **more})
+    answer = server.request("POST", "/v1/embeds", order, key=server.admin_key)
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+def _path(embed):
+    return urlsplit(embed["url"]).path
+
+
+def test_one_panel_for_who_has_the_token(server, board):
+    """Without a key or cookie the panel is there; the page sets none, and leads to no other."""
+    answer = server.request("GET", _path(_embed(server, "total")))
+    page = answer.body.decode()
+    assert answer.status == 200
+    assert "10 purchases" in page
+    assert "set-cookie" not in answer.headers
+    assert re.findall(r"<a\b", page) == []
+
+
+def test_fixed_conditions_cannot_be_lifted(server, board):
+    """What the token fixes holds, whatever the address asks for."""
+    embed = _embed(server, "total", filters=[{"field": "attributes.shop", "op": "eq", "value": "two"}])
+    for query in ("", "?f0.field=attributes.shop&f0.value=one", "?last=30d", "?filters=[]", "?project=other"):
+        page = server.request("GET", _path(embed) + query).body.decode()
+        assert "3 purchases" in page
+    figures = server.request("GET", _path(embed) + "/panel.json?filters=[]").json["figures"]
+    assert figures[0]["rows"][0][0] == 3
+
+
+def test_who_may_frame_it(server, board):
+    """Without the setting nobody may; other pages of ours may never be framed."""
+    policy = server.request("GET", _path(_embed(server, "total"))).headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize(("kind", "begin"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("csv", b"attributes.shop"), ("json", b'{"panel"'), ("vl", b'{"$schema"'), ("question", b'{"span"')])  # fmt: skip
+def test_forms(server, board, kind, begin):
+    """A panel can be had as a picture, table, figures, specification and question."""
+    answer = server.request("GET", f"{_path(_embed(server, 'list'))}/panel.{kind}?theme=dark&width=400")
+    assert answer.status == 200
+    assert answer.body.startswith(begin)
+
+
+@pytest.mark.parametrize("panel", ["total", "course", "list"])
+def test_every_kind_is_a_picture(server, board, panel):
+    """Numbers, charts and tables have their figures and names in the picture."""
+    picture = server.request("GET", f"{_path(_embed(server, panel))}/panel.svg").body.decode()
+    assert ("10 purchases" if panel == "total" else "two") in picture
+
+
+def test_what_is_over_shows_nothing(server, board):
+    """An altered, revoked or expired token, and one whose panel is gone, is answered inside the frame."""
+    embed = _embed(server, "total")
+    altered = _path(embed)[:-1] + ("A" if _path(embed)[-1] != "A" else "B")
+    revoked = _embed(server, "total")
+    assert server.request("DELETE", f"/v1/embeds/{revoked['id']}", key=server.admin_key).status == 200
+    expired = _embed(server, "total")
+    with server.open_catalog() as catalog, catalog.engine.begin() as connection:
+        past = sa.func.datetime("2020-01-01")
+        connection.execute(sa.update(EMBED).where(EMBED.c.id == expired["id"]).values(expires_at=past))
+    for path in (altered, _path(revoked), _path(expired), "/embed/nonsense", "/embed/1.2.3"):
+        answer = server.request("GET", path)
+        assert answer.status == 404, path
+        assert "purchases" not in answer.body.decode()
+        assert server.request("GET", f"{path}/panel.json").status == 404
+    listed = {
+        one["id"]: one for one in server.request("GET", "/v1/embeds", key=server.admin_key).json["embeds"]
+    }
+    assert listed[revoked["id"]]["url"] == ""
+    assert listed[embed["id"]]["url"]
+
+
+@pytest.mark.parametrize(
+    ("order", "status"),
+    [({"dashboard": "nothing", "panel": "total"}, 404), ({"dashboard": "shops", "panel": "nothing"}, 404),
+     ({"dashboard": "shops", "panel": "total", "days": 0}, 400), ({"dashboard": "shops"}, 400),
+     ({"dashboard": "shops", "panel": "total", "filters": [{"field": "attributes.shop", "op": "in", "value": 1}]}, 400)],
+)  # fmt: skip
+def test_what_cannot_be_embedded(server, board, order, status):
+    """A panel that there is not, or a condition that makes no sense, is refused when the token is made."""
+    assert server.request("POST", "/v1/embeds", json.dumps(order), key=server.admin_key).status == status
+
+
+def test_only_admins_make_tokens(server, board):
+    """A read key cannot show anything to the world."""
+    order = json.dumps({"dashboard": "shops", "panel": "total"})
+    assert server.request("POST", "/v1/embeds", order, key=server.read_key).status == 403
