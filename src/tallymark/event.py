@@ -30,11 +30,10 @@ _Short = Annotated[str, msgspec.Meta(max_length=MAX_NAME_BYTES)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_BYTES)]
 
 
-class Event(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """One thing that happened.
+class EventCore(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """What nearly every event says: the first members of an `Event`, decoded alone where there are no others.
 
     `event_time` stands first: the intake relies on it when it turns an encoded event into a row.
-    Texts are UTF-8; an empty text means "not given". Limits are in characters here and in bytes at the intake.
     """
 
     event_time: Annotated[datetime, msgspec.Meta(tz=True)]
@@ -53,6 +52,14 @@ class Event(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=F
     service_version: _Short = ""
     service_commit: _Short = ""
     is_dev: bool = False
+
+
+class Event(EventCore, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """One thing that happened.
+
+    Texts are UTF-8; an empty text means "not given". Limits are in characters here and in bytes at the intake.
+    """
+
     # The agent that the person used.
     agent_client_platform: _Short = ""
     agent_client_platform_family: _Short = ""

@@ -14,35 +14,34 @@ from prometheus_client.registry import Collector
 REGISTRY = CollectorRegistry()
 
 
-class StepSeconds(Collector):
-    """Seconds spent in each step of the pipeline.
+class Sums(Collector):
+    """Running totals by one label, without the lock that a counter takes: they are added to at every request.
 
-    Without the lock that a counter takes: it is added to for every step of every request, and two threads that add at
-    the same moment may cost a few microseconds of a sum of seconds.
+    One thread adds (the event loop), or a lost addition does no harm (seconds of steps, where two threads that add at the
+    same moment may cost a few microseconds).
     """
 
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
+    def __init__(self, name: str, text: str, label: str) -> None:
+        self._family = (name, text, [label])
+        self._sums: dict[str, float] = {}
 
-    def add(self, step: str, seconds: float) -> None:
-        """Add seconds to a step's."""
-        self._seconds[step] = self._seconds.get(step, 0.0) + seconds
+    def add(self, value: str, amount: float) -> None:
+        """Add to the total of a label's value."""
+        self._sums[value] = self._sums.get(value, 0) + amount
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Give the sums to whoever scrapes them."""
-        family = CounterMetricFamily(
-            "tallymark_step_seconds", "Time spent in a step of the pipeline.", labels=["step"]
-        )
-        for step, seconds in self._seconds.copy().items():
-            family.add_metric([step], seconds)
+        """Give the totals to whoever scrapes them."""
+        name, text, labels = self._family
+        family = CounterMetricFamily(name, text, labels=labels)
+        for value, total in self._sums.copy().items():
+            family.add_metric([value], total)
         yield family
 
 
-STEP_SECONDS = StepSeconds()
+STEP_SECONDS = Sums("tallymark_step_seconds", "Time spent in a step of the pipeline.", "step")
+EVENTS_RECEIVED = Sums("tallymark_events_received", "Events that reached the journal.", "outcome")
 REGISTRY.register(STEP_SECONDS)
-EVENTS_RECEIVED = Counter(
-    "tallymark_events_received", "Events that reached the journal.", ["outcome"], registry=REGISTRY
-)
+REGISTRY.register(EVENTS_RECEIVED)
 REQUESTS_TURNED_AWAY = Counter(
     "tallymark_requests_turned_away", "Requests that were refused whole.", ["code"], registry=REGISTRY
 )

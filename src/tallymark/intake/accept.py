@@ -26,9 +26,6 @@ from tallymark.rules.privacy import PrivacyRules, redact_text, redact_value
 
 _encoder = msgspec.json.Encoder()
 MAX_NAMES = 64
-_ACCEPTED, _FAILED, _DROPPED = (
-    EVENTS_RECEIVED.labels(outcome) for outcome in ("accepted", "failed", "dropped")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +155,8 @@ def redact_failed(item: FailedEvent, rules: PrivacyRules, counts: Counter[str]) 
 
 
 def _count(heading: Heading) -> None:
-    _ACCEPTED.inc(heading.accepted)
+    EVENTS_RECEIVED.add("accepted", heading.accepted)
     if heading.failed:
-        _FAILED.inc(sum(heading.failed.values()))
+        EVENTS_RECEIVED.add("failed", sum(heading.failed.values()))
     if heading.dropped:
-        _DROPPED.inc(sum(heading.dropped.values()))
+        EVENTS_RECEIVED.add("dropped", sum(heading.dropped.values()))

@@ -32,7 +32,8 @@ class Arrival:
 class Batch:
     """Events that are still in, with their places in the request, and those that are out.
 
-    `plain`: attributes were judged as text and are `msgspec.Raw`; nobody needs to look into them again.
+    `plain`: attributes were judged as text and are `msgspec.Raw`; nobody needs to look into them again. The events are
+    then perhaps only `EventCore`s.
     `skew_ms` is what the steps add to client times. A step calls `refuse` or `drop`; the runner takes those
     events out before the next step.
     """

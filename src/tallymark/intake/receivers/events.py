@@ -11,7 +11,7 @@ import hashlib
 import re
 import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -25,6 +25,7 @@ from tallymark.event import (
     REQUIRED_FIELDS,
     TEXT_FIELDS,
     Event,
+    EventCore,
 )
 from tallymark.intake.json_text import split_array, split_lines
 from tallymark.intake.parsed import Parsed
@@ -43,12 +44,20 @@ _event = msgspec.json.Decoder(Event)
 _events = msgspec.json.Decoder(list[Event])
 
 
+class _PlainEvent(EventCore, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """An event of the usual members, whose attributes nobody has looked into. They encode to the text that they are."""
+
+    attributes: msgspec.Raw = msgspec.Raw(b"{}")
+
+
 class _QuickEvent(Event, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """An event whose attributes nobody has looked into. They encode to the text that they are."""
+    """The same with any member."""
 
     attributes: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]
 
 
+_plain_event = msgspec.json.Decoder(_PlainEvent)
+_plain_events = msgspec.json.Decoder(list[_PlainEvent])
 _quick_event = msgspec.json.Decoder(_QuickEvent)
 _quick_events = msgspec.json.Decoder(list[_QuickEvent])
 _anything = msgspec.json.Decoder()
@@ -95,7 +104,7 @@ def _parse_quick(text: bytes, scan: Scan) -> Parsed | None:
         ascii_only = text.isascii()
         if not ascii_only:
             text.decode()
-        events = _quick_events.decode(text) if text[:1] == b"[" else _quick_event.decode_lines(text)
+        events = _decode_quick(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     pieces = [event.attributes for event in events]
@@ -111,7 +120,16 @@ def _parse_quick(text: bytes, scan: Scan) -> Parsed | None:
         or not (ascii_only or all(event.event_id.isascii() for event in events))
     ):
         return None
-    return Parsed(list[Event](events), list(range(len(events))), plain=True)
+    return Parsed(cast("list[Event]", events), list(range(len(events))), plain=True)
+
+
+def _decode_quick(text: bytes) -> list[_PlainEvent] | list[_QuickEvent]:
+    """Decode with as few members as there are: those that are not there cost time, too."""
+    is_list = text[:1] == b"["
+    try:
+        return _plain_events.decode(text) if is_list else _plain_event.decode_lines(text)
+    except msgspec.ValidationError:
+        return _quick_events.decode(text) if is_list else _quick_event.decode_lines(text)
 
 
 def _parse_whole(text: bytes) -> Parsed | None:
