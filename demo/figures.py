@@ -9,8 +9,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from flights import ARRIVED, DEPARTED, SCHEDULED, YEAR
+from sign_up import PERIOD, PLATFORMS, expected
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -100,3 +102,20 @@ def _ratio() -> dict[str, Any]:
 def _records(answer: dict[str, Any]) -> list[dict[str, Any]]:
     names = [column["name"] for column in answer["columns"]]
     return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
+
+
+def check_sign_up(read: Callable[[str], dict[str, Any]], events: list[dict[str, Any]]) -> Iterator[Figure]:
+    """Yield the sign-up's rates by platform, as the metrics of `demo/definitions` give them."""
+    wanted = expected(events)
+    for metric, above, below in (
+        ("sms_code_verified", "passed", "shown"),
+        ("sms_code_sessions", "passed_sessions", "shown_sessions"),
+    ):
+        fields = {**PERIOD, "breakdown": "agent_os"}
+        answer = read(f"/v1/metrics/{metric}/figures?{urlencode(fields)}")
+        found = {row["agent_os"]: (row["figure"], row["n"]) for row in _records(answer["figures"])}
+        right = {}
+        for platform in PLATFORMS:
+            key = ("VERIFY_SMS_CODE", platform)
+            right[platform] = (wanted[above][key] / wanted[below][key], wanted[below][key])
+        yield Figure(f"metric {metric} by platform", found, right)

@@ -1,4 +1,4 @@
-"""`make demo`: start a server, send it a year of real flights through the real client, show where to look.
+"""`make demo`: start a server, send it a year of real flights and a month of sign-ups, define metrics, show where to look.
 
 With ONCE=1 in the environment it then checks every figure against pandas and exits 0 or 1. A second run starts
 at once with the data that is there. Settings: DEMO_DATA (folder), DEMO_PORT.
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from figures import check_figures
+from figures import check_figures, check_sign_up
 from flights import TOTALS, build_events, expected, read_flights
 from rich.console import Console
 from rich.progress import (
@@ -30,11 +30,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from sign_up import EVENT, SESSIONS, build_sign_ups
 
 from tallymark import Client
 
 console = Console(highlight=False)
 EVENTS = sum(TOTALS.values())
+DEFINITIONS = Path(__file__).parent / "definitions"
 
 
 def main() -> int:
@@ -49,6 +51,9 @@ def main() -> int:
         wait_for(url, server)
         if stored_events(url, secret["read"]) < EVENTS:
             send_flights(url, secret)
+        if not count_sign_ups(url, secret["read"]):
+            send_sign_ups(url, secret)
+        define(url, data, secret)
         code = 0
         if once:
             code = print_figures(url, secret["read"])
@@ -183,19 +188,63 @@ def send_flights(url: str, secret: dict[str, str]) -> None:
     )
 
 
+def count_sign_ups(url: str, key: str) -> int:
+    """Return how many events of the sign-up are stored."""
+    series = [{"name": "n", "event_name": EVENT}]
+    question = {"kind": "trend", "from": "2026-06-01", "to": "2026-06-29", "series": series}
+    rows = ask(url, key, "/v1/query", question)["rows"]
+    return int(rows[0][0]) if rows else 0
+
+
+def send_sign_ups(url: str, secret: dict[str, str]) -> None:
+    """Send the sign-up's sessions, and wait until they can be queried."""
+    with Client(url=url, key=secret["write"]) as client:
+        summary = client.send_all(build_sign_ups(SESSIONS))
+    while read_ledger(url, secret["read"])["totals"]["in_flight"]:
+        time.sleep(0.2)
+    console.print(f"[bold]{summary.sent:,}[/] events of {SESSIONS:,} sign-ups")
+
+
+def define(url: str, data: Path, secret: dict[str, str]) -> None:
+    """Apply the metrics and dashboards of demo/definitions, as anybody would."""
+    command = str(Path(sys.executable).with_name("tallymark"))
+    if "admin" not in secret:
+        made = subprocess.run(
+            [command, "keys", "create", "admin", "--data", str(data)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        secret["admin"] = made.stdout.split()[-1]
+        (data / "demo-secrets.json").write_text(json.dumps(secret))
+    environment = os.environ | {"TALLYMARK_URL": url, "TALLYMARK_ADMIN_KEY": secret["admin"]}
+    # A server notices a new key within a second.
+    for _ in range(50):
+        done = subprocess.run(
+            [command, "apply", str(DEFINITIONS)], env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 or "unauthorized" not in done.stderr:
+            break
+        time.sleep(0.1)
+    console.print((done.stdout + done.stderr).strip().splitlines()[-1] + f" ({DEFINITIONS.name})")
+
+
 def print_figures(url: str, key: str) -> int:
     """Check and print all figures and the ledger; returns the exit code."""
     wrong = 0
-    for figure in check_figures(
-        lambda question: ask(url, key, "/v1/query", question), expected(read_flights())
-    ):
+    figures = [
+        *check_figures(lambda question: ask(url, key, "/v1/query", question), expected(read_flights())),
+        *check_sign_up(lambda path: ask(url, key, path), list(build_sign_ups(SESSIONS))),
+    ]
+    for figure in figures:
         wrong += not figure.right
         shown = figure.answer if not isinstance(figure.answer, dict) else f"{len(figure.answer)} values"
         mark = "[green]equal[/]" if figure.right else f"[bold red]differs[/] (pandas: {figure.expected})"
         console.print(f"{figure.name:42} {shown!s:>28}  {mark}", soft_wrap=True)
     ledger = read_ledger(url, key)
     totals = ledger["totals"]
-    right = ledger["balanced"] and totals["stored"] == EVENTS and not totals["in_flight"]
+    events = EVENTS + sum(1 for _ in build_sign_ups(SESSIONS))
+    right = ledger["balanced"] and totals["stored"] == events and not totals["in_flight"]
     wrong += not right
     console.print(
         f"{'ledger':42} received {totals['received']:,} = stored {totals['stored']:,} + duplicate {totals['duplicate']:,}"

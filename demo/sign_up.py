@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 EVENT = "sign_up_step"
+SESSIONS = 6_000
 STEPS = ("INPUT_PHONE_NUMBER", "VERIFY_SMS_CODE", "INPUT_NAME", "INPUT_PASSWORD")
 SHOWN, VERIFIED = "IMPRESSION", "POST_VERIFICATION"
 BEGIN, DAYS = datetime(2026, 6, 1, tzinfo=UTC), 28

@@ -21,6 +21,7 @@ from tallymark import Client
 from tallymark.plan.kinds.dashboard import Dashboard, Panel, PanelKind
 from tallymark.plan.kinds.metric import Metric
 from tallymark.server.cli import application
+from tallymark.server.config import load_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
@@ -40,6 +41,8 @@ RUN = {
     ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
     ("docs/dashboards.md", "yaml", "dashboards:"): "tests/docs/test_commands.py::test_metrics",
+    ("docs/embedding.md", "bash", "v1/embeds"): "tests/docs/test_commands.py::test_metrics",
+    ("docs/embedding.md", "toml", "embed_ancestors"): "tests/docs/test_commands.py::test_embedding_setting",
     ("docs/client.md", "python", ""): "tests/client/test_docs.py::test_the_code_of_the_page_runs",
     ("docs/questions.md", "json", ""): "tests/queries/test_docs.py::test_the_examples_are_answered",
 }  # fmt: skip
@@ -277,9 +280,20 @@ def test_metrics(server, tmp_path, build_event):
     figures = json.loads(run_block(server, command))["figures"]
     assert (figures["metric"], len(figures["rows"])) == ("order_rate", 31)
     assert [row[1] for row in figures["rows"] if row[1] is not None] == [1.0]
+    (command,) = read_blocks("docs/embedding.md", "bash", "v1/embeds")
+    embed = json.loads(run_block(server, command.replace("$TALLYMARK_ADMIN_KEY", server.admin_key)))
+    assert server.request("GET", embed["url"].removeprefix(server.url)).status == 200
     for file in ("shop.yaml", "board.yaml"):
         (tmp_path / file).write_text("")
     assert server.run(*apply, TALLYMARK_ADMIN_KEY=server.admin_key).returncode == 0
+
+
+def test_embedding_setting(tmp_path):
+    """The setting of the page about embedding is one that the server takes."""
+    (text,) = read_blocks("docs/embedding.md", "toml", "embed_ancestors")
+    (tmp_path / "tallymark.toml").write_text(text)
+    config, _ = load_config({}, {}, tmp_path / "tallymark.toml")
+    assert config.embed_ancestors == "https://shop.example https://*.example"
 
 
 def test_metrics_words():

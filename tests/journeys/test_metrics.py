@@ -230,7 +230,7 @@ def test_export_is_what_was_applied(server, signed_up, tmp_path):
     """What export writes, applied again, changes nothing; existing files are not replaced."""
     assert server.run("export", str(tmp_path / "out")).returncode == 0
     again = server.run("plan", str(tmp_path / "out"))
-    assert "0 to change, 10 as they are" in again.stdout
+    assert "0 to change, 12 as they are" in again.stdout
     assert server.run("export", str(tmp_path / "out")).returncode != 0
 
 
