@@ -40,6 +40,7 @@ RUN = {
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
     ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
+    ("docs/metrics.md", "yaml", "scrape_configs"): "tests/journeys/test_prometheus.py::test_prometheus_scrapes_figures",
     ("docs/dashboards.md", "yaml", "dashboards:"): "tests/docs/test_commands.py::test_metrics",
     ("docs/embedding.md", "bash", "v1/embeds"): "tests/docs/test_commands.py::test_metrics",
     ("docs/embedding.md", "toml", "embed_ancestors"): "tests/docs/test_commands.py::test_embedding_setting",

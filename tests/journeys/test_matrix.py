@@ -70,7 +70,8 @@ TABLE: dict[tuple[str, str], tuple[set[str], str, str]] = {
     ("POST", "/clickhouse/{tail:path}"): (READERS, "/clickhouse/", "select * from events"),
     ("GET", "/healthz"): (EVERYONE, "/healthz", ""),
     ("GET", "/readyz"): (EVERYONE, "/readyz", ""),
-    ("GET", "/metrics"): (EVERYONE, "/metrics", ""),
+    # Without a key it has the server's own numbers; a key has to be one that may read.
+    ("GET", "/metrics"): ({"none", *READERS}, "/metrics", ""),
     ("GET", "/v1/openapi"): (EVERYONE, "/v1/openapi", ""),
     ("GET", "/v1/openapi/openapi.json"): (EVERYONE, "/v1/openapi/openapi.json", ""),
 }

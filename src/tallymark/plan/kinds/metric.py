@@ -14,7 +14,7 @@ import msgspec
 from tallymark.errors import RequestRefused
 from tallymark.plan.expression import parse_expression
 from tallymark.plan.words import MAX_TAGS, Name, Prose, ShortText, refuse
-from tallymark.queries.kinds.funnel import Funnel
+from tallymark.queries.kinds.funnel import Funnel, parse_window
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.question import Filters, Interval, Measure, MeasureOp, Selection, Series, Step, Text
@@ -70,6 +70,8 @@ class _Common(
     caveat: Prose = ""
     minimum_sample: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
     tags: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()
+    # The time that Prometheus is given the figure of, such as 5m or 1h; '' is not at all.
+    scrape: Annotated[str, msgspec.Meta(pattern="^([1-9][0-9]{0,3}[smhd])?$")] = ""
 
     def uses(self) -> tuple[str, ...]:
         """Return the names of the metrics that this one is made of."""
@@ -243,6 +245,8 @@ class Formula(
         if not self.uses():
             raise refuse("The expression names no metric.", "expression")
 
+
+__all__ = ["Metric", "Span", "parse_window"]
 
 Metric = Count | Unique | Sum | Average | Gauge | Quantile | Rate | Conversion | Formula
 

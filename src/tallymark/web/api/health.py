@@ -1,18 +1,26 @@
-"""Is the server alive, is it ready, and its own numbers for Prometheus. No key needed: nothing here is anybody's."""
+"""Is the server alive, is it ready, and numbers for Prometheus.
+
+No key is needed for what is nobody's; with one `/metrics` also gives the project's chosen metrics.
+"""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tallymark.errors import RequestRefused
+from tallymark.intake.auth import parse_key
 from tallymark.ledger.report import count_lag
 from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
+from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
+from tallymark.web.asking import open_asker
+from tallymark.web.scrape import render_scrape
 from tallymark.web.services import Services
 
 
@@ -58,8 +66,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     @get(
         "/metrics", summary="Numbers for Prometheus", tags=["health"], security=[{}], media_type="text/plain"
     )
-    async def get_metrics() -> Response[bytes]:
-        """Return the server's own numbers in Prometheus' text format."""
-        return Response(generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return the server's own numbers, and with a read key the project's chosen metrics, in Prometheus' text format."""
+        text = generate_latest(REGISTRY)
+        if parse_key(request.headers.get("authorization"), request.query_params):
+            holder = require_key(request, services, "read")
+            asker = await services.run(open_asker, services, holder.project)
+            text += await services.run(render_scrape, asker, services.clock.now())
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [get_health, get_readiness, get_metrics]
