@@ -82,6 +82,8 @@ PAGES = {
     ("POST", "/settings/projects"), ("POST", "/settings/keys"), ("POST", "/settings/keys/revoke"),
     ("POST", "/settings/privacy"), ("POST", "/sign-out"), ("GET", "/catalogue"), ("GET", "/metric"),
     ("GET", "/dashboards"), ("GET", "/dashboard"), ("GET", "/dashboard/panel"),
+    ("POST", "/metric/save"), ("POST", "/dashboard/make"), ("POST", "/dashboard/add"), ("POST", "/dashboard/arrange"),
+    ("POST", "/dashboard/remove"), ("POST", "/dashboard/embed"),
 }  # fmt: skip
 OPEN_PAGES = {
     ("GET", "/sign-in"),

@@ -119,6 +119,8 @@ def read_names(store, sql):
     return [row[0] for row in store.client().query_rows(sql).rows]
 
 
+# What a visitor reads under these names is made of constants.
+TOLD_TABLES = {"system.tables", "system.columns"}
 HARMLESS_TABLES = {"system.one", "system.numbers", "system.settings", "system.functions", "system.formats"}
 HARMLESS_TABLE_FUNCTIONS = {
     *("numbers", "numbers_mt", "zeros", "zeros_mt", "generateSeries", "generate_series"),
@@ -128,7 +130,10 @@ HARMLESS_TABLE_FUNCTIONS = {
 
 
 def test_every_table_of_the_engine(store, projects, ask):
-    """Of all tables that the engine has, a visitor reads the event table and five that tell nothing."""
+    """Of all tables that the engine has, a visitor reads the event table and five that tell nothing.
+
+    Two more are told by constants: their own rows, which name everybody's tables, cannot be had in any way.
+    """
     tables = store.client().query_rows("SELECT database, name FROM system.tables").rows
     assert len(tables) > 100
     for database, name in tables:
@@ -142,7 +147,15 @@ def test_every_table_of_the_engine(store, projects, ask):
             f"SELECT 1 IN {full}",
             f"DESCRIBE TABLE {full}",
         ):
-            assert_refused(ask(sql), 497)
+            answer = ask(sql)
+            if full in TOLD_TABLES and answer.status == 200:
+                assert {
+                    line.split("\t")[:2] == ["tallymark", "events"] or line in ("1", "45")
+                    for line in answer.text.splitlines()
+                } == {True}
+                continue
+            # As the right side of IN seven columns of constants are too many.
+            assert_refused(answer, 497, *([20] if full in TOLD_TABLES else []))
         assert_refused(
             ask("SELECT * FROM {d:Identifier}.{t:Identifier}", param_d=database, param_t=name), 497
         )

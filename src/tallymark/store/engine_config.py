@@ -61,6 +61,8 @@ def render_config(users_file: Path, memory_limit_bytes: int) -> str:
     """Return the server's configuration as XML."""
     settings = {
         **_SERVER_SETTINGS,
+        # Told to everybody who asks; without it that is the machine's name.
+        "display_name": "tallymark",
         "max_server_memory_usage": memory_limit_bytes,
         "merges_mutations_memory_usage_soft_limit": memory_limit_bytes // 2,
     }

@@ -14,7 +14,7 @@ from typing import Final
 
 from tallymark.store.engine import Connection
 from tallymark.store.errors import EngineError
-from tallymark.store.schema import EVENTS_TABLE
+from tallymark.store.schema import EVENT_COLUMNS, EVENTS_TABLE
 from tallymark.store.statements import is_select, parse_words, replace_table, split_format
 
 # Nodes that hold nothing by themselves or whose parts stand below them in the tree. Not here, among many:
@@ -48,8 +48,8 @@ formatReadableDecimalSize formatReadableQuantity formatReadableSize formatReadab
 getSubcolumn identity ignore initializeAggregation isConstant isDecimalOverflow lowCardinalityIndices
 lowCardinalityKeys materialize minSampleSizeContinuous minSampleSizeConversion neighbor
 parseISO8601Duration parseReadableSize parseReadableSizeOrNull parseReadableSizeOrZero parseTimeDelta
-rowNumberInAllBlocks rowNumberInBlock runningAccumulate runningDifference runningDifferenceStartingWithFirstValue
-throwIf toColumnTypeName toTypeName transform variantElement variantType version visibleWidth lambda
+displayName revision rowNumberInAllBlocks rowNumberInBlock runningAccumulate runningDifference runningDifferenceStartingWithFirstValue
+throwIf timezone toColumnTypeName toTypeName transform variantElement variantType version visibleWidth lambda
 """
 _SINGLE_FUNCTIONS: Final = frozenset(_SINGLE_FUNCTIONS_TEXT.split())
 _TABLE_FUNCTIONS: Final = frozenset(
@@ -86,6 +86,13 @@ _TOLD_SETTINGS: Final = (
     " FROM system.settings)"
 )
 
+_DATABASE, _, _TABLE = EVENTS_TABLE.partition(".")
+# Tools list here what there is to ask: one table, told by constants, since the engine's own tables tell more.
+_TOLD_TABLES: Final = f"(SELECT '{_DATABASE}' AS database, '{_TABLE}' AS name, 'MergeTree' AS engine, '' AS comment, 0 AS is_temporary)"
+_SHOWN: Final = frozenset(
+    {("SHOW", "TABLES"), ("SHOW", "DATABASES"), ("SHOW", "TABLES", "FROM", _DATABASE.upper())}
+)
+
 # Of MergeTree tables: parts and blocks are counted over all projects, so they tell what others do.
 _VIRTUAL_COLUMNS_TEXT: Final = """
 _part _part_index _part_starting_offset _part_uuid _part_data_version _part_offset _part_granule_offset
@@ -111,6 +118,7 @@ class Gate:
             name.lower() for name in _read_names(connection, "SELECT name FROM system.databases")
         ) - {EVENTS_TABLE.partition(".")[0]}
         self._virtual: frozenset[str] | None = None
+        self._told_columns = _tell_columns()
 
     def check_settings(self, settings: Mapping[str, str]) -> None:
         """Raise EngineError 452 for a setting that visitors may not give."""
@@ -130,6 +138,8 @@ class Gate:
         if is_select(text):
             # Before the checks, so that they see what runs.
             text = replace_table(text, "system", "settings", _TOLD_SETTINGS)
+            text = replace_table(text, "system", "tables", _TOLD_TABLES)
+            text = replace_table(text, "system", "columns", self._told_columns)
         chosen = named or fmt
         if _FORMATS.fullmatch(chosen) is None:
             raise EngineError(73, f"The format {chosen} may not be used here")
@@ -138,7 +148,7 @@ class Gate:
             raise EngineError(62, "Multi-statements are not allowed")
         if kind not in {"READ_ONLY", "UNKNOWN"}:
             raise EngineError(164, "Cannot execute this query in readonly mode")
-        if parse_words(text) in {("SHOW", "TABLES"), ("SHOW", "DATABASES")}:
+        if parse_words(text) in _SHOWN:
             return text, chosen
         lines = connection.run(f"EXPLAIN AST {text}", "JSONCompactEachRow", parameters).body
         self._check_tree(connection, [str(json.loads(line)[0]) for line in lines.splitlines()])
@@ -188,6 +198,22 @@ class Gate:
             self._virtual = _read_virtual_columns(connection)
         if not self._virtual.isdisjoint(name.split(".")):
             raise EngineError(497, f"Not enough privileges: column {name} may not be read here")
+
+
+def _tell_columns() -> str:
+    """Return the event table's columns as a statement of constants, in the place of the engine's own list."""
+    rows = ", ".join(
+        f"({place}, '{column.name}', '{_quote(column.type)}')"
+        for place, column in enumerate(EVENT_COLUMNS, 1)
+    )
+    return (
+        f"(SELECT '{_DATABASE}' AS database, '{_TABLE}' AS table, row.2 AS name, row.3 AS type, '' AS comment,"  # noqa: S608 - constant text
+        f" '' AS default_kind, row.1 AS position FROM (SELECT arrayJoin([{rows}]) AS row))"
+    )
+
+
+def _quote(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _describe(node: str) -> str:

@@ -11,14 +11,13 @@ import msgspec
 from litestar import Request, Response, delete, get, put
 from litestar.handlers import HTTPRouteHandler
 
-from tallymark.catalog.definitions import Definition, Removal, Write
+from tallymark.catalog.definitions import Definition
 from tallymark.errors import RequestRefused
-from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds import KINDS, Kind
-from tallymark.plan.objects import check_object, decode_object, encode_object, parse_object
-from tallymark.plan.references import find_users
+from tallymark.plan.objects import decode_object, parse_object
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
+from tallymark.web.defining import not_found, remove_object, save_object
 from tallymark.web.services import Services
 
 
@@ -40,33 +39,6 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 def show(one: Definition) -> Shown:
     """Return a definition as the API shows it."""
     return Shown(decode_object(one.kind, one.body), one.version, one.file, one.changed_at, one.changed_by)
-
-
-def save_object(services: Services, project: str, kind: Kind, one: Any, *, seen: int, who: str) -> None:
-    """Write an object that somebody made in the pages or over the API; blocking.
-
-    Raises RequestRefused: `invalid_definition`, `owned_by_file`, `conflict`.
-    """
-    present = services.definitions.list(project)
-    _refuse_owned(next((item for item in present if (item.kind, item.name) == (kind.name, one.name)), None))
-    objects = collect_objects(present)
-    objects[kind.name][one.name] = one
-    check_object(kind, one, objects)
-    services.definitions.change(project, who, [Write(kind.name, one.name, encode_object(one), seen)])
-
-
-def remove_object(services: Services, project: str, kind: Kind, name: str, *, seen: int, who: str) -> None:
-    """Take an object away; blocking. Raises RequestRefused: `not_found`, `owned_by_file`, `in_use`, `conflict`."""
-    present = services.definitions.list(project)
-    found = next((item for item in present if (item.kind, item.name) == (kind.name, name)), None)
-    if found is None:
-        raise _not_found(kind, name)
-    _refuse_owned(found)
-    users = find_users(collect_objects(present), kind.name, name)
-    if users:
-        message = f"The {kind.name} {name!r} is used by {', '.join(users)}. Change those first."
-        raise RequestRefused("in_use", message, at=f"{kind.plural}.{name}")
-    services.definitions.change(project, who, [Removal(kind.name, name, seen or found.version)])
 
 
 def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
@@ -92,7 +64,7 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "read")
         found = await services.run(services.definitions.find, holder.project, kind.name, name)
         if found is None:
-            raise _not_found(kind, name)
+            raise not_found(kind, name)
         return render_json(show(found))
 
     @put(
@@ -141,15 +113,3 @@ def _decode(body: bytes, name: str) -> dict[str, Any]:
     if value.setdefault("name", name) != name:
         raise RequestRefused("invalid_definition", f"The address says {name!r}.", at="name")
     return value
-
-
-def _refuse_owned(found: Definition | None) -> None:
-    if found is not None and found.origin:
-        message = f"The {found.kind} {found.name!r} stands in {found.file}. Change it there and run 'tallymark apply'."
-        raise RequestRefused("owned_by_file", message, at=f"{found.kind}s.{found.name}")
-
-
-def _not_found(kind: Kind, name: str) -> RequestRefused:
-    return RequestRefused(
-        "not_found", f"There is no {kind.name} {name[:80]!r}.", at=f"{kind.plural}.{name[:80]}"
-    )

@@ -11,6 +11,7 @@ from typing import Final
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.web.pages import (
+    dashboard_edit,
     dashboards,
     embeds,
     events,
@@ -32,6 +33,7 @@ _ROUTES: Final[tuple[Callable[[Services], list[HTTPRouteHandler]], ...]] = (
     quarantine.build_routes,
     explore.build_routes,
     dashboards.build_routes,
+    dashboard_edit.build_routes,
     embeds.build_routes,
     metrics.build_routes,
     settings.build_routes,

@@ -135,6 +135,7 @@ async def _read(services: Services, visit: Visit, definition: Definition) -> dic
         "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
         "again": link(part="panels"),
         "forms": {panel.name: _list_forms(visit, panel.name) for panel in dashboard.panels},
+        "editing": bool(visit.fields.get("edit")) and not definition.origin,
         "yaml": render_yaml({"dashboard": [dashboard]}),
         "runtime": runtime_version(),
         "now": services.clock.now(),

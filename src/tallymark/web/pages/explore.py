@@ -179,6 +179,7 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "known": _known_fields(services, visit.project, form) if names else [],
         "error": error,
         "question": question,
+        "asked": msgspec.json.encode(question).decode() if question else "",
         "answer": answer,
         "headline": describe_question(question) if question else "",
         "rows": [_shown(row, form.interval) for row in answer.rows[:_ROWS]] if answer else [],

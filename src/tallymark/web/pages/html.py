@@ -6,7 +6,6 @@ Every page, fragment and refusal of this room is rendered here. Templates escape
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -46,7 +45,6 @@ SECURITY_HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_HOST: Final = re.compile(r"[A-Za-z0-9.\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
 @cache
@@ -111,16 +109,6 @@ def build_link(path: str, fields: Mapping[str, Any] | None = None, **more: Any) 
     given = {**(fields or {}), **more}
     query = urlencode([(name, str(value)) for name, value in given.items() if value not in ("", None)])
     return f"{path}?{query}" if query else path
-
-
-def find_address(public_url: str, request: Request[Any, Any, Any]) -> str:
-    """Return the address under which people reach this server, without a slash at its end."""
-    if public_url:
-        return public_url.rstrip("/")
-    host = request.headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        host = "127.0.0.1:8600"
-    return f"{request.scope.get('scheme', 'http')}://{host}"
 
 
 def render_html(

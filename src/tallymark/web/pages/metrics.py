@@ -15,17 +15,22 @@ from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.metrics.figures import unit_of
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.changes import collect_objects
+from tallymark.plan.from_question import build_metric
+from tallymark.plan.kinds import BY_NAME
+from tallymark.plan.kinds.dashboard import PanelKind
 from tallymark.plan.kinds.metric import Metric, Span
-from tallymark.plan.objects import render_yaml
+from tallymark.plan.objects import parse_object, render_yaml
 from tallymark.plan.references import find_users
 from tallymark.queries.names import list_fields
+from tallymark.queries.parse import parse_question
 from tallymark.queries.question import Interval
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker, open_asker
+from tallymark.web.defining import save_object
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
-from tallymark.web.pages.html import build_link, render_html
-from tallymark.web.pages.routes import get_page
-from tallymark.web.pages.sessions import Visit, open_visit
+from tallymark.web.pages.html import build_link, render_html, render_move
+from tallymark.web.pages.routes import get_page, post_page
+from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
 from tallymark.web.shapes import shape_cell
@@ -90,7 +95,22 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         values = await services.run(_read_metric, services, visit, definition)
         return render_html(request, "metric.html", visit.page("/catalogue", **values), values["status"])
 
-    return [show_catalogue, show_metric]
+    @post_page("/metric/save")
+    async def save_metric(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Make a metric of the question in `q`, which somebody asked on the Explore page."""
+        visit = await open_form(request, services)
+        question = parse_question(visit.fields.get("q", "").encode())
+        about = {name: visit.fields.get(name, "").strip() for name in ("name", "title", "owner", "unit")}
+        # Through the decoder, which checks names and lengths.
+        given = msgspec.to_builtins(build_metric(question, about))
+        kind = BY_NAME["metric"]
+        metric = parse_object(kind, given)
+        await services.run(
+            save_object, services, visit.project, kind, metric, seen=0, who=visit.session.person
+        )
+        return render_move(build_link("/metric", project=visit.project, name=metric.name))
+
+    return [show_catalogue, show_metric, save_metric]
 
 
 def _list_metrics(services: Services, project: str) -> list[Listed]:
@@ -138,6 +158,12 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
         return build_link("/metric", {**kept, "project": visit.project, **changes})
 
     return {
+        "boards": [
+            (one.name, objects["dashboard"][one.name].title or one.name)
+            for one in services.definitions.list(visit.project, "dashboard")
+            if not one.origin
+        ],
+        "panel_kinds": [kind for kind in get_args(PanelKind) if kind != "stacked"],
         "metric": metric,
         "definition": definition,
         "kind": metric.__struct_config__.tag,

@@ -19,7 +19,7 @@ from litestar import Request
 from tallymark.catalog.repository import SessionRow
 from tallymark.clock import Clock
 from tallymark.errors import RequestRefused
-from tallymark.web.pages.html import find_address
+from tallymark.web.addresses import find_address
 from tallymark.web.services import Services
 
 SESSION_COOKIE: Final = "tallymark_session"

@@ -14,7 +14,8 @@ from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.repository import SESSION_DAYS
-from tallymark.web.pages.html import find_address, render_html, render_move
+from tallymark.web.addresses import find_address
+from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import (
     CSRF_FIELD,

@@ -1,0 +1,20 @@
+"""Under which address people reach this server."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from litestar import Request
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+
+
+def find_address(public_url: str, request: Request[Any, Any, Any]) -> str:
+    """Return the address under which people reach this server, without a slash at its end."""
+    if public_url:
+        return public_url.rstrip("/")
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        host = "127.0.0.1:8600"
+    return f"{request.scope.get('scheme', 'http')}://{host}"

@@ -1,0 +1,56 @@
+"""Writing and removing definitions that people make, with all checks; the API and the pages call it.
+
+What stands in a file is changed there; who changes an object says which version they saw. All of it is blocking.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallymark.catalog.definitions import Definition, Removal, Write
+from tallymark.errors import RequestRefused
+from tallymark.plan.changes import collect_objects
+from tallymark.plan.kinds import Kind
+from tallymark.plan.objects import check_object, encode_object
+from tallymark.plan.references import find_users
+from tallymark.web.services import Services
+
+
+def save_object(services: Services, project: str, kind: Kind, one: Any, *, seen: int, who: str) -> None:
+    """Write an object that somebody made in the pages or over the API; blocking.
+
+    Raises RequestRefused: `invalid_definition`, `owned_by_file`, `conflict`.
+    """
+    present = services.definitions.list(project)
+    _refuse_owned(next((item for item in present if (item.kind, item.name) == (kind.name, one.name)), None))
+    objects = collect_objects(present)
+    objects[kind.name][one.name] = one
+    check_object(kind, one, objects)
+    services.definitions.change(project, who, [Write(kind.name, one.name, encode_object(one), seen)])
+
+
+def remove_object(services: Services, project: str, kind: Kind, name: str, *, seen: int, who: str) -> None:
+    """Take an object away; blocking. Raises RequestRefused: `not_found`, `owned_by_file`, `in_use`, `conflict`."""
+    present = services.definitions.list(project)
+    found = next((item for item in present if (item.kind, item.name) == (kind.name, name)), None)
+    if found is None:
+        raise not_found(kind, name)
+    _refuse_owned(found)
+    users = find_users(collect_objects(present), kind.name, name)
+    if users:
+        message = f"The {kind.name} {name!r} is used by {', '.join(users)}. Change those first."
+        raise RequestRefused("in_use", message, at=f"{kind.plural}.{name}")
+    services.definitions.change(project, who, [Removal(kind.name, name, seen or found.version)])
+
+
+def _refuse_owned(found: Definition | None) -> None:
+    if found is not None and found.origin:
+        message = f"The {found.kind} {found.name!r} stands in {found.file}. Change it there and run 'tallymark apply'."
+        raise RequestRefused("owned_by_file", message, at=f"{found.kind}s.{found.name}")
+
+
+def not_found(kind: Kind, name: str) -> RequestRefused:
+    """Build the error for an object that there is not."""
+    return RequestRefused(
+        "not_found", f"There is no {kind.name} {name[:80]!r}.", at=f"{kind.plural}.{name[:80]}"
+    )

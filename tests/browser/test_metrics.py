@@ -1,0 +1,122 @@
+"""From a question to a panel in somebody else's page, by hand: explore, save, put on a dashboard, embed."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("browser-metrics")]
+ASKED = "/explore?kind=ratio&from=2026-01-31&to=2026-02-01&s0.event=paid&s1.event=opened&interval=hour"
+
+
+@pytest.fixture
+def other_site():
+    """Serve one page from another origin, whose body the test sets."""
+    page = {"body": ""}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = f"<!doctype html><title>shop</title>{page['body']}".encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://localhost:{server.server_port}/", page
+        server.shutdown()
+
+
+@pytest.fixture
+def sign_in_at(chromium):
+    """Give a way to a signed-in browser on a server."""
+    made = []
+
+    def sign_in(server):
+        context = chromium.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(60_000)
+        made.append(context)
+        page = context.new_page()
+        page.goto(f"{server.url}/sign-in")
+        page.get_by_label("Password").fill(server.password)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{server.url}/")
+        return context
+
+    yield sign_in
+    for context in made:
+        context.close()
+
+
+def test_from_a_question_to_another_site(make_server, sign_in_at, other_site, build_event):
+    """A question becomes a metric, the metric a panel, the panel a frame in a page of another origin."""
+    address, elsewhere = other_site
+    server = make_server(embed_ancestors=address.rstrip("/"), loader_linger_seconds=0.05).start()
+    events = [
+        build_event(f"walk-{n}", event_name="opened" if n % 2 else "paid", event_time=f"2026-01-31T{n % 24:02}:00:00Z")
+        for n in range(48)
+    ]  # fmt: skip
+    assert server.send(events).status == 200
+    server.wait_loaded()
+    page = sign_in_at(server).new_page()
+
+    page.goto(server.url + ASKED)
+    page.get_by_label("Name of the metric").fill("paid_share")
+    page.get_by_label("Title of the metric").fill("Share that pays")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Share that pays")
+
+    page.goto(f"{server.url}/dashboards")
+    page.get_by_label("New dashboard").fill("shop")
+    page.get_by_role("button", name="Make").click()
+    expect(page.get_by_text("This dashboard has no panel yet")).to_be_visible()
+
+    page.goto(f"{server.url}/metric?name=paid_share&from=2026-01-31&to=2026-02-01")
+    page.get_by_label("as", exact=True).select_option("number")
+    page.get_by_role("button", name="Add").click()
+    panel = page.locator("#panel-paid_share")
+    expect(panel).to_be_visible()
+    panel.get_by_role("button", name=re.compile("^Wider")).click()
+    expect(page.locator("#panel-paid_share.w-4")).to_be_visible()
+
+    page.locator("#panel-paid_share summary", has_text="Export").click()
+    page.get_by_role("button", name="Embed elsewhere").click()
+    url = page.locator("#embed-url").inner_text()
+
+    elsewhere["body"] = f'<iframe src="{url}" width="640" height="400"></iframe>'
+    guest = page.context.browser.new_context().new_page()
+    guest.goto(address)
+    frame = guest.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Share that pays")).to_be_visible()
+    assert guest.context.cookies() == []
+    guest.context.close()
+
+
+def test_two_tabs_that_arrange_the_same(make_server, sign_in_at, build_event):
+    """What was arranged in another tab meanwhile is not overwritten: the second tab is told so."""
+    server = make_server().start()
+    context = sign_in_at(server)
+    put = [("metrics/m", {"kind": "count", "event_name": "e"}), ("dashboards/board", {"last": "30d", "panels": [
+        {"name": "one", "kind": "number", "metrics": ["m"]}, {"name": "two", "kind": "number", "metrics": ["m"]}]})]  # fmt: skip
+    for path, body in put:
+        assert server.request("PUT", f"/v1/{path}", json.dumps(body), key=server.admin_key).status == 200
+    first, second = context.new_page(), context.new_page()
+    for tab in (first, second):
+        tab.goto(f"{server.url}/dashboard?name=board&edit=1")
+    first.locator("#panel-one").get_by_role("button", name=re.compile("^Remove")).click()
+    expect(first.locator("#panel-one")).to_have_count(0)
+    second.locator("#panel-two").get_by_role("button", name=re.compile("^Wider")).click()
+    expect(second.get_by_text("somebody else changed it")).to_be_visible()
+    second.goto(f"{server.url}/dashboard?name=board")
+    expect(second.locator("#panel-one")).to_have_count(0)
