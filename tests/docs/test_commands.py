@@ -20,6 +20,7 @@ import typer
 from tallymark import Client
 from tallymark.plan.kinds.dashboard import Dashboard, Panel, PanelKind
 from tallymark.plan.kinds.metric import Metric
+from tallymark.plan.yaml_text import parse_yaml
 from tallymark.server.cli import application
 from tallymark.server.config import load_config
 
@@ -38,6 +39,7 @@ RUN = {
     ("docs/operations.md", "bash", "cp -a"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "tallymark sql"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
+    ("README.md", "yaml", "departure_rate"): "tests/docs/test_commands.py::test_readme_metric",
     ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "yaml", "scrape_configs"): "tests/journeys/test_prometheus.py::test_prometheus_scrapes_figures",
@@ -287,6 +289,17 @@ def test_metrics(server, tmp_path, build_event):
     for file in ("shop.yaml", "board.yaml"):
         (tmp_path / file).write_text("")
     assert server.run(*apply, TALLYMARK_ADMIN_KEY=server.admin_key).returncode == 0
+
+
+def test_readme_metric():
+    """The metric of the README is the one that the demo applies."""
+    (text,) = read_blocks("README.md", "yaml", "departure_rate")
+    (shown,) = parse_yaml(text).value["metrics"]
+    applied = parse_yaml((ROOT / "demo/definitions/flights.yaml").read_text(encoding="utf-8")).value[
+        "metrics"
+    ]
+    (found,) = [one for one in applied if one["name"] == shown["name"]]
+    assert shown.items() <= found.items()
 
 
 def test_embedding_setting(tmp_path):

@@ -107,7 +107,10 @@ def describe_difference(
     if new is None or old is None:
         return ""
     text = f"{write_figure(old, old_low, old_high, unit)} {COMPARISON_WORDS[comparison]}"
-    if old:
+    if unit == "ratio":
+        # Shares differ by percentage points: per cent of a percentage would be read as those.
+        text += f" ({(new - old) * 100:+.1f} pp)"
+    elif old:
         text += f" ({(new - old) / abs(old):+.1%})".replace("%", " %")
     if low is None or high is None or old_low is None or old_high is None:
         return text

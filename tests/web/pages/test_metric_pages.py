@@ -88,12 +88,14 @@ def test_a_panel_that_shows_nothing_says_so(admin, told):
     page = _text(admin, "/dashboard?name=board")
     assert page.count('class="panel ') == 8
     assert "There is no figure in this time." in page
-    assert "60 purchases" in page
+    assert '60 <span class="unit">purchases' in page
 
 
 def test_filters_hold_in_every_panel(admin, told):
     """A condition of the link narrows all panels."""
-    assert "40 purchases" in _text(admin, "/dashboard?name=board&f0.field=agent_os&f0.value=iOS")
+    assert '40 <span class="unit">purchases' in _text(
+        admin, "/dashboard?name=board&f0.field=agent_os&f0.value=iOS"
+    )
 
 
 @pytest.mark.parametrize(

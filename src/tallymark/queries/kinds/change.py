@@ -110,13 +110,13 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             found[number].append(_Value(group_value(text, fields[number]), *self._pair(figures)))
         is_ratio = self._is_ratio()
         total = _Sums.of(found[0]) if found[0] else _Sums(0.0, 0.0, 0.0, 0.0)
-        split = [_explain(values, total, is_ratio=is_ratio) for values in found]
+        split = [_gather(_explain(values, total, is_ratio=is_ratio), self.limit) for values in found]
         order = sorted(
             range(len(fields)), key=lambda number: -_concentration(split[number], total, is_ratio=is_ratio)
         )
         table: list[list[Cell]] = []
         for number in order:
-            table += _rows(fields[number].name, split[number], total, self.limit, is_ratio=is_ratio)
+            table += _rows(fields[number].name, split[number], total, is_ratio=is_ratio)
         unit = "ratio" if is_ratio else None
         kinds = ["text", "text", "integer", *["number"] * 6]
         columns = tuple(Column(name, kind, unit) for name, kind in zip(_COLUMNS, kinds, strict=True))
@@ -272,23 +272,32 @@ def _split_ratio(one: _Sums, total: _Sums) -> tuple[float, float, float]:
 
 
 def _concentration(parts: list[_Part], total: _Sums, *, is_ratio: bool) -> float:
-    """Return how far a field's contributions are from what each value's weight would give: 0 explains nothing."""
+    """Return how far a field's contributions are from what each value's weight would give: 0 explains nothing.
+
+    Values that are not shown count as one, or a field of thousands would explain everything by chance alone.
+    """
     before, after = total.figures(is_ratio=is_ratio)
     whole = (after or 0.0) - (before or 0.0)
     return sum(abs(part.contribution - part.weight * whole) for part in parts)
 
 
-def _rows(name: str, parts: list[_Part], total: _Sums, limit: int, *, is_ratio: bool) -> list[list[Cell]]:
+def _gather(parts: list[_Part], limit: int) -> list[_Part]:
+    """Return the first parts, and all others together as one."""
     shown, others = parts[:limit], parts[limit:]
-    if others:
-        sums = _Sums(
-            sum(part.sums.above_before for part in others),
-            sum(part.sums.below_before for part in others),
-            sum(part.sums.above_after for part in others),
-            sum(part.sums.below_after for part in others),
-        )
-        rate, mix = sum(part.rate_effect for part in others), sum(part.mix_effect for part in others)
-        shown = [*shown, _Part(None, len(others), sums, 0.0, rate, mix)]
+    if not others:
+        return shown
+    sums = _Sums(
+        sum(part.sums.above_before for part in others),
+        sum(part.sums.below_before for part in others),
+        sum(part.sums.above_after for part in others),
+        sum(part.sums.below_after for part in others),
+    )
+    rate, mix = sum(part.rate_effect for part in others), sum(part.mix_effect for part in others)
+    weight = sum(part.weight for part in others)
+    return [*shown, _Part(None, len(others), sums, weight, rate, mix)]
+
+
+def _rows(name: str, parts: list[_Part], total: _Sums, *, is_ratio: bool) -> list[list[Cell]]:
     before, after = total.figures(is_ratio=is_ratio)
     whole = (after or 0.0) - (before or 0.0)
     return [
@@ -302,7 +311,7 @@ def _rows(name: str, parts: list[_Part], total: _Sums, limit: int, *, is_ratio: 
             part.rate_effect if is_ratio else None,
             part.mix_effect if is_ratio else None,
         ]
-        for part in shown
+        for part in parts
     ]
 
 
