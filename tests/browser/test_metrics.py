@@ -83,6 +83,16 @@ def test_from_a_question_to_another_site(make_server, sign_in_at, other_site, bu
     expect(page.get_by_text("This dashboard has no panel yet")).to_be_visible()
 
     page.goto(f"{server.url}/metric?name=paid_share&from=2026-01-31&to=2026-02-01")
+    canvas = page.locator("figure[data-drawn] .canvas")
+    canvas.focus()
+    # The second hour: pages are opened in odd hours only.
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/events\?.*name=opened"))
+    expect(page.locator("table.events tbody tr:not(.nothing)")).to_have_count(2)
+    page.go_back()
+
     page.get_by_label("as", exact=True).select_option("number")
     page.get_by_role("button", name="Add").click()
     panel = page.locator("#panel-paid_share")

@@ -36,11 +36,12 @@ COMPARISON_WORDS: Final = {"previous": "the time before", "week": "a week earlie
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A metric's figures under the name that people read; `faint` is what another line is compared with."""
+    """A metric's figures under the name that people read."""
 
     label: str
     figures: Figures
-    faint: bool = False
+    # Addresses of the events behind each row; empty where there are none.
+    drills: Sequence[str] = ()
 
 
 def build_figures_chart(lines: Sequence[Line], interval: str, mark: str = "line") -> Chart | None:
@@ -57,13 +58,15 @@ def build_figures_chart(lines: Sequence[Line], interval: str, mark: str = "line"
     rows: list[dict[str, Any]] = []
     weak = 0
     for line in lines:
-        for row in line.figures.rows:
+        for place, row in enumerate(line.figures.rows):
             lead, (figure, _, low, high, enough) = row[1:-_TAIL], row[-_TAIL:]
             name = group_label(lead) if lead else show_line(line.label)
             key = groups.key(repr((line.label, lead)), name)
             if key is None:
                 continue
             drawn: dict[str, Any] = {"x": wall_time(row[0]), "k": key, "y": figure, "low": low, "high": high}
+            if place < len(line.drills):
+                drawn["h"] = line.drills[place]
             if not enough and figure is not None:
                 weak += 1
                 drawn |= {"y": None, "low": None, "high": None, "w": figure}

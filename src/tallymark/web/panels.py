@@ -20,6 +20,7 @@ from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
 from tallymark.web.charts import Chart, Figure, build_chart
+from tallymark.web.drills import drill_figures
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
 
 log = structlog.get_logger("tallymark.web")
@@ -81,7 +82,11 @@ def run_panel(asker: Asker, panel: Panel, span: Span) -> View:
 
 
 def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
-    lines = [Line(one.title or one.name, asker.figures(one.name, span)) for one in view.metrics]
+    lines = []
+    for one in view.metrics:
+        figures = asker.figures(one.name, span)
+        drills = drill_figures(one, span, figures, asker.project)
+        lines.append(Line(one.title or one.name, figures, drills))
     for line in lines:
         view.notes += [note for note in line.figures.notes if note not in view.notes]
         view.rows_read += line.figures.statistics.rows_read

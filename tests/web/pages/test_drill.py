@@ -8,7 +8,7 @@ import pytest
 
 from tallymark.queries.parse import parse_question
 from tallymark.queries.result import Answer, Cost
-from tallymark.web.pages.drill import build_drills
+from tallymark.web.drills import build_drills
 
 DAYS = {"from": "2026-01-01", "to": "2026-01-03", "interval": "day"}
 SIDE = {"event_name": "a"}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tallymark.errors import RequestRefused
 from tallymark.queries.parse import parse_question
 from tallymark.queries.question import Filter
+from tallymark.web.filter_rows import FilterRow, build_filter, build_row
 from tallymark.web.pages.explore_form import (
     ExploreForm,
     Part,
@@ -20,7 +21,6 @@ from tallymark.web.pages.explore_form import (
     parse_form,
     render_form,
 )
-from tallymark.web.pages.filter_rows import FilterRow, build_filter, build_row
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20).filter(
     lambda text: text.strip() == text and text

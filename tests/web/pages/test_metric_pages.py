@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 
 import pytest
 
@@ -89,6 +91,14 @@ def test_a_panel_that_shows_nothing_says_so(admin, told):
     assert page.count('class="panel ') == 8
     assert "There is no figure in this time." in page
     assert '60 <span class="unit">purchases' in page
+
+
+def test_every_figure_leads_to_its_events(admin, told):
+    """From a row of a metric's table one comes to the events that it counts, and to no others."""
+    page = _text(admin, f"/metric?name=bought&{_DAY}&interval=none&by=agent_os&compare=none")
+    links = [html.unescape(link) for link in re.findall(r'href="(/events\?[^"]+)"', page)]
+    (ios,) = [link for link in links if "value=iOS" in link]
+    assert _text(admin, ios).count('<td class="time">') == 40
 
 
 def test_filters_hold_in_every_panel(admin, told):

@@ -21,7 +21,7 @@ from tallymark.queries.question import Filter, Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import open_asker
 from tallymark.web.exports import FORMATS, export_panel
-from tallymark.web.pages.filter_rows import OPERATOR_WORDS, build_filter, parse_rows
+from tallymark.web.filter_rows import OPERATOR_WORDS, build_filter, parse_rows
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit

@@ -99,7 +99,11 @@ def _read(services: Services, embed: Embed) -> tuple[View, Span]:
         dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone
     )
     span = find_span(wanted, services.clock.now(), (*dashboard.filters, *filters))
-    return run_panel(open_asker(services, embed.project), panel, span), span
+    view = run_panel(open_asker(services, embed.project), panel, span)
+    for row in view.chart.rows if view.chart else ():
+        # Nothing leads from an embedded panel to any other page.
+        row.pop("h", None)
+    return view, span
 
 
 def find_panel(dashboard: Dashboard, name: str) -> Panel | None:

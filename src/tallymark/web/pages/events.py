@@ -19,7 +19,7 @@ from tallymark.event import MAX_ID_BYTES
 from tallymark.queries.events import EventPage, find_event, list_events
 from tallymark.queries.names import list_event_names, list_fields
 from tallymark.web.api.events import Trace, read_trace
-from tallymark.web.pages.filter_rows import OPERATOR_WORDS, FilterRow, build_filters, parse_rows, render_rows
+from tallymark.web.filter_rows import OPERATOR_WORDS, FilterRow, build_filters, parse_rows, render_rows
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.kept import find_kept
 from tallymark.web.pages.routes import get_page

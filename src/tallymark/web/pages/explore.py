@@ -25,7 +25,8 @@ from tallymark.queries.run import run_question
 from tallymark.web.answers import render_json
 from tallymark.web.chart_words import describe_question
 from tallymark.web.charts import build_chart
-from tallymark.web.pages.drill import build_drills
+from tallymark.web.drills import build_drills
+from tallymark.web.filter_rows import OPERATOR_WORDS
 from tallymark.web.pages.explore_form import (
     KINDS,
     MAX_PARTS,
@@ -38,7 +39,6 @@ from tallymark.web.pages.explore_form import (
     parse_form,
     render_form,
 )
-from tallymark.web.pages.filter_rows import OPERATOR_WORDS
 from tallymark.web.pages.html import SECURITY_HEADERS, render_html, render_move
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit

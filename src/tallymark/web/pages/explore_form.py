@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tallymark.queries.question import MAX_BREAKDOWNS, refuse
-from tallymark.web.pages.filter_rows import FilterRow, build_filter, build_row, parse_rows, render_rows
+from tallymark.web.filter_rows import FilterRow, build_filter, build_row, parse_rows, render_rows
 
 KINDS: Final = ("trend", "ratio", "funnel")
 MAX_PARTS: Final = 20

@@ -27,6 +27,7 @@ from tallymark.queries.question import Interval
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker, open_asker
 from tallymark.web.defining import save_object
+from tallymark.web.drills import drill_figures
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
 from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
@@ -186,7 +187,7 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
 
 _TIMES: Final = ("last", "from", "to")
 _EMPTY: Final[dict[str, Any]] = {
-    "chart": None, "headline": None, "delta": "", "figures": None, "rows": [], "span": None, "explained": None, "why_not": "",
+    "chart": None, "headline": None, "delta": "", "figures": None, "drills": [], "rows": [], "span": None, "explained": None, "why_not": "",
 }  # fmt: skip
 
 
@@ -196,11 +197,13 @@ def _ask(asker: Asker, metric: Metric, span: Span, comparison: Comparison | None
     one = asker.compared(metric.name, whole, comparison)
     figures = asker.figures(metric.name, span)
     title = metric.title or metric.name
+    drills = drill_figures(metric, span, figures, asker.project)
     headline = build_figures_chart([Line(title, one.figures)], "")
     interval = (span.interval or "") if any(column.name == "time" for column in figures.columns) else ""
     return {
         "span": span,
-        "chart": build_figures_chart([Line(title, figures)], interval),
+        "chart": build_figures_chart([Line(title, figures, drills)], interval),
+        "drills": drills[:_MOST_ROWS],
         "headline": headline.figures[0] if headline and headline.figures else None,
         "delta": describe_difference(
             one.figures.rows, one.compared.rows if one.compared else [], unit_of(metric), comparison

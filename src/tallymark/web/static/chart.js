@@ -167,6 +167,7 @@ function follow(figure) {
     else all.forEach((one, index) => (best = Math.abs(one - at) < Math.abs(all[best] - at) ? index : best));
     show(figure, best);
   });
+  canvas.addEventListener("click", () => follow_down(figure));
   canvas.addEventListener("pointerleave", () => clear(figure));
   canvas.addEventListener("blur", () => clear(figure));
   canvas.addEventListener("keydown", (event) => {
@@ -175,10 +176,20 @@ function follow(figure) {
     const last = times(state).length - 1;
     const steps = { ArrowLeft: Math.max(0, state.place - 1), ArrowRight: Math.min(last, state.place + 1), Home: 0, End: last };
     if (event.key === "Escape") clear(figure);
+    if (event.key === "Enter") follow_down(figure);
     if (!(event.key in steps)) return;
     event.preventDefault();
     show(figure, steps[event.key]);
   });
+}
+
+// From the point that is shown to the events behind it. Only to addresses of this server's own events.
+function follow_down(figure) {
+  const state = drawn.get(figure);
+  if (!state || state.place < 0) return;
+  const at = times(state)[state.place];
+  const target = state.content.rows.find((row) => row.x === at && typeof row.h === "string")?.h;
+  if (target?.startsWith("/events?")) location.assign(target);
 }
 
 function fail(figure, error) {

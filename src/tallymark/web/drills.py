@@ -6,11 +6,13 @@ Comes in: a question and its answer. Goes out: links. Pure; the explore page cal
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 
+from tallymark.metrics.figures import Figures
+from tallymark.plan.kinds.metric import Formula, Metric, Span
 from tallymark.queries.fields import CORE, Type
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.change import Change
@@ -18,7 +20,9 @@ from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.question import Filter, Selection, Series, Step
 from tallymark.queries.result import Answer, Cell
-from tallymark.web.pages.filter_rows import FilterRow, build_row, render_rows
+from tallymark.web.filter_rows import FilterRow, build_row, render_rows
+
+_MOST_DRILLS: Final = 1_000
 
 
 def build_drills(question: Question, answer: Answer, project: str, limit: int) -> list[str]:
@@ -89,3 +93,14 @@ def _next_times(rows: list[list[Cell]], end: str) -> dict[str, str]:
     """Return for each time of the rows the one after it, and the question's end for the last."""
     times = list(dict.fromkeys(str(row[0]) for row in rows))
     return dict(pairwise([*times, end]))
+
+
+def drill_figures(metric: Metric, span: Span, figures: Figures, project: str) -> list[str]:
+    """Return one address per row of a metric's figures: the events behind it. A formula has none of its own.
+
+    With very many rows there are none either: they would be most of the page.
+    """
+    if isinstance(metric, Formula) or len(figures.rows) > _MOST_DRILLS:
+        return []
+    answer = Answer(figures.columns, figures.rows, [], figures.statistics)
+    return build_drills(metric.build(span), answer, project, _MOST_DRILLS)
