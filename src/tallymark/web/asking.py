@@ -5,6 +5,7 @@ What is remembered holds as long as the loader has put nothing new into the stor
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import msgspec
@@ -37,6 +38,10 @@ class Asker:
     services: Services
     project: str
     metrics: dict[str, Metric]
+    # Of the metrics' definitions: another one after any change.
+    digest: bytes
+    # The position up to which events were in the store when this was opened: what is asked later is at least as new.
+    data_version: int
 
     def find(self, name: str) -> Metric:
         """Return a metric; raises RequestRefused (not_found)."""
@@ -63,8 +68,7 @@ class Asker:
     def ask(self, question: Question) -> Answer:
         """Return a question's answer, remembered where it was asked before over the same data."""
         services = self.services
-        version = read_cursor(services.ledger) if services.ledger.exists() else 0
-        key = (self.project, msgspec.json.encode(question), version)
+        key = (self.project, msgspec.json.encode(question), self.data_version)
         return services.answers.get(
             key, lambda: run_question(question, services.store, self.project, services.query_limits)
         )
@@ -72,4 +76,7 @@ class Asker:
 
 def open_asker(services: Services, project: str) -> Asker:
     """Read the project's metrics; blocking."""
-    return Asker(services, project, collect_objects(services.definitions.list(project, "metric"))["metric"])
+    present = services.definitions.list(project, "metric")
+    digest = hashlib.sha256("\0".join(one.body for one in present).encode()).digest()
+    version = read_cursor(services.ledger) if services.ledger.exists() else 0
+    return Asker(services, project, collect_objects(present)["metric"], digest, version)

@@ -44,6 +44,7 @@ class View:
     panel: Panel
     title: str
     metrics: list[Metric] = field(default_factory=list)
+    linked: bool = True
     chart: Chart | None = None
     numbers: list[Number] = field(default_factory=list)
     tables: list[Figures] = field(default_factory=list)
@@ -53,12 +54,30 @@ class View:
     notes: list[str] = field(default_factory=list)
     problem: str = ""
     rows_read: int = 0
+    # The same as HTML, once somebody has looked at it; all who look after that get it as it is.
+    html: str = ""
 
 
-def run_panel(asker: Asker, panel: Panel, span: Span) -> View:
-    """Ask and build one panel; blocking. What goes wrong is told in the panel."""
+def run_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True) -> View:
+    """Return one panel, as it was built before where nothing has changed since; blocking. It is shared: do not change it.
+
+    `linked` lets its figures lead to their events.
+    """
+    parts = [
+        asker.digest,
+        msgspec.json.encode(panel),
+        msgspec.json.encode(span),
+        b"linked" if linked else b"",
+    ]
+    key = (asker.project, b"\0".join(parts), asker.data_version)
+    view: View = asker.services.views.get(key, lambda: build_panel(asker, panel, span, linked=linked))
+    return view
+
+
+def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View:
+    """Ask and build one panel. What goes wrong is told in the panel."""
     found = [asker.metrics[name] for name in panel.metrics if name in asker.metrics]
-    view = View(panel, panel.title or ", ".join(one.title or one.name for one in found), found)
+    view = View(panel, panel.title or ", ".join(one.title or one.name for one in found), found, linked)
     try:
         for name in panel.metrics:
             asker.find(name)
@@ -85,7 +104,7 @@ def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
     lines = []
     for one in view.metrics:
         figures = asker.figures(one.name, span)
-        drills = drill_figures(one, span, figures, asker.project)
+        drills = drill_figures(one, span, figures, asker.project) if view.linked else []
         lines.append(Line(one.title or one.name, figures, drills))
     for line in lines:
         view.notes += [note for note in line.figures.notes if note not in view.notes]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from tallymark.catalog.definitions import Definitions
 from tallymark.catalog.embeds import Embeds
@@ -20,18 +20,29 @@ from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
-from tallymark.metrics.answers import Answers
+from tallymark.metrics.remembered import Remembered
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
+from tallymark.queries.result import Answer
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
 from tallymark.web.pictures import Pictures
 from tallymark.web.uses import Uses
+
+# Of a panel that is remembered.
+_MOST_ROWS = 5_000
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # Questions that run at once; more wait. The store has its own bound behind it.
 _QUESTIONS = 8
+
+
+def _weigh_view(view: Any) -> int:
+    """Return a panel's rows; one that tells a problem is too heavy to keep: the next one tries again."""
+    if view.problem:
+        return _MOST_ROWS + 1
+    return len(view.chart.rows) if view.chart else 0
 
 
 @dataclass(slots=True)
@@ -62,7 +73,13 @@ class Services:
     embeds: Embeds = field(init=False)
     pictures: Pictures = field(default_factory=Pictures)
     uses: Uses = field(init=False)
-    answers: Answers = field(default_factory=Answers)
+    answers: Remembered[Answer] = field(
+        default_factory=lambda: Remembered(
+            512, lambda answer: len(answer.rows) * len(answer.columns), 200_000
+        )
+    )
+    # Panels as they are shown (`panels.View`).
+    views: Remembered[Any] = field(default_factory=lambda: Remembered(512, _weigh_view, _MOST_ROWS))
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="question")
     )

@@ -99,11 +99,8 @@ def _read(services: Services, embed: Embed) -> tuple[View, Span]:
         dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone
     )
     span = find_span(wanted, services.clock.now(), (*dashboard.filters, *filters))
-    view = run_panel(open_asker(services, embed.project), panel, span)
-    for row in view.chart.rows if view.chart else ():
-        # Nothing leads from an embedded panel to any other page.
-        row.pop("h", None)
-    return view, span
+    # Nothing leads from an embedded panel to any other page.
+    return run_panel(open_asker(services, embed.project), panel, span, linked=False), span
 
 
 def find_panel(dashboard: Dashboard, name: str) -> Panel | None:

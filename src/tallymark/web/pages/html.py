@@ -18,6 +18,7 @@ import msgspec
 from litestar import Request, Response
 
 from tallymark import __version__
+from tallymark.web.panels import View
 from tallymark.web.shapes import (
     shape_ago,
     shape_bytes,
@@ -87,6 +88,7 @@ def environment() -> jinja2.Environment:
         "address_of": build_link,
     }
     found.filters["embedded"] = embed_json
+    found.filters["panel"] = render_panel
     found.globals["parts"] = found.get_template("parts.html").module
     return found
 
@@ -109,6 +111,13 @@ def build_link(path: str, fields: Mapping[str, Any] | None = None, **more: Any) 
     given = {**(fields or {}), **more}
     query = urlencode([(name, str(value)) for name, value in given.items() if value not in ("", None)])
     return f"{path}?{query}" if query else path
+
+
+def render_panel(view: View) -> markupsafe.Markup:
+    """Return what stands in a panel. Rendered once: a panel is the same for all who look at it."""
+    if not view.html:
+        view.html = str(environment().get_template("panel.html").module.body(view))  # type: ignore[attr-defined]
+    return markupsafe.Markup(view.html)  # noqa: S704 - rendered by a template, which escapes
 
 
 def render_html(
