@@ -8,7 +8,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tallymark.queries.result import MEDIA_TYPES, Answer, Column, Cost, render_answer
@@ -48,6 +48,8 @@ def test_nothing_that_is_not_finite_leaves(media_type):
 
 
 @given(text=st.text())
+@example(text="\xa0=1+1")
+@example(text="\u2003\t=1+1")
 def test_no_cell_of_a_csv_is_a_formula(text):
     """Whatever a group is called, its cell reads back as that text, with an apostrophe in front of a formula."""
     body = render_answer(answer([text, -1]), "text/csv").decode("utf-8", "surrogatepass")

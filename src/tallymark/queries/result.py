@@ -92,7 +92,8 @@ def _defused(cell: Cell) -> Cell:
     """Return a cell that no spreadsheet runs: an apostrophe in front of what looks like a formula."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA):
+    # Spreadsheets pass over any white space, not only blanks.
+    if isinstance(cell, str) and (cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA)):
         return "'" + cell
     return cell
 
