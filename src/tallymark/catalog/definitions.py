@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
@@ -139,11 +139,6 @@ class Definitions:
         with self._catalog.engine.connect() as connection:
             rows = connection.execute(question).all()
         return {name: Use(kind, name, int(times), aware(last), askers) for name, times, last, askers in rows}
-
-    def forget_asked(self, now: datetime, days: int = 400) -> None:
-        """Forget who asked longer than `days` ago."""
-        with self._catalog.engine.begin() as connection:
-            connection.execute(sa.delete(ASKED).where(ASKED.c.day < now.date() - timedelta(days=days)))
 
 
 def _same(project: str, kind: str, name: str) -> sa.ColumnElement[bool]:

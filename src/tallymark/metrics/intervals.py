@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Final
 
-# The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
-Z: Final = 1.959963984540054
+from tallymark.queries.measures import Z
 
 
 def mean_interval(

@@ -16,10 +16,10 @@ from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME, KINDS, Kind
 from tallymark.plan.words import refuse
 from tallymark.plan.yaml_text import read_plain
+from tallymark.queries.parse import split_error
 
 Objects = dict[str, dict[str, Any]]
 
-_PLACE: Final = re.compile(r" - at `\$?(.*?)`$", re.DOTALL)
 _SERIES: Final = re.compile(r"^series\[0\]\.(?:measure\.)?")
 _encoder = msgspec.json.Encoder()
 
@@ -31,10 +31,7 @@ def parse_object(kind: Kind, value: Any) -> Any:
     try:
         return msgspec.convert(value, kind.type)
     except msgspec.ValidationError as error:
-        text = str(error)
-        found = _PLACE.search(text)
-        at = found[1].lstrip(".") if found else ""
-        message = text[: found.start()] if found else text
+        message, at = split_error(error)
         raise refuse(f"{message}.{_allowed(kind, value, message)}", at) from None
     except RecursionError:
         raise refuse("Nested too deeply.") from None
@@ -100,7 +97,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if "\n" in text.strip("\n") and text.isprintable() is False and text == text.rstrip() + "\n":
+    if "\n" in text.strip("\n") and text == text.rstrip() + "\n":
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
     style = "'" if read_plain(text) != text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
@@ -111,9 +108,7 @@ _Dumper.add_representer(str, _represent_text)
 
 def _allowed(kind: Kind, value: Mapping[str, Any], message: str) -> str:
     """Return a sentence with what may stand there, where the message does not say it."""
-    types = {
-        _tag(one): one for one in msgspec.inspect.multi_type_info([kind.type])[0:1] and _members(kind.type)
-    }
+    types = {_tag(one): one for one in _members(kind.type)}
     if len(types) > 1 and ("kind" not in value or str(value["kind"]) not in types):
         return f" Kinds: {', '.join(types)}."
     if "unknown field" in message:

@@ -18,7 +18,8 @@ EXACT_ROWS: Final = 10_000_000
 UNIQUE_ERROR: Final = "standard error 0.3 %"
 QUANTILE_ERROR: Final = "relative error of at most 1 %"
 SKETCH_ERROR: Final = "relative error of at most 1 %"
-_Z: Final = 1.959963984540054
+# The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
+Z: Final = 1.959963984540054
 _NUMERIC: Final = {
     "sum": "sum",
     "average": "avg",
@@ -153,7 +154,7 @@ def _build_bound(
     )
     values = f"groupArray{suffix}(assumeNotNull({number}){more})"
     count = f"length({values})"
-    reach = f"{_Z} * sqrt({count} * {q} * (1 - {q}))"
+    reach = f"{Z} * sqrt({count} * {q} * (1 - {q}))"
     rank = (
         f"floor({count} * {q} - {reach})" if measure.bound == "low" else f"ceil({count} * {q} + {reach}) + 1"
     )

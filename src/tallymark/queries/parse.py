@@ -59,15 +59,19 @@ def _convert(value: dict[str, Any]) -> Question:
     try:
         question: Question = msgspec.convert(value, Question)
     except msgspec.ValidationError as error:
-        text = str(error)
-        found = _PLACE.search(text)
-        at = found[1].lstrip(".") if found else ""
-        message = text[: found.start()] if found else text
+        message, at = split_error(error)
         allowed = _allowed(_BY_TAG[kind], at)
         raise refuse(f"{message}.{allowed}", at) from None
     except RecursionError:
         raise refuse("The question is nested too deeply.", "") from None
     return question
+
+
+def split_error(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return what a decoder found wrong, and the path of the value such as `series[0].name`."""
+    text = str(error)
+    found = _PLACE.search(text)
+    return (text[: found.start()], found[1].lstrip(".")) if found else (text, "")
 
 
 def _kinds() -> str:

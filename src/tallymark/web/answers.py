@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -14,6 +14,8 @@ from tallymark.errors import REQUEST_CODES, RequestRefused, TallymarkError
 from tallymark.intake.answers import build_refusal
 from tallymark.store.errors import StoreError, StoreUnavailable
 
+T = TypeVar("T")
+
 log = structlog.get_logger("tallymark.web")
 
 # Far enough from what a datetime can hold that spans around a time can be computed.
@@ -21,6 +23,14 @@ EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo
 
 _encoder = msgspec.json.Encoder()
 _CODE_BY_STATUS = {code.status: code.code for code in reversed(REQUEST_CODES.values())}
+
+
+def decode_body(raw: bytes, kind: type[T]) -> T:
+    """Decode a request's body; raises RequestRefused (invalid_request)."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestRefused("invalid_request", str(error)) from error
 
 
 def render_json(value: object, status_code: int = 200) -> Response[bytes]:

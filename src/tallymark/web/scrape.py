@@ -14,7 +14,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from tallymark.errors import TallymarkError
-from tallymark.plan.kinds.metric import Metric, Span, parse_window
+from tallymark.plan.kinds.metric import Metric, Span
+from tallymark.queries.kinds.funnel import parse_window
 from tallymark.web.asking import Asker
 
 # Ends of times are whole multiples of it, so that several scrapers share one answer.

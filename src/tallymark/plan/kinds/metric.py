@@ -14,7 +14,7 @@ import msgspec
 from tallymark.errors import RequestRefused
 from tallymark.plan.expression import parse_expression
 from tallymark.plan.words import MAX_TAGS, Name, Prose, ShortText, refuse
-from tallymark.queries.kinds.funnel import Funnel, parse_window
+from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.question import Filters, Interval, Measure, MeasureOp, Selection, Series, Step, Text
@@ -245,8 +245,6 @@ class Formula(
         if not self.uses():
             raise refuse("The expression names no metric.", "expression")
 
-
-__all__ = ["Metric", "Span", "parse_window"]
 
 Metric = Count | Unique | Sum | Average | Gauge | Quantile | Rate | Conversion | Formula
 

@@ -7,6 +7,7 @@ split into what its rate changed and what its weight changed. In every field con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -121,9 +122,9 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         kinds = ["text", "text", "integer", *["number"] * 6]
         columns = tuple(Column(name, kind, unit) for name, kind in zip(_COLUMNS, kinds, strict=True))
         doubts = [at for place, (at, _) in enumerate(self.selections()) if not total.any(place)]
-        return Table(columns, table, self._notes(found, total, exact=exact), doubts)
+        return Table(columns, table, self._notes(total, exact=exact), doubts)
 
-    def _notes(self, found: list[list[_Value]], total: _Sums, *, exact: bool) -> list[str]:
+    def _notes(self, total: _Sums, *, exact: bool) -> list[str]:
         before, after = total.figures(is_ratio=self._is_ratio())
         notes = []
         if before is None or after is None:
@@ -135,7 +136,6 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             )
             if not exact:
                 notes.append("unique is approximate.")
-        del found
         return notes
 
     def _check(self) -> None:
@@ -196,7 +196,7 @@ class _Sums:
     below_after: float
 
     @classmethod
-    def of(cls, values: list[_Value]) -> _Sums:
+    def of(cls, values: Sequence[_Value | _Sums]) -> _Sums:
         """Add up."""
         return cls(
             sum(one.above_before for one in values),
@@ -215,6 +215,11 @@ class _Sums:
         if not is_ratio:
             return self.above_before, self.above_after
         return _divide(self.above_before, self.below_before), _divide(self.above_after, self.below_after)
+
+    def change(self, *, is_ratio: bool) -> float:
+        """Return by how much the figure changed; no figure counts as 0."""
+        before, after = self.figures(is_ratio=is_ratio)
+        return (after or 0.0) - (before or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +281,7 @@ def _concentration(parts: list[_Part], total: _Sums, *, is_ratio: bool) -> float
 
     Values that are not shown count as one, or a field of thousands would explain everything by chance alone.
     """
-    before, after = total.figures(is_ratio=is_ratio)
-    whole = (after or 0.0) - (before or 0.0)
+    whole = total.change(is_ratio=is_ratio)
     return sum(abs(part.contribution - part.weight * whole) for part in parts)
 
 
@@ -286,20 +290,14 @@ def _gather(parts: list[_Part], limit: int) -> list[_Part]:
     shown, others = parts[:limit], parts[limit:]
     if not others:
         return shown
-    sums = _Sums(
-        sum(part.sums.above_before for part in others),
-        sum(part.sums.below_before for part in others),
-        sum(part.sums.above_after for part in others),
-        sum(part.sums.below_after for part in others),
-    )
+    sums = _Sums.of([part.sums for part in others])
     rate, mix = sum(part.rate_effect for part in others), sum(part.mix_effect for part in others)
     weight = sum(part.weight for part in others)
     return [*shown, _Part(None, len(others), sums, weight, rate, mix)]
 
 
 def _rows(name: str, parts: list[_Part], total: _Sums, *, is_ratio: bool) -> list[list[Cell]]:
-    before, after = total.figures(is_ratio=is_ratio)
-    whole = (after or 0.0) - (before or 0.0)
+    whole = total.change(is_ratio=is_ratio)
     return [
         [
             name,

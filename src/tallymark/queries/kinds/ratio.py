@@ -12,14 +12,12 @@ from typing import Any, Final
 
 from tallymark.queries.fields import parse_field
 from tallymark.queries.grid import GridQuery
-from tallymark.queries.measures import needs_exact
+from tallymark.queries.measures import Z, needs_exact
 from tallymark.queries.period import Period, build_period
 from tallymark.queries.question import Asked, Interval, Selection
 from tallymark.queries.result import Cell, Column, Table
 from tallymark.queries.sql import Parameters, Statement
 
-# The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
-_Z: Final = 1.959963984540054
 _COLUMNS: Final = ("numerator", "denominator", "ratio", "low", "high")
 _COUNTS: Final = frozenset({"count", "unique"})
 
@@ -148,9 +146,9 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     Journal of the American Statistical Association 22, 209-212.
     """
     share = successes / trials
-    scale = 1 + _Z * _Z / trials
-    centre = (share + _Z * _Z / (2 * trials)) / scale
-    reach = _Z / scale * math.sqrt(share * (1 - share) / trials + _Z * _Z / (4 * trials * trials))
+    scale = 1 + Z * Z / trials
+    centre = (share + Z * Z / (2 * trials)) / scale
+    reach = Z / scale * math.sqrt(share * (1 - share) / trials + Z * Z / (4 * trials * trials))
     # At the ends the formula is exactly 0 or 1; rounding must not leave the share outside.
     low = 0.0 if successes == 0 else centre - reach
     high = 1.0 if successes == trials else centre + reach
@@ -168,5 +166,5 @@ def delta_interval(above: float, below: float, squares: Sequence[Any]) -> tuple[
     first, product, second = (float(number or 0) for number in squares)
     spread = first - 2 * ratio * product + ratio * ratio * second
     # Rounding can leave a little less than nothing.
-    reach = _Z * math.sqrt(max(spread, 0.0)) / abs(below)
+    reach = Z * math.sqrt(max(spread, 0.0)) / abs(below)
     return ratio - reach, ratio + reach

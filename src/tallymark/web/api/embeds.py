@@ -13,7 +13,7 @@ from tallymark.catalog.embeds import Embed
 from tallymark.errors import RequestRefused
 from tallymark.web.access import require_key
 from tallymark.web.addresses import find_address
-from tallymark.web.answers import render_json
+from tallymark.web.answers import decode_body, render_json
 from tallymark.web.embed_tokens import sign_token
 from tallymark.web.embedding import EmbedOrder, create_embed
 from tallymark.web.services import Services
@@ -81,10 +81,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def make_embed(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Make a token for one panel: `{"dashboard": "shop", "panel": "orders", "days": 90}`."""
         holder = require_key(request, services, "admin")
-        try:
-            order = msgspec.json.decode(await request.body(), type=EmbedOrder)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RequestRefused("invalid_request", str(error)) from None
+        order = decode_body(await request.body(), EmbedOrder)
         embed = await services.run(create_embed, services, holder.project, order, "an admin key")
         return render_json(show(request, embed), 201)
 

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused
 from tallymark.web.access import require_key
-from tallymark.web.answers import render_json
+from tallymark.web.answers import decode_body, render_json
 from tallymark.web.services import Services
 
 
@@ -42,10 +42,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def post_key(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Make a key of the project: `{"scope": "write", "name": "web shop"}`."""
         holder = require_key(request, services, "admin")
-        try:
-            order = msgspec.json.decode(await request.body(), type=KeyOrder)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RequestRefused("invalid_request", str(error)) from error
+        order = decode_body(await request.body(), KeyOrder)
         key = await services.run(services.catalog.create_key, holder.project, order.scope, order.name[:128])
         await services.run(services.snapshots.look)
         return render_json(NewKey(key, order.scope, holder.project), 201)

@@ -18,7 +18,7 @@ from tallymark.plan.files import MAX_FILES, MAX_OBJECTS, File
 from tallymark.plan.kinds import KINDS
 from tallymark.plan.objects import describe_files, render_yaml
 from tallymark.web.access import require_key
-from tallymark.web.answers import render_json
+from tallymark.web.answers import decode_body, render_json
 from tallymark.web.services import Services
 
 _ORIGIN: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -92,10 +92,7 @@ def export_files(services: Services, project: str) -> list[File]:
 
 
 def _parse(body: bytes) -> PlanOrder:
-    try:
-        order = msgspec.json.decode(body, type=PlanOrder)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestRefused("invalid_request", str(error)) from None
+    order = decode_body(body, PlanOrder)
     if not _ORIGIN.fullmatch(order.origin):
         message = f"{order.origin[:80]!r} is no origin. Use 1 to 64 of a-z, 0-9, '-', '_' and '.'."
         raise RequestRefused("invalid_request", message, at="origin")

@@ -13,7 +13,7 @@ from tallymark.intake.answers import EventsAnswer, Rejected
 from tallymark.intake.replay import MOST_EVENTS
 from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key
-from tallymark.web.answers import parse_count, render_json
+from tallymark.web.answers import decode_body, parse_count, render_json
 from tallymark.web.services import Services
 
 
@@ -89,10 +89,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         `{"ids": [1], "changes": {"attributes": {"amount": 3}}}` mends them first.
         """
         holder = require_key(request, services, "admin")
-        try:
-            order = msgspec.json.decode(await request.body() or b"{}", type=ReplayOrder)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RequestRefused("invalid_request", str(error)) from error
+        order = decode_body(await request.body() or b"{}", ReplayOrder)
         return render_json(await replay(services, holder.project, order))
 
     return [get_quarantine, post_replay]
