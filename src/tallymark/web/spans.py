@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, get_args
 
-from tallymark.plan.kinds.dashboard import parse_last
+from tallymark.plan.kinds.dashboard import Dashboard, parse_last
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.period import build_period
 from tallymark.queries.question import Filters, Interval, refuse
@@ -24,6 +24,15 @@ NO_INTERVAL: Final = "none"
 _HOURS: Final = {"h": 1, "d": 24, "w": 168}
 
 
+PRESETS: Final = (
+    ("24 hours", "24h"),
+    ("7 days", "7d"),
+    ("30 days", "30d"),
+    ("90 days", "90d"),
+    ("12 months", "12m"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A time as somebody asked for it, all texts: `last` or both of `start` and `end`; '' is not given."""
@@ -33,6 +42,13 @@ class Wanted:
     end: str = ""
     interval: str = ""
     timezone: str = "UTC"
+
+
+def own_time(dashboard: Dashboard) -> Wanted:
+    """Return the time that a dashboard shows where nobody asks for another."""
+    return Wanted(
+        dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone
+    )
 
 
 def read_wanted(fields: Mapping[str, str], default: Wanted) -> Wanted:

@@ -118,6 +118,7 @@ def test_filters_hold_in_every_panel(admin, told):
         ("/metric?name=bought&last=forever", 400, "24h, 30d"),
         ("/dashboard?name=board&last=0d", 400, "24h, 30d"),
         ("/dashboard?name=board&f0.field=value&f0.op=lt&f0.value=x", 400, ""),
+        ("/dashboard?name=board&f0.field=agent_os&f0.op=bogus&f0.value=x", 400, "bogus"),
         ("/metric?name=bought&interval=fortnight&from=2026-01-01&to=2026-01-02", 400, ""),
     ],
 )

@@ -15,8 +15,9 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.kinds.dashboard import COLUMNS, Dashboard, Panel
-from tallymark.plan.objects import decode_object, parse_object
+from tallymark.plan.objects import parse_object
 from tallymark.web.answers import parse_count
+from tallymark.web.boards import find_dashboard
 from tallymark.web.defining import remove_object, save_object
 from tallymark.web.embed_tokens import sign_token
 from tallymark.web.embedding import EmbedOrder, create_embed
@@ -134,10 +135,7 @@ async def _change(
 ) -> Response[bytes]:
     """Write a dashboard with other panels, over the version that the form was made from."""
     name = visit.fields.get("name", "")
-    found = await services.run(services.definitions.find, visit.project, "dashboard", name)
-    if found is None:
-        raise RequestRefused("not_found", f"There is no dashboard {name[:80]!r}.", at="name")
-    dashboard: Dashboard = decode_object("dashboard", found.body)
+    found, dashboard = await services.run(find_dashboard, services, visit.project, name)
     changed = msgspec.structs.replace(dashboard, panels=build(dashboard))
     # A form that does not say a version adds to whatever is there.
     seen = parse_count(visit.fields.get("version"), "version", found.version, 2**31)

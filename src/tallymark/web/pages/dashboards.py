@@ -1,13 +1,14 @@
 """`/dashboards`: all of a project. `/dashboard`: one, with one time and one set of filters for all of its panels.
 
-The whole state stands in the link. `/dashboard/panels` is the inside alone, which the page's script fetches again.
+The whole state stands in the link. With `part=panels` the answer is the inside alone, which the page's script fetches again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
+import msgspec
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
@@ -16,27 +17,20 @@ from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.kinds.dashboard import Dashboard
 from tallymark.plan.kinds.metric import Span
 from tallymark.plan.objects import decode_object, render_yaml
-from tallymark.queries.filters import build_filters
-from tallymark.queries.question import Filter, Filters, Interval
+from tallymark.queries.filters import build_filters as check_filters
+from tallymark.queries.question import Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import open_asker
+from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.exports import FORMATS, export_panel
-from tallymark.web.filter_rows import OPERATOR_WORDS, build_filter, parse_rows
+from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, parse_rows
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import View, run_panel
 from tallymark.web.services import Services
-from tallymark.web.spans import Wanted, find_span, read_wanted
-
-PRESETS: Final = (
-    ("24 hours", "24h"),
-    ("7 days", "7d"),
-    ("30 days", "30d"),
-    ("90 days", "90d"),
-    ("12 months", "12m"),
-)
+from tallymark.web.spans import PRESETS, Wanted, find_span, own_time, read_wanted
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -56,9 +50,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def show_dashboard(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one dashboard."""
         visit = await open_visit(request, services)
-        definition = await _find(services, visit)
+        definition, dashboard = await _find(services, visit)
         services.uses.note(visit.project, "dashboard", definition.name, visit.session.person)
-        values = await _read(services, visit, definition)
+        values = await _read(services, visit, definition, dashboard)
         template = "dashboard_panels.html" if visit.fields.get("part") == "panels" else "dashboard.html"
         return render_html(request, template, visit.page("/dashboards", **values), values["status"])
 
@@ -66,11 +60,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def show_export(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give one panel in another form: `form` is svg, png, csv, json, vl or question."""
         visit = await open_visit(request, services)
-        dashboard: Dashboard = decode_object("dashboard", (await _find(services, visit)).body)
-        name = visit.fields.get("panel", "")
-        panel = next((one for one in dashboard.panels if one.name == name), None)
-        if panel is None:
-            raise RequestRefused("not_found", f"There is no panel {name[:80]!r}.", at="panel")
+        _, dashboard = await _find(services, visit)
+        panel = find_panel(dashboard, visit.fields.get("panel", ""))
         span = _find_span(services, visit, dashboard)
         asker = await services.run(open_asker, services, visit.project)
         view = await services.run(run_panel, asker, panel, span)
@@ -91,21 +82,17 @@ def _find_span(services: Services, visit: Visit, dashboard: Dashboard) -> Span:
 
 
 def _read_wanted(visit: Visit, dashboard: Dashboard) -> Wanted:
-    own = Wanted(dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone)
-    return read_wanted(visit.fields, own)
+    return read_wanted(visit.fields, own_time(dashboard))
 
 
-async def _find(services: Services, visit: Visit) -> Definition:
-    name = visit.fields.get("name", "")
-    found = await services.run(services.definitions.find, visit.project, "dashboard", name)
-    if found is None:
-        raise RequestRefused("not_found", f"There is no dashboard {name[:80]!r}.", at="name")
-    return found
+async def _find(services: Services, visit: Visit) -> tuple[Definition, Dashboard]:
+    return await services.run(find_dashboard, services, visit.project, visit.fields.get("name", ""))
 
 
-async def _read(services: Services, visit: Visit, definition: Definition) -> dict[str, Any]:
+async def _read(
+    services: Services, visit: Visit, definition: Definition, dashboard: Dashboard
+) -> dict[str, Any]:
     """Run all panels, side by side, and gather what the page shows."""
-    dashboard: Dashboard = decode_object("dashboard", definition.body)
     wanted = _read_wanted(visit, dashboard)
     error, views, span, status = None, [], None, 200
     rows = parse_rows(visit.fields)
@@ -161,6 +148,9 @@ async def run_panels(services: Services, project: str, dashboard: Dashboard, spa
 
 def _parse_filters(visit: Visit) -> Filters:
     """Return the conditions of the address; raises RequestRefused."""
-    filters = tuple(Filter(**build_filter(row)) for row in parse_rows(visit.fields))
-    build_filters(filters, "filters", Parameters())
+    try:
+        filters = tuple(build_filters(parse_rows(visit.fields)))
+    except msgspec.ValidationError as error:
+        raise RequestRefused("invalid_question", str(error), at="filters") from None
+    check_filters(filters, "filters", Parameters())
     return filters

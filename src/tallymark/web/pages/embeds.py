@@ -14,11 +14,10 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.embeds import Embed
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.plan.kinds.dashboard import Dashboard, Panel
 from tallymark.plan.kinds.metric import Span
-from tallymark.plan.objects import decode_object
 from tallymark.queries.question import Filters
 from tallymark.web.asking import open_asker
+from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.embed_tokens import is_valid, parse_number
 from tallymark.web.exports import Exported, export_panel
 from tallymark.web.pages.html import POLICY, environment
@@ -26,7 +25,7 @@ from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import View, run_panel
 from tallymark.web.services import Services
-from tallymark.web.spans import Wanted, find_span
+from tallymark.web.spans import find_span, own_time
 
 _OWN_ANCESTORS: Final = "frame-ancestors 'none'"
 
@@ -89,20 +88,13 @@ async def _open(services: Services, token: str) -> tuple[View, Span]:
 
 
 def _read(services: Services, embed: Embed) -> tuple[View, Span]:
-    definition = services.definitions.find(embed.project, "dashboard", embed.dashboard)
-    dashboard: Dashboard | None = decode_object("dashboard", definition.body) if definition else None
-    panel = find_panel(dashboard, embed.panel) if dashboard else None
-    if dashboard is None or panel is None:
-        raise RequestRefused("not_found", "The panel that this address showed is gone.")
+    try:
+        _, dashboard = find_dashboard(services, embed.project, embed.dashboard)
+        panel = find_panel(dashboard, embed.panel)
+    except RequestRefused:
+        # Names of what there is are nothing for a guest.
+        raise RequestRefused("not_found", "The panel that this address showed is gone.") from None
     filters = msgspec.json.decode(embed.filters, type=Filters)
-    wanted = Wanted(
-        dashboard.last, dashboard.start, dashboard.end, dashboard.interval or "", dashboard.timezone
-    )
-    span = find_span(wanted, services.clock.now(), (*dashboard.filters, *filters))
+    span = find_span(own_time(dashboard), services.clock.now(), (*dashboard.filters, *filters))
     # Nothing leads from an embedded panel to any other page.
     return run_panel(open_asker(services, embed.project), panel, span, linked=False), span
-
-
-def find_panel(dashboard: Dashboard, name: str) -> Panel | None:
-    """Return a dashboard's panel by its name."""
-    return next((panel for panel in dashboard.panels if panel.name == name), None)

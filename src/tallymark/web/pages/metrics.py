@@ -35,15 +35,8 @@ from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
 from tallymark.web.shapes import shape_cell
-from tallymark.web.spans import Wanted, find_span, read_wanted
+from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
 
-PRESETS: Final = (
-    ("24 hours", "24h"),
-    ("7 days", "7d"),
-    ("30 days", "30d"),
-    ("90 days", "90d"),
-    ("12 months", "12m"),
-)
 UNUSED_DAYS: Final = 30
 _DEFAULT: Final = Wanted(last="30d")
 _DIMENSIONS: Final = 6
@@ -147,7 +140,8 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
             "error": {"message": failed.message, "at": failed.at, "code": failed.code},
             "status": status,
         }
-    objects = collect_objects(services.definitions.list(visit.project))
+    present = services.definitions.list(visit.project)
+    objects = collect_objects(present)
     uses = services.definitions.list_uses(
         visit.project, "metric", services.clock.now().date() - timedelta(days=UNUSED_DAYS)
     )
@@ -161,8 +155,8 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     return {
         "boards": [
             (one.name, objects["dashboard"][one.name].title or one.name)
-            for one in services.definitions.list(visit.project, "dashboard")
-            if not one.origin
+            for one in present
+            if one.kind == "dashboard" and not one.origin
         ],
         "panel_kinds": [kind for kind in get_args(PanelKind) if kind != "stacked"],
         "metric": metric,
