@@ -102,6 +102,25 @@ ASKED = sa.Table(
     sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
 )
 
+# In every chart of a project one thing has one colour: `meaning` is a digest of a field and its value, so that no value is
+# kept here; `slot` counts a field's values in the order in which they were first drawn.
+COLOUR = sa.Table(
+    "colour",
+    METADATA,
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), primary_key=True),
+    sa.Column("meaning", sa.String(32), primary_key=True),
+    sa.Column("slot", sa.Integer, nullable=False),
+)
+
+# The owners whose metrics a person looks after, besides those that bear the person's own name.
+FOLLOW = sa.Table(
+    "follow",
+    METADATA,
+    sa.Column("person", sa.String(64), sa.ForeignKey("person.name"), primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), primary_key=True),
+    sa.Column("owner", sa.String(200), primary_key=True),
+)
+
 # One value by name: `secret` (hex) keys fingerprints and pseudonyms, `version` rises with every change.
 FACT = sa.Table(
     "fact",
