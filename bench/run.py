@@ -1,6 +1,6 @@
 """`make bench`: measure everything in the README's table and print it; also as JSON in bench/results/.
 
-ARGS="writing running" measures parts only: client, writing, running, dedup, questions.
+ARGS="writing running" measures parts only: client, writing, running, dedup, questions, dashboards.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent
 sys.path[:0] = [str(ROOT), str(ROOT.parent / "demo")]
 
 import client_calls  # noqa: E402 - the paths above come first
+import dashboards  # noqa: E402 - the same
 import dedup_ids  # noqa: E402 - the same
 import questions  # noqa: E402 - the same
 import running  # noqa: E402 - the same
@@ -58,6 +59,7 @@ PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "running": running.run,
     "dedup": dedup_ids.run,
     "questions": measure_questions,
+    "dashboards": dashboards.run,
 }
 
 

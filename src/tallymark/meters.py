@@ -5,7 +5,7 @@ Names follow Prometheus: `tallymark_<noun>_<unit>_total`. Labels are from closed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
@@ -29,13 +29,31 @@ class Sums(Collector):
         """Add to the total of a label's value."""
         self._sums[value] = self._sums.get(value, 0) + amount
 
+    def totals(self) -> dict[str, float]:
+        """Return the totals by the label's values."""
+        return self._sums.copy()
+
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Give the totals to whoever scrapes them."""
         name, text, labels = self._family
         family = CounterMetricFamily(name, text, labels=labels)
-        for value, total in self._sums.copy().items():
+        for value, total in self.totals().items():
             family.add_metric([value], total)
         yield family
+
+
+class Timings:
+    """A histogram that also tells each value to a listener, where somebody wants more of it than its buckets."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self.listener: Callable[[float], None] | None = None
+
+    def observe(self, seconds: float) -> None:
+        """Count a value."""
+        self._histogram.observe(seconds)
+        if self.listener is not None:
+            self.listener(seconds)
 
 
 STEP_SECONDS = Sums("tallymark_step_seconds", "Time spent in a step of the pipeline.", "step")
@@ -45,15 +63,22 @@ REGISTRY.register(EVENTS_RECEIVED)
 REQUESTS_TURNED_AWAY = Counter(
     "tallymark_requests_turned_away", "Requests that were refused whole.", ["code"], registry=REGISTRY
 )
-INTAKE_SECONDS = Histogram(
-    "tallymark_intake_seconds",
-    "Time from the request's arrival to its answer, at the intake.",
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
-    registry=REGISTRY,
+INTAKE_SECONDS = Timings(
+    Histogram(
+        "tallymark_intake_seconds",
+        "Time from the request's arrival to its answer, at the intake.",
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+        registry=REGISTRY,
+    )
 )
 JOURNAL_WAITING_BYTES = Gauge(
     "tallymark_journal_waiting_bytes", "Bytes that wait for the disk.", registry=REGISTRY
 )
 LOADER_LAG_EVENTS = Gauge(
     "tallymark_loader_lag_events", "Events in the journal, not yet in the store.", registry=REGISTRY
+)
+OWN_FAILURES = Counter(
+    "tallymark_own_failures",
+    "Samples of the server's own numbers that failed, or a part of them.",
+    registry=REGISTRY,
 )

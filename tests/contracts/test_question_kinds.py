@@ -29,8 +29,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "numerator": {"event_name": "a"},
         "denominator": {"event_name": "b"},
     },
+    "histogram": {"breakdown": [], "of": {"event_name": "a"}},
     "funnel": {"by": "session_id", "window": "7d", "steps": [{"event_name": "a"}, {"event_name": "b"}]},
 }
+
+
+# The first column of kinds that take no breakdown.
+FIRST = {"change": "dimension", "histogram": "low"}
 
 
 def example(kind, **words):
@@ -87,7 +92,7 @@ def test_no_rows_from_the_store_are_a_table_without_rows(kind):
     question = example(kind)
     table = question.shape_result(question.period(), [], exact=True)
     assert table.rows == []
-    assert table.columns[0].name == (question.breakdown[0] if question.breakdown else "dimension")
+    assert table.columns[0].name == FIRST.get(kind.__struct_config__.tag, "origin")
     assert set(table.doubts) == {at for at, _ in question.selections()}
 
 
@@ -104,6 +109,10 @@ def test_paths_of_selections_lead_into_the_question(kind):
 def test_the_breakdown_cannot_hide_a_column(kind):
     """A breakdown by a name that the answer uses itself is refused, and the message says how to ask for it."""
     question = example(kind)
+    if not question.breakdown and not hasattr(question, "dimensions"):
+        with pytest.raises(RequestRefused, match="takes no breakdown"):
+            example(kind, breakdown=["origin"])
+        return
     place = "breakdown" if question.breakdown else "dimensions"
     columns = question.shape_result(question.period(), [], exact=True).columns
     for column in columns[1:]:

@@ -38,6 +38,7 @@ RUN = {
     ("docs/operations.md", "bash", "tallymark backup"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "cp -a"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "tallymark sql"): "tests/docs/test_commands.py::test_backup_and_restore",
+    ("docs/operations.md", "toml", "own_project"): "tests/docs/test_commands.py::test_own_project",
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
     ("README.md", "yaml", "departure_rate"): "tests/docs/test_commands.py::test_readme_metric",
     ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
@@ -308,6 +309,19 @@ def test_embedding_setting(tmp_path):
     (tmp_path / "tallymark.toml").write_text(text)
     config, _ = load_config({}, {}, tmp_path / "tallymark.toml")
     assert config.embed_ancestors == "https://shop.example https://*.example"
+
+
+def test_own_project(tmp_path):
+    """The setting of the page about operations is taken, and the page names all that the samples hold."""
+    (text,) = read_blocks("docs/operations.md", "toml", "own_project")
+    (tmp_path / "tallymark.toml").write_text(text)
+    config, _ = load_config({}, {}, tmp_path / "tallymark.toml")
+    assert config.own_project == "ops"
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    metrics = parse_yaml((ROOT / "demo/definitions/health.yaml").read_text(encoding="utf-8")).value["metrics"]
+    named = set(re.findall(r"(?:event_name|field)': '(?:attributes\.)?(\w+)'", str(metrics)))
+    assert {"tallymark_pipeline", "lag_seconds", "sketch"} <= named
+    assert [word for word in sorted(named) if not re.search(rf"`(?:field: )?{word}`", page)] == []
 
 
 def test_metrics_words():

@@ -77,6 +77,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], str, str]] = {
 }
 # Pages are for people who have signed in: a key opens none of them.
 PAGES = {
+    ("GET", "/needs"), ("POST", "/needs/follow"),
     ("GET", "/"), ("GET", "/live"), ("GET", "/events"), ("GET", "/event"), ("GET", "/explore"), ("GET", "/explore.csv"),
     ("GET", "/explore/choices"), ("GET", "/quarantine"), ("POST", "/quarantine/replay"), ("GET", "/settings"),
     ("POST", "/settings/projects"), ("POST", "/settings/keys"), ("POST", "/settings/keys/revoke"),
@@ -84,6 +85,7 @@ PAGES = {
     ("GET", "/dashboards"), ("GET", "/dashboard"), ("GET", "/dashboard/panel"),
     ("POST", "/metric/save"), ("POST", "/dashboard/make"), ("POST", "/dashboard/add"), ("POST", "/dashboard/arrange"),
     ("POST", "/dashboard/remove"), ("POST", "/dashboard/embed"),
+    ("GET", "/definition"), ("POST", "/definition"), ("POST", "/metric/remove"),
 }  # fmt: skip
 OPEN_PAGES = {
     ("GET", "/sign-in"),

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tallymark.plan.yaml_text import parse_yaml
 from tallymark.queries.kinds.ratio import wilson_interval
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,12 @@ def _figures(server, name, **more):
     found = answer.json["figures"]
     names = [column["name"] for column in found["columns"]]
     return [dict(zip(names, row, strict=True)) for row in found["rows"]], found
+
+
+def _applied(plural):
+    """Return what the demo's files define."""
+    files = sorted((ROOT / "demo" / "definitions").glob("*.yaml"))
+    return [one for file in files for one in parse_yaml(file.read_text(encoding="utf-8")).value[plural]]
 
 
 def test_rates_by_platform_are_exact(server, signed_up):
@@ -230,7 +237,8 @@ def test_export_is_what_was_applied(server, signed_up, tmp_path):
     """What export writes, applied again, changes nothing; existing files are not replaced."""
     assert server.run("export", str(tmp_path / "out")).returncode == 0
     again = server.run("plan", str(tmp_path / "out"))
-    assert "0 to change, 12 as they are" in again.stdout
+    applied = sum(len(_applied(plural)) for plural in ("metrics", "dashboards"))
+    assert f"0 to change, {applied} as they are" in again.stdout
     assert server.run("export", str(tmp_path / "out")).returncode != 0
 
 
@@ -255,4 +263,4 @@ def test_reading_keys_do_not_apply(server, signed_up):
     order = {"files": [], "origin": "files", "apply": True}
     answer = server.request("POST", "/v1/plan", json.dumps(order), key=server.read_key)
     assert answer.status == _FORBIDDEN
-    assert len(server.get("/v1/metrics").json["metrics"]) == 10
+    assert len(server.get("/v1/metrics").json["metrics"]) == len(_applied("metrics"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallymark.metrics.digits import places_for, write_figure
+from tallymark.metrics.digits import places_for, write_figure, write_range
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,31 @@ def test_rounding_stays_inside_the_interval(value, reach):
     if high <= low:
         return
     assert low <= round(value, places_for(value, low, high)) <= high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "whole", "text"),
+    [
+        (812.3, 1203.9, "", True, "820 to 1,200"),
+        (13.2, 27.9, "", True, "14 to 27"),
+        (0, 3, "orders", True, "0 to 3 orders"),
+        (0.4312, 0.5188, "ratio", False, "43.2 to 51.8 %"),
+        (0.9, 1.0, "ratio", False, "90.0 to 100.0 %"),
+        (12.3456, 12.9, "s", False, "12.35 to 12.90 s"),
+        (-3.2, 4.8, "", False, "-3.2 to 4.8"),
+        (9.99, 9.99 * (1 + 1e-9), "EUR", False, "9.990 EUR"),
+        (0.0, 0.0, "", False, "0"),
+    ],
+)
+def test_written_ranges(low, high, unit, whole, text):
+    """A range has one digit more than half of it needs, and both ends lie inside."""
+    assert write_range(low, high, unit, whole=whole) == text
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6))
+def test_a_written_range_lies_inside(low, width):
+    """What lies outside of a range is never written as if it lay inside, and the ends do not cross."""
+    written = [float(end.replace(",", "")) for end in write_range(low, low + width).split(" to ")]
+    if len(written) == 2:
+        slack = 1e-6 * max(abs(low), width)
+        assert low - slack <= written[0] <= written[1] <= low + width + slack

@@ -64,7 +64,7 @@ def test_a_mistake_anywhere_applies_nothing():
     ]  # fmt: skip
     prepared = prepare(files, "files", [])
     told = [(one.file, one.line, one.column) for one in prepared.plan.problems]
-    assert told == [("a.yaml", 2, 5), ("a.yaml", 5, 15), ("b.yaml", 1, 1), ("c.yaml", 2, 1)]
+    assert told == [("a.yaml", 4, 5), ("a.yaml", 5, 15), ("b.yaml", 1, 1), ("c.yaml", 2, 1)]
     messages = [one.message for one in prepared.plan.problems]
     assert "event_nam" in messages[0]
     assert "Kinds: count, unique" in messages[1]

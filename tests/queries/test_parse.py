@@ -26,7 +26,7 @@ def refused(question):
 @pytest.mark.parametrize(
     ("change", "at", "allowed"),
     [
-        ({"kind": "histogram"}, "kind", "trend, ratio, funnel"),
+        ({"kind": "pie"}, "kind", "trend, ratio, funnel"),
         ({"kind": None}, "kind", "trend, ratio, funnel"),
         ({"kind": ["trend"]}, "kind", "trend, ratio, funnel"),
         ({"interval": "fortnight"}, "interval", "day, hour, minute, month, quarter, week, year"),

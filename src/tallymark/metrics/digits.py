@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 
 _DEFAULT_DIGITS = 4
+# Of a range, as a share of where it lies: there it is one figure.
+_NO_WIDTH = 1e-6
 
 
 def places_for(value: float, low: float | None, high: float | None) -> int:
@@ -31,3 +33,22 @@ def write_figure(value: float | None, low: float | None, high: float | None, uni
     text = f"{round(value * scale, places):,.{max(0, min(places, 12))}f}"
     name = "%" if unit == "ratio" else unit
     return f"{text} {name}".rstrip()
+
+
+def write_range(low: float, high: float, unit: str = "", *, whole: bool = False) -> str:
+    """Write a range that figures are held against: `900 to 1,400 min`, with one digit more than its half width has.
+
+    Both ends are rounded inwards, so that no figure outside is written as if it lay inside. `whole` is for counts.
+    """
+    scale = 100.0 if unit == "ratio" else 1.0
+    low, high = low * scale, high * scale
+    middle = (low + high) / 2
+    name = "%" if unit == "ratio" else unit
+    if high - low <= _NO_WIDTH * abs(middle):
+        return write_figure(middle, None, None, name)
+    places = places_for(middle, low, high) + 1
+    places = min(places, 0) if whole else places
+    step = 10.0**-places
+    ends = (math.ceil(low / step - _NO_WIDTH) * step, math.floor(high / step + _NO_WIDTH) * step)
+    texts = [f"{round(end, places):,.{max(0, min(places, 12))}f}" for end in ends]
+    return f"{texts[0]} to {texts[1]} {name}".rstrip()

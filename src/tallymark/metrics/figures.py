@@ -7,7 +7,7 @@ the metric's minimum sample. Formulas ask their parts and join them row by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from tallymark.plan.kinds.metric import (
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.ratio import wilson_interval
 from tallymark.queries.kinds.trend import Trend
-from tallymark.queries.question import COUNT, Filter, Filters, Measure, Series
+from tallymark.queries.question import COUNT, MAX_LIMIT, Filter, Filters, Measure, Series
 from tallymark.queries.result import Answer, Cell, Column, Cost
 
 # Asks one question and returns its answer; what stands behind it may remember answers.
@@ -160,15 +160,17 @@ def _find_ratio(metric: Rate, span: Span, ask: Ask, _: Mapping[str, Metric]) -> 
     found = _collect(answer, 5, lambda cells: Figure(cells[2], _whole(cells[1]), cells[3], cells[4]))
     if metric.denominator.measure.op in _COUNTED:
         return found
-    # What the denominator adds up is no sample size: count the events behind it.
-    selection = metric.denominator
-    series = Series(event_name=selection.event_name, name=_N, measure=COUNT, filters=selection.filters)
-    filters = (*metric.filters, *span.filters)
-    counted = _collect(
-        ask(Trend(series=(series,), filters=filters, interval=span.interval, **span.parts())),
-        1,
-        lambda cells: Figure(cells[0]),
+    # What the denominator adds up is no sample size: count the events behind it. With those of the numerator beside
+    # them groups have the same order as above.
+    sides = [
+        Series(event_name=one.event_name, name=name, measure=COUNT, filters=one.filters)
+        for name, one in (("numerator", metric.numerator), (_N, metric.denominator))
+    ]
+    question = msgspec.structs.replace(
+        Trend(series=tuple(sides), interval=span.interval, others=span.others, **span.parts()),
+        filters=(*metric.filters, *span.filters),
     )
+    counted = _collect(ask(question), 2, lambda cells: Figure(cells[1]))
     figures = {
         lead: Figure(one.value, _whole(counted.figures.get(lead, NOTHING).value), one.low, one.high)
         for lead, one in found.figures.items()
@@ -198,10 +200,12 @@ def _find_conversion(metric: Conversion, span: Span, ask: Ask, _: Mapping[str, M
 def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Metric]) -> _Found:
     """Do arithmetic over other metrics' figures of the same time and group; n is the smallest of theirs."""
     expression = parse_expression(metric.expression)
-    parts = {name: _find(_part(metric, name, others), span, ask, others) for name in expression.names}
+    # The largest groups of one part need not be those of another: ask for as many as there may be.
+    wide = msgspec.structs.replace(span, limit=MAX_LIMIT, others=False) if span.breakdown else span
+    parts = {name: _find(_part(metric, name, others), wide, ask, others) for name in expression.names}
     first = next(iter(parts.values()))
     figures = {}
-    for lead in dict.fromkeys(lead for part in parts.values() for lead in part.figures):
+    for lead in _first_groups(parts.values(), span):
         row = {name: part.figures.get(lead, NOTHING) for name, part in parts.items()}
         samples = [one.n for one in row.values() if one.n is not None]
         value = expression.value({name: one.value for name, one in row.items()})
@@ -211,6 +215,16 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
     for part in list(parts.values())[1:]:
         cost = _add(cost, part.cost)
     return _Found(first.lead, figures, notes, cost)
+
+
+def _first_groups(parts: Iterable[_Found], span: Span) -> list[Lead]:
+    """Return the leads of the first groups, as many as are asked for, in the order of the parts."""
+    leads = list(dict.fromkeys(lead for part in parts for lead in part.figures))
+    width = len(span.breakdown)
+    if not width:
+        return leads
+    shown = set(list(dict.fromkeys(lead[-width:] for lead in leads))[: span.limit])
+    return [lead for lead in leads if lead[-width:] in shown]
 
 
 def _part(metric: Formula, name: str, others: Mapping[str, Metric]) -> Metric:

@@ -16,11 +16,14 @@ from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME, KINDS, Kind
 from tallymark.plan.words import refuse
 from tallymark.plan.yaml_text import read_plain
-from tallymark.queries.parse import split_error
+from tallymark.queries.parse import split_error, tell_allowed
 
 Objects = dict[str, dict[str, Any]]
 
 _SERIES: Final = re.compile(r"^series\[0\]\.(?:measure\.)?")
+# Characters that show nothing themselves or turn their neighbours around; what else is unseen YAML writes out anyway.
+_UNSEEN: Final = re.compile("[\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
 _encoder = msgspec.json.Encoder()
 
 
@@ -32,7 +35,7 @@ def parse_object(kind: Kind, value: Any) -> Any:
         return msgspec.convert(value, kind.type)
     except msgspec.ValidationError as error:
         message, at = split_error(error)
-        raise refuse(f"{message}.{_allowed(kind, value, message)}", at) from None
+        raise refuse(f"{message}.{_allowed(kind, value, at)}", _place(message, at)) from None
     except RecursionError:
         raise refuse("Nested too deeply.") from None
 
@@ -63,7 +66,9 @@ def render_yaml(objects: Mapping[str, list[Any]]) -> str:
         for kind in KINDS
         if objects.get(kind.name)
     }
-    return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    # They stand in double quotes only, where they mean the same written out: who reads the text sees what it says.
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def describe_files() -> dict[str, Any]:
@@ -97,25 +102,27 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if "\n" in text.strip("\n") and text == text.rstrip() + "\n":
+    if "\n" in text.strip("\n") and text == text.rstrip() + "\n" and not _UNSEEN.search(text):
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    style = "'" if read_plain(text) != text else None
+    style = '"' if _UNSEEN.search(text) else "'" if read_plain(text) != text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent_text)
 
 
-def _allowed(kind: Kind, value: Mapping[str, Any], message: str) -> str:
-    """Return a sentence with what may stand there, where the message does not say it."""
+def _allowed(kind: Kind, value: Mapping[str, Any], at: str) -> str:
+    """Return a sentence with what may stand at a path, where the message does not say it."""
     types = {_tag(one): one for one in _members(kind.type)}
     if len(types) > 1 and ("kind" not in value or str(value["kind"]) not in types):
         return f" Kinds: {', '.join(types)}."
-    if "unknown field" in message:
-        chosen = types.get(str(value.get("kind", "")), next(iter(types.values())))
-        fields = [field.encode_name for field in msgspec.structs.fields(chosen)]
-        return f" Fields: {', '.join(fields)}."
-    return ""
+    return tell_allowed(types.get(str(value.get("kind", "")), next(iter(types.values()))), at)
+
+
+def _place(message: str, at: str) -> str:
+    """Return the path of a mistake; of a field that there is not, the field's own rather than that of what holds it."""
+    unknown = _UNKNOWN.search(message)
+    return f"{at}.{unknown[1]}".lstrip(".") if unknown else at
 
 
 def _members(union: Any) -> tuple[Any, ...]:

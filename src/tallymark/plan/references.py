@@ -15,3 +15,8 @@ def find_users(objects: Objects, kind: str, name: str) -> list[str]:
         for user_name, one in sorted(ones.items())
         if name in one.uses() and (user_kind, user_name) != (kind, name)
     ]
+
+
+def list_used(objects: Objects) -> frozenset[str]:
+    """Return the names of all metrics that something uses, in one pass over all objects."""
+    return frozenset(name for ones in objects.values() for one in ones.values() for name in one.uses())

@@ -17,9 +17,9 @@ from tallymark.event import CORE_FIELDS
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
 from tallymark.queries.fields import NULLABLE
 from tallymark.queries.filters import build_filters
-from tallymark.queries.period import parse_time, parse_zone
+from tallymark.queries.period import ALWAYS, Period, parse_time, parse_zone
 from tallymark.queries.question import Filter, refuse
-from tallymark.queries.sql import Parameters, Statement, build_scope
+from tallymark.queries.sql import Parameters, build_scope
 
 MAX_PAGE: Final = 500
 _TIMES: Final = ("event_time", "client_time", "received_at")
@@ -66,13 +66,15 @@ def list_events(
     if not 1 <= limit <= MAX_PAGE:
         raise refuse(f"limit is {limit}; allowed are 1 to {MAX_PAGE}.", "limit")
     after = None if cursor is None else _parse_cursor(cursor)
-    parameters = Parameters()
     zone = parse_zone(timezone)
+    first = ALWAYS.start if start is None else parse_time(start, zone, "start")
+    last = ALWAYS.end if end is None else parse_time(end, zone, "end")
+    parameters = Parameters(local_seconds=Period(first, max(first, last), "", zone).local_sql)
     conditions = build_filters(filters, "filters", parameters)
     if start is not None:
-        conditions.append(f"event_time >= {parameters.time(parse_time(start, zone, 'start'))}")
+        conditions.append(f"event_time >= {parameters.time(first)}")
     if end is not None:
-        conditions.append(f"event_time < {parameters.time(parse_time(end, zone, 'end'))}")
+        conditions.append(f"event_time < {parameters.time(last)}")
     if after is not None:
         conditions.append(_before(after, parameters))
     scope = build_scope(parameters, project, None, [event_name] if event_name else [], conditions)
@@ -82,7 +84,7 @@ def list_events(
     oldest = f"SELECT min(event_time) FROM ({newest})"  # noqa: S608 - made of fixed words and placeholders
     page_scope = f"{scope} AND event_time >= ({oldest})"
     sql = f"SELECT {_columns()}\n{page_scope}\nORDER BY events.event_time DESC, event_id DESC LIMIT {count}"
-    rows, _ = ask_store(store, Statement(sql, parameters.values), limits)
+    rows, _ = ask_store(store, parameters.statement(sql), limits)
     events = [_event(row) for row in rows[:limit]]
     more = len(rows) > limit
     return EventPage(events, _render_cursor(events[-1]) if more else None)
@@ -99,7 +101,7 @@ def list_arrivals(
     scope = build_scope(parameters, project, None, [], [f"received_at >= {parameters.time(since)}"])
     count = parameters.add(limit, "UInt32")
     sql = f"SELECT {_columns()}\n{scope}\nORDER BY events.received_at DESC, event_id DESC LIMIT {count}"
-    rows, _ = ask_store(store, Statement(sql, parameters.values), limits)
+    rows, _ = ask_store(store, parameters.statement(sql), limits)
     return [_event(row) for row in rows]
 
 
@@ -109,7 +111,7 @@ def find_event(
     """Return the stored event of that id, None where there is none. Raises `RequestRefused` as `ask_store` does."""
     parameters = Parameters()
     scope = build_scope(parameters, project, None, [], [f"event_id = {parameters.text(event_id)}"])
-    rows, _ = ask_store(store, Statement(f"SELECT {_columns()}\n{scope}\nLIMIT 1", parameters.values), limits)
+    rows, _ = ask_store(store, parameters.statement(f"SELECT {_columns()}\n{scope}\nLIMIT 1"), limits)
     return _event(rows[0]) if rows else None
 
 

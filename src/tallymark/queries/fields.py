@@ -55,6 +55,15 @@ CORE: Final[dict[str, Type]] = {
     "streams": Type.TEXTS,
     SKETCH: Type.SKETCH,
 }
+# Stands for the event's local time in seconds; `Parameters.statement` puts it in. Quoting never makes two backticks in a row.
+LOCAL_SECONDS: Final = "``local``"
+# The values of `event_weekday`, in the order of ISO 8601.
+WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# What is computed of an event's time, in the question's time zone. 1970-01-01 was a Thursday.
+DERIVED: Final[dict[str, tuple[Type, str]]] = {
+    "event_hour": (Type.NUMBER, f"intDiv({LOCAL_SECONDS} % 86400, 3600)"),
+    "event_weekday": (Type.TEXT, f"{list(WEEKDAYS)}[(intDiv({LOCAL_SECONDS}, 86400) + 3) % 7 + 1]"),
+}
 # Columns in which "not given" is NULL; in the others it is the empty text.
 NULLABLE: Final = frozenset({"value", "performer_is_logged_in", "performer_is_bot"})
 # What the engine reads as its own syntax even between backticks: a type (:`), a sub-object (^`), its raw form (@`).
@@ -119,15 +128,23 @@ class Field:
 def parse_field(text: str, at: str) -> Field:
     """Turn a field's text into a `Field`.
 
-    A bare name means the core column if there is one, else the attribute; `attributes.NAME` is always the
+    A bare name means the core column, or what is computed of one, if there is such, else the attribute; `attributes.NAME` is always the
     attribute. Raises `RequestRefused` (`unknown_field`) for what can be neither.
     """
     if text in CORE:
         column = "sketch_values" if text == SKETCH else text
         return Field(text, CORE[text], (f"`{column}`",))
+    if text in DERIVED:
+        kind, expression = DERIVED[text]
+        return Field(text, kind, (expression,))
     name = text.removeprefix(ATTRIBUTE_PREFIX)
     _check_attribute_name(text, name, at)
     return Field(text, Type.ANY, tuple(f"attributes.{path}" for path in _paths(name)))
+
+
+def find_type(text: str) -> Type:
+    """Return the type of a field's values, ANY for attributes."""
+    return DERIVED[text][0] if text in DERIVED else CORE.get(text, Type.ANY)
 
 
 def parse_breakdown(texts: Sequence[str], columns: Collection[str]) -> list[Field]:
@@ -164,7 +181,9 @@ def _check_attribute_name(text: str, name: str, at: str) -> None:
         problem = f"has more than {_MAX_LEVELS} levels"
     if problem:
         shown = text if len(text) <= 80 else text[:80] + "..."
-        message = f"The field {shown!r} {problem}. Fields: {', '.join(CORE)}, or attributes.NAME."
+        message = (
+            f"The field {shown!r} {problem}. Fields: {', '.join([*CORE, *DERIVED])}, or attributes.NAME."
+        )
         raise refuse(message, at, "unknown_field")
 
 

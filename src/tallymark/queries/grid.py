@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from tallymark.queries.fields import Field, Type, parse_breakdown
 from tallymark.queries.filters import build_filters
-from tallymark.queries.measures import Aggregate, build_measure
-from tallymark.queries.period import Period
-from tallymark.queries.question import Asked, Selection, Series, refuse
+from tallymark.queries.measures import ADDITIVE, Aggregate, build_measure
+from tallymark.queries.period import Period, build_period
+from tallymark.queries.question import GROUPS, Asked, Interval, Selection, Series, refuse
 from tallymark.queries.result import Cell, Column
 from tallymark.queries.sql import Parameters, Statement, build_scope
 
@@ -23,13 +23,41 @@ MAX_ROWS: Final = 500_000
 Chosen = Sequence[tuple[str, Selection | Series]]
 
 
+class OfTime(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A question whose figures stand in intervals and groups. With `others` the groups beyond `limit` stand as one more."""
+
+    interval: Interval | None = None
+    others: bool = False
+
+    @property
+    def gathers(self) -> bool:
+        """Whether groups beyond the limit stand in the answer as one."""
+        return self.others and bool(self.breakdown)
+
+    def period(self) -> Period:
+        """Return the time of the question, cut into its intervals. Raises `RequestRefused`."""
+        return build_period(self.start, self.end, self.interval or "", self.timezone)
+
+    def build_sql(self, project: str, period: Period, *, exact: bool) -> Statement:
+        """Build the statement; raises `RequestRefused` for what is not well formed."""
+        return self.query(period, exact=exact).build_sql(project)
+
+    def query(self, period: Period, *, exact: bool) -> GridQuery:
+        """Return what builds statements and reads their rows."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One breakdown group: its values, the number of its events, its figures by interval key (0 without one)."""
+    """One breakdown group: its values, the number of its events, its figures by interval key (0 without one).
+
+    `gathered` is the number of groups in it: more than 1 where it is all those beyond the limit together.
+    """
 
     values: tuple[Cell, ...]
     size: int
     cells: dict[int, Sequence[Any]]
+    gathered: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +76,7 @@ class GridQuery:
     `more` builds further aggregates of the kind's own from the selections' conditions; they stand last in each row.
     """
 
-    asked: Asked
+    asked: OfTime
     period: Period
     chosen: Chosen
     columns: Sequence[str]
@@ -57,7 +85,10 @@ class GridQuery:
 
     def build_sql(self, project: str) -> Statement:
         """Build the one statement that reads the events."""
-        parameters = Parameters()
+        return self._build(project, Parameters(local_seconds=self.period.local_sql))
+
+    def _build(self, project: str, parameters: Parameters, beyond: Sequence[str] = ()) -> Statement:
+        """Build the statement; with `beyond`, which events must meet besides, without groups."""
         # The project stands first, so that a statement shows at once whose rows it reads.
         common = self._conditions(parameters)
         aggregates = self._aggregates(parameters, common.own)
@@ -70,12 +101,12 @@ class GridQuery:
             project,
             self.period,
             [selection.event_name for _, selection in self.chosen],
-            common.shared,
+            [*common.shared, *beyond],
         )
         any_own = " OR ".join(f"({own})" for own in common.own)
         size = f"countIf({any_own})" if all(common.own) else "count()"
         key = self.period.key_sql() if self.period.interval else ""
-        if not self.asked.breakdown:
+        if beyond or not self.asked.breakdown:
             return self._plain(key, size, figures, scope, parameters)
         return self._grouped(key, size, figures, scope, parameters)
 
@@ -84,7 +115,7 @@ class GridQuery:
     ) -> Statement:
         columns = ", ".join([key or "0", size, *figures])
         group = f"\nGROUP BY {key}" if key else ""
-        return Statement(f"SELECT {columns}\n{scope}{group}", parameters.values)
+        return parameters.statement(f"SELECT {columns}\n{scope}{group}")
 
     def _grouped(
         self, key: str, size: str, figures: list[str], scope: str, parameters: Parameters
@@ -98,13 +129,55 @@ class GridQuery:
             f"SELECT {', '.join([*named, f'{key or 0} AS k', f'{size} AS n', *figures])}\n{scope}\n"
             f"GROUP BY {', '.join([*groups, *(['k'] if key else [])])}\nHAVING n > 0"
         )
-        outer = (
-            f"SELECT {', '.join(groups)}, groupArray(({', '.join(['k', 'n', *figure_names])})) AS cells,"
-            " sum(n) AS size, count() OVER () AS groups, sum(size) OVER () AS total\n"
-            f"FROM (\n{inner}\n)\nGROUP BY {', '.join(groups)}\nORDER BY size DESC, {', '.join(groups)}\n"
-            f"LIMIT {parameters.add(self.asked.limit, 'UInt32')}"
+        whole = ", ".join(groups)
+        # One more than asked: a single group beyond the limit is shown as what it is.
+        limit = parameters.add(self.asked.limit + self.asked.gathers, "UInt32")
+        ranked = "sum(n) AS size, count() OVER () AS groups, sum(size) OVER () AS total"
+        if not self._gathers_at_once():
+            if self.asked.gathers:
+                ranked += f", 1 AS gathered, {_identify(groups)} AS id"
+            return parameters.statement(
+                f"SELECT {whole}, groupArray(({', '.join(['k', 'n', *figure_names])})) AS cells, {ranked}\n"
+                f"FROM (\n{inner}\n)\nGROUP BY {whole}\nORDER BY size DESC, {whole}\nLIMIT {limit}"
+            )
+        # What adds up is added up here: all groups beyond the limit come as one, of the last place.
+        columns = ["k", "n", *figure_names]
+        arrays = ", ".join(f"groupArray({column}) AS {column}s" for column in columns)
+        places = (
+            f"SELECT {whole}, {arrays}, {ranked}, row_number() OVER (ORDER BY sum(n) DESC, {whole}) AS place\n"
+            f"FROM (\n{inner}\n)\nGROUP BY {whole}"
         )
-        return Statement(outer, parameters.values)
+        firsts = ", ".join(f"any(tuple({group})).1 AS {group}" for group in groups)
+        together = ", ".join(f"{column}s" for column in columns)
+        return parameters.statement(
+            f"SELECT {firsts}, sumMap({together}) AS cells, sum(size), any(groups), any(total), count()\n"
+            f"FROM (\n{places}\n)\nGROUP BY least(place, {limit}) AS last\nORDER BY last"
+        )
+
+    def _gathers_at_once(self) -> bool:
+        """Whether the groups beyond the limit can be added up group by group."""
+        return self.asked.gathers and all(selection.measure.op in ADDITIVE for _, selection in self.chosen)
+
+    def build_rest(self, project: str, rows: list[list[Any]]) -> Statement | None:
+        """Build the statement that asks all groups beyond the limit as one; None where `rows` have them all.
+
+        What does not add up, such as unique values and quantiles, is asked anew of their events.
+        """
+        width = len(self.asked.breakdown)
+        if not self.asked.gathers or self._gathers_at_once() or not rows or rows[0][width + 2] <= len(rows):
+            return None
+        parameters = Parameters(local_seconds=self.period.local_sql)
+        shown = parameters.add([row[width + 5] for row in rows[: self.asked.limit]], "Array(UInt64)")
+        identity = _identify([field.text() for field in self.breakdown_fields()])
+        return self._build(project, parameters, [f"NOT has({shown}, {identity})"])
+
+    def add_rest(self, rows: list[list[Any]], rest: list[list[Any]]) -> list[list[Any]]:
+        """Return the rows of `build_sql` with those of `build_rest` as the last group."""
+        width = len(self.asked.breakdown)
+        groups, total = rows[0][width + 2], rows[0][width + 3]
+        kept = rows[: self.asked.limit]
+        size = sum(row[1] for row in rest)
+        return [*kept, [*[None] * width, rest, size, groups, total, groups - len(kept)]]
 
     def shape(self, rows: list[list[Any]]) -> Grid:
         """Make a grid of the statement's rows."""
@@ -121,11 +194,13 @@ class GridQuery:
             values = tuple(
                 group_value(value, field) for value, field in zip(row[:width], fields, strict=True)
             )
-            groups.append(Group(values, row[width + 1], _cells(row[width], numbers)))
+            cells = _unmapped(row[width]) if self._gathers_at_once() else row[width]
+            gathered = row[width + 4] if self.asked.gathers else 1
+            if gathered > 1:
+                values = (None,) * width
+            groups.append(Group(values, row[width + 1], _cells(cells, numbers), gathered))
         if width and rows:
-            notes += limit_notes(
-                [group.size for group in groups], rows[0][width + 2], rows[0][width + 3], "events"
-            )
+            notes += self._limit_notes(groups, rows[0][width + 2], rows[0][width + 3])
         notes += _mixed_notes(aggregates, groups, self.chosen)
         notes += self._edge_notes()
         self._check_rows(len(groups))
@@ -133,30 +208,52 @@ class GridQuery:
 
     def breakdown_fields(self) -> list[Field]:
         """Return the fields of the breakdown."""
-        time = ("time",) if self.period.interval else ()
-        return parse_breakdown(self.asked.breakdown, (*time, *self.columns))
+        own = [column.name for column in (*self._time_columns(), *self._groups_columns())]
+        return parse_breakdown(self.asked.breakdown, (*own, *self.columns))
 
     def lead_columns(self) -> list[Column]:
-        """Return the columns before the figures: the time and the breakdown."""
-        time = [Column("time", "time")] if self.period.interval else []
-        return time + breakdown_columns(self.breakdown_fields())
+        """Return the columns before the figures: the time, the breakdown, how many groups stand in the row."""
+        return [
+            *self._time_columns(),
+            *breakdown_columns(self.breakdown_fields()),
+            *self._groups_columns(),
+        ]
+
+    def _time_columns(self) -> list[Column]:
+        return [Column("time", "time")] if self.period.interval else []
+
+    def _groups_columns(self) -> list[Column]:
+        return [Column(GROUPS, "integer")] if self.asked.gathers else []
+
+    def _lead(self, group: Group) -> list[Cell]:
+        return [*group.values, group.gathered] if self.asked.gathers else [*group.values]
 
     def lead_rows(self, grid: Grid) -> list[tuple[list[Cell], Sequence[Any] | None]]:
         """Return, by time and then by the size of the group, the lead cells and the figures (None = no events)."""
         if not self.period.interval:
-            return [(list(group.values), group.cells.get(0)) for group in grid.groups]
+            return [(self._lead(group), group.cells.get(0)) for group in grid.groups]
         return [
-            ([_time_text(bucket.start), *group.values], group.cells.get(bucket.key))
+            ([_time_text(bucket.start), *self._lead(group)], group.cells.get(bucket.key))
             for bucket in self.period.buckets
             for group in grid.groups
         ]
 
     def breakdown_doubts(self, grid: Grid) -> list[str]:
         """Return the paths of breakdown fields that no event has."""
+        single = [group for group in grid.groups if group.gathered == 1]
         return [
             f"breakdown[{number}]"
             for number in range(len(self.asked.breakdown))
-            if grid.groups and all(group.values[number] is None for group in grid.groups)
+            if single and all(group.values[number] is None for group in single)
+        ]
+
+    def _limit_notes(self, groups: list[Group], all_groups: int, total: int) -> list[str]:
+        single = [group.size for group in groups if group.gathered == 1]
+        if len(single) == len(groups):
+            return limit_notes(single, all_groups, total, "events")
+        more = all_groups - len(single)
+        return [
+            f"The {len(single):,} largest of {all_groups:,} groups are shown, the other {more:,} together as one."
         ]
 
     def _conditions(self, parameters: Parameters) -> _Conditions:
@@ -216,6 +313,17 @@ def _cells(rows: list[list[Any]], numbers: list[int]) -> dict[int, Sequence[Any]
             if row[place + 1] is not None:
                 row[place + 1] = float(row[place + 1])
     return {row[0]: row[1:] for row in rows}
+
+
+def _unmapped(sums: list[list[Any]]) -> list[list[Any]]:
+    """Return what sumMap gives, keys and then the sums of each column, as rows."""
+    return [list(row) for row in zip(*sums, strict=True)]
+
+
+def _identify(expressions: Sequence[str]) -> str:
+    """Return SQL that tells groups apart: two of 10,000 are the same number once in 10¹¹ times."""
+    parts = [f"isNull({one}), ifNull(toString({one}), '')" for one in expressions]
+    return f"sipHash64({', '.join(parts)})"
 
 
 def breakdown_columns(fields: Sequence[Field]) -> list[Column]:

@@ -20,6 +20,8 @@ QUANTILE_ERROR: Final = "relative error of at most 1 %"
 SKETCH_ERROR: Final = "relative error of at most 1 %"
 # The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
 Z: Final = 1.959963984540054
+# Measures whose figures of parts add up to the figure of the whole.
+ADDITIVE: Final = frozenset({"count", "sum"})
 _NUMERIC: Final = {
     "sum": "sum",
     "average": "avg",

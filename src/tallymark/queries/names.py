@@ -13,11 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
-from tallymark.queries.fields import ATTRIBUTE_PREFIX, CORE, SKETCH, Type, parse_field
+from tallymark.queries.fields import ATTRIBUTE_PREFIX, CORE, DERIVED, SKETCH, Type, parse_field
 from tallymark.queries.kinds import Question
 from tallymark.queries.notes import Looking, explain_empty
 from tallymark.queries.result import Cell
-from tallymark.queries.sql import Parameters, Statement, build_scope
+from tallymark.queries.sql import Parameters, build_scope
 
 # Fields are gathered from the newest events of each name; what only older events have is not listed.
 SAMPLE_EVENTS: Final = 20_000
@@ -80,7 +80,9 @@ def list_fields(store: QueryStore, project: str, event_name: str | None = None) 
     for name in names:
         for field in _sample_fields(store, project, name):
             found.setdefault(field.name, set()).update(field.types)
-    order = {name: place for place, name in enumerate(CORE)}
+    if found:
+        found |= {name: {kind.value} for name, (kind, _) in DERIVED.items()}
+    order = {name: place for place, name in enumerate([*CORE, *DERIVED])}
     ordered = sorted(found, key=lambda name: (order.get(name, len(order)), name))
     return [FieldInfo(name, sorted(found[name])) for name in ordered]
 
@@ -161,6 +163,8 @@ def _asked_fields(question: Question, doubts: Sequence[str]) -> Iterator[tuple[s
         measure = getattr(selection, "measure", None)
         if measure is not None and measure.field is not None:
             yield (f"{at}.measure.field", measure.field)
+        if hasattr(selection, "field"):
+            yield (f"{at}.field", selection.field)
 
 
 def _unseen(store: QueryStore, project: str, names: list[str], fields: list[str]) -> list[str]:
@@ -215,5 +219,5 @@ def _near(name: str, names: Sequence[str]) -> str:
 def _ask(
     store: QueryStore, sql: str, parameters: Parameters, limits: Limits = DEFAULT_LIMITS
 ) -> list[list[Any]]:
-    rows, _ = ask_store(store, Statement(sql, parameters.values), limits)
+    rows, _ = ask_store(store, parameters.statement(sql), limits)
     return rows

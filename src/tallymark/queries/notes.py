@@ -16,7 +16,7 @@ from tallymark.queries.fields import Field, parse_field
 from tallymark.queries.filters import build_filter, build_filters
 from tallymark.queries.kinds import Question
 from tallymark.queries.question import Filter
-from tallymark.queries.sql import Parameters, Statement, build_scope
+from tallymark.queries.sql import Parameters, build_scope
 
 # What keeps events whose field is missing cannot be empty because of a type.
 _ANY_TYPE: Final = frozenset({"ne", "not_in", "exists"})
@@ -62,7 +62,7 @@ def _explain_by(looking: Looking, at: str, selection: Any) -> list[str]:
     by = getattr(looking.question, "by", None)
     if by is None:
         return []
-    parameters = Parameters()
+    parameters = Parameters(local_seconds=looking.question.period().local_sql)
     conditions = [
         *build_filters(looking.question.filters, "filters", parameters),
         *build_filters(selection.filters, f"{at}.filters", parameters),
@@ -84,7 +84,7 @@ def _explain_types(looking: Looking, at: str, selection: Any) -> list[str]:
     ]
     if not filters:
         return []
-    parameters = Parameters()
+    parameters = Parameters(local_seconds=looking.question.period().local_sql)
     columns = []
     for place, one, field in filters:
         has = field.exists()
@@ -166,7 +166,5 @@ def _ask(
     looking: Looking, columns: str, event_name: str, conditions: Sequence[str], parameters: Parameters
 ) -> list[list[Any]]:
     scope = build_scope(parameters, looking.project, looking.question.period(), [event_name], conditions)
-    rows, _ = ask_store(
-        looking.store, Statement(f"SELECT {columns}\n{scope}", parameters.values), looking.limits
-    )
+    rows, _ = ask_store(looking.store, parameters.statement(f"SELECT {columns}\n{scope}"), looking.limits)
     return rows

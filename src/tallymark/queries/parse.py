@@ -60,7 +60,7 @@ def _convert(value: dict[str, Any]) -> Question:
         question: Question = msgspec.convert(value, Question)
     except msgspec.ValidationError as error:
         message, at = split_error(error)
-        allowed = _allowed(_BY_TAG[kind], at)
+        allowed = tell_allowed(_BY_TAG[kind], at)
         raise refuse(f"{message}.{allowed}", at) from None
     except RecursionError:
         raise refuse("The question is nested too deeply.", "") from None
@@ -78,7 +78,7 @@ def _kinds() -> str:
     return ", ".join(_BY_TAG)
 
 
-def _allowed(kind: type[msgspec.Struct], at: str) -> str:
+def tell_allowed(kind: type[msgspec.Struct], at: str) -> str:
     """Return a sentence with what may stand at the path, '' where the type says it all."""
     node: Any = msgspec.inspect.type_info(kind)
     for key, index in _STEP.findall(at):

@@ -30,6 +30,9 @@ _SHIFT_DAYS: Final = 7
 _LOOK: Final = 3 * _DAY
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2100
+_FIRST: Final = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(_LAST_YEAR, 1, 1, tzinfo=UTC)
+_SECONDS: Final = "toUnixTimestamp(event_time)"
 _SHORT: Final = {"minute": 60, "hour": 3_600}
 
 
@@ -72,9 +75,16 @@ class Period:
         after = Period(self.end, self.end + timedelta(microseconds=1), self.interval, self.zone)
         return after.buckets[0].key == self.buckets[-1].key
 
+    def local_sql(self) -> str:
+        """Return an integer expression over `event_time`: its local time in seconds, from some Thursday's midnight on."""
+        if self.start < _FIRST or self.end > _LAST:
+            # No event lies beyond, and looking for changes of the clock there would take its time.
+            return Period(max(self.start, _FIRST), min(self.end, _LAST), "", self.zone).local_sql()
+        return f"({_SECONDS} + {self._offset_sql(_SECONDS)})"
+
     def key_sql(self) -> str:
         """Return an integer expression over `event_time`: the number of the event's interval."""
-        seconds = "toUnixTimestamp(event_time)"
+        seconds = _SECONDS
         local = f"({seconds} + {self._offset_sql(seconds)})"
         if self.interval in _SHORT:
             return f"toUInt32({seconds} - {local} % {_SHORT[self.interval]})"
@@ -181,6 +191,10 @@ def build_period(start: str, end: str, interval: str, timezone: str) -> Period:
     if interval:
         _check_size(period)
     return period
+
+
+# Whenever events can be.
+ALWAYS: Final = Period(_FIRST, _LAST, "", UTC)
 
 
 def parse_zone(text: str) -> tzinfo:

@@ -17,6 +17,8 @@ MAX_FILTERS: Final = 50
 MAX_BREAKDOWNS: Final = 5
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1000
+# The column that says how many groups stand in a row.
+GROUPS: Final = "groups"
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 Interval = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]

@@ -2,7 +2,7 @@
 
 Comes in: a question, the store, the project that may be seen, limits. Goes out: an `Answer`. The web room calls it in
 a thread of its own; the CLI calls it directly. One statement per question; a second one where the exact form would
-read too much, and looks for names only when something was not found.
+read too much or where groups beyond the limit are asked as one, and looks for names only when something was not found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, TooManyRows, ask_store
+from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.measures import EXACT_ROWS
 from tallymark.queries.names import Missing, find_missing
@@ -32,6 +33,12 @@ def run_question(
     began = time.perf_counter()
     period = question.period()
     rows, rows_read, exact = _ask(question, period, store, project, limits)
+    if isinstance(question, OfTime):
+        query = question.query(period, exact=exact)
+        rest = query.build_rest(project, rows)
+        if rest is not None:
+            more, read = ask_store(store, rest, limits)
+            rows, rows_read = query.add_rest(rows, more), rows_read + read
     table = question.shape_result(period, rows, exact=exact)
     missing = Missing([], [])
     if table.doubts:

@@ -6,11 +6,12 @@ no text of a user enters a statement except as a parameter or as an identifier q
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from tallymark.queries.fields import LOCAL_SECONDS
 from tallymark.queries.period import Period
 from tallymark.store.schema import EVENTS_TABLE
 
@@ -25,11 +26,25 @@ class Statement:
     parameters: dict[str, Any]
 
 
+def _utc_seconds() -> str:
+    return "toUnixTimestamp(event_time)"
+
+
 @dataclass(slots=True)
 class Parameters:
-    """Collects the values of one statement. Every method returns the placeholder that stands for the value."""
+    """Collects the values of one statement. Most methods return the placeholder that stands for the value.
+
+    `local_seconds` gives the SQL of an event's local time, for fields that are computed of it.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
+    local_seconds: Callable[[], str] = _utc_seconds
+
+    def statement(self, sql: str) -> Statement:
+        """Return the finished statement."""
+        if LOCAL_SECONDS in sql:
+            sql = sql.replace(LOCAL_SECONDS, self.local_seconds())
+        return Statement(sql, self.values)
 
     def add(self, value: Any, engine_type: str) -> str:
         """Add a value of an engine type."""

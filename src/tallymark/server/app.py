@@ -35,6 +35,7 @@ from tallymark.queries.ask import Limits
 from tallymark.server.config import Config
 from tallymark.server.http_server import MOST_CONNECTIONS, HttpServer
 from tallymark.server.orders import Orders, find_paths
+from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.app import build_app
@@ -130,6 +131,9 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
         asyncio.create_task(_keep_looking(services.snapshots)),
         asyncio.create_task(services.uses.keep_writing()),
     ]
+    own = OwnNumbers(config, intake, services) if config.own_project else None
+    if own is not None:
+        own.start()
     await server.wait_started(serving)
     _allow_connections()
     _tune_interpreter()
@@ -141,6 +145,8 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await serving
     await intake.write_turned_away()
+    if own is not None:
+        await own.finish()
     await intake.acceptor.drain()
     intake.journal.close()
     services.uses.write()

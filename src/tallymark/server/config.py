@@ -67,6 +67,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     query_memory_bytes: _Size = 768 * _MIB
     query_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000_000
 
+    own_project: str = ""
+    own_seconds: Annotated[float, msgspec.Meta(ge=1)] = 10.0
+
 
 # One sentence each, for `tallymark config` and the docs.
 MEANINGS: dict[str, str] = {
@@ -99,6 +102,8 @@ MEANINGS: dict[str, str] = {
     "query_seconds": "Longest time for one question; then 422.",
     "query_memory_bytes": "Most memory for one question; then 422.",
     "query_rows": "Most rows that one question may read; then 422.",
+    "own_project": "Project in which tallymark records its own health as events; empty: none is recorded.",
+    "own_seconds": "How often it does.",
 }
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from tallymark.catalog.migrations import run_migrations
 from tallymark.catalog.repository import Catalog, check_given_key
 from tallymark.catalog.tables import open_engine, sqlite_url
-from tallymark.errors import TallymarkError
+from tallymark.errors import ConfigError, TallymarkError
 from tallymark.server.config import Config
 from tallymark.server.orders import find_paths
 
@@ -109,3 +109,14 @@ def prepare_catalog(config: Config, environment: Mapping[str, str]) -> tuple[Cat
                 made.keys[scope] = key
         made.password = "" if given_password else password
     return catalog, made
+
+
+def check_own_project(config: Config, catalog: Catalog, source: str) -> None:
+    """Raise ConfigError when the project that tallymark's own numbers go to does not exist."""
+    names = [project.name for project in catalog.list_projects()]
+    if config.own_project and config.own_project not in names:
+        raise ConfigError(
+            f"own_project = {config.own_project!r}: there is no such project. Make it with 'tallymark projects create', "
+            f"or name one of: {', '.join(names)}.",
+            at=source,
+        )

@@ -15,6 +15,7 @@ from tallymark.ledger.report import read_cursor
 from tallymark.metrics.explain import build_change
 from tallymark.metrics.figures import Figures, ask_metric
 from tallymark.metrics.periods import Comparison, shift_span
+from tallymark.metrics.rhythm import ask_rhythm
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.metric import Metric, Span
 from tallymark.queries.kinds import Question
@@ -60,6 +61,10 @@ class Asker:
         if comparison is None:
             return ComparedFigures(figures)
         return ComparedFigures(figures, self.figures(name, shift_span(span, comparison)), comparison)
+
+    def rhythm(self, name: str, span: Span) -> Figures:
+        """Return a metric's figures by weekday and hour."""
+        return ask_rhythm(self.find(name), span, self.ask, self.metrics)
 
     def explain(self, name: str, span: Span, comparison: Comparison, dimensions: tuple[str, ...]) -> Answer:
         """Return what a metric's change since the compared time is made of."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 MAX_SERIES: Final = 8
-_COLOR: Final = {
-    "field": "k",
-    "type": "nominal",
-    "sort": None,
-    "legend": None,
-    "scale": {"domain": [f"s{n}" for n in range(MAX_SERIES)]},
-}
+# All groups beyond the limit together: grey, and no colour of a value.
+OTHERS_KEY: Final = f"s{MAX_SERIES}"
+KEYS: Final = tuple(f"s{number}" for number in range(MAX_SERIES + 1))
+_COLOURED: Final = {"type": "nominal", "sort": None, "legend": None, "scale": {"domain": list(KEYS)}}
+_COLOR: Final = {"field": "k", **_COLOURED}
 _CLOCK: Final = {
     "year": "%Y",
     "quarter": "%b",
@@ -35,13 +33,14 @@ _TIME: Final = {
 }
 
 
+# SI's letters for large figures only: half a second is 0.5, and no 500m.
+_WRITTEN: Final = "abs(datum.value) < 10000 ? format(datum.value, ',~r') : format(datum.value, '~s')"
+
+
 def _value_axis(unit: str, *, zero: bool) -> dict[str, Any]:
     # Expressions of ours, the same for every answer; a scale's own format would write 0 as 0k.
     axis: dict[str, Any] = {"tickCount": 5, "domain": False, "ticks": False}
-    if unit == "ratio":
-        axis["labelExpr"] = "format(datum.value, '~%')"
-    else:
-        axis["labelExpr"] = "format(datum.value, '~s')"
+    axis["labelExpr"] = "format(datum.value, '~%')" if unit == "ratio" else _WRITTEN
     if unit == "count":
         # Numbers of events: 1.5 of them would be no tick.
         axis["tickMinStep"] = 1
@@ -98,6 +97,76 @@ def build_line_spec(
         hollow = {"x": x, "y": {**y, "field": "w"}}
         add("point", hollow, filled=False, size=18, stroke="#8a8f98", strokeWidth=1)
     return {"width": "container", "height": 300, "layer": layers}
+
+
+def build_histogram_spec() -> dict[str, Any]:
+    """Return bars from `x` to `x2` over `y0`, as high as `y`, and a line at the field `m`."""
+    y = _value_axis("count", zero=True)
+    x = {
+        "field": "x",
+        "type": "quantitative",
+        "title": None,
+        "scale": {"zero": False, "nice": False},
+        "axis": {"labelExpr": _WRITTEN, "tickCount": {"expr": "max(2, floor(width / 80))"}},
+    }
+    bar = {"type": "rect", "aria": False, "xOffset": 0.5, "x2Offset": -0.5}
+    bars = {"x": x, "x2": {"field": "x2"}, "y": y, "y2": {"field": "y0"}}
+    line = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [4, 3], "aria": False}
+    return {
+        "width": "container",
+        "height": 300,
+        "layer": [
+            # The colour of a single series.
+            {"mark": bar, "encoding": {**bars, "color": {"datum": "s0", **_COLOURED}}},
+            {"mark": line, "encoding": {"x": {**x, "field": "m"}}},
+        ],
+    }
+
+
+def build_heat_spec(unit: str, days: list[str]) -> dict[str, Any]:
+    """Return cells by weekday (`d`) and hour (`o`), coloured by `v`; those with `w` are hollow."""
+    hours = [f"{hour:02}" for hour in range(24)]
+    x = {
+        "field": "o",
+        "type": "ordinal",
+        "title": None,
+        "scale": {"domain": hours, "paddingInner": 0.06},
+        "axis": {"domain": False, "ticks": False, "labelAngle": 0, "values": hours[::3], "grid": False},
+    }
+    y = {
+        "field": "d",
+        "type": "ordinal",
+        "title": None,
+        "scale": {"domain": days, "paddingInner": 0.08},
+        "axis": {"domain": False, "ticks": False, "grid": False},
+    }
+    colour = {
+        "field": "v",
+        "type": "quantitative",
+        "scale": {"range": "heatmap", "zero": unit != "ratio", "nice": True},
+        "legend": {
+            "title": None,
+            "orient": "bottom",
+            "gradientLength": 160,
+            "gradientThickness": 8,
+            "tickCount": 3,
+            "labelExpr": "format(datum.value, '~%')" if unit == "ratio" else _WRITTEN,
+        },
+    }
+    sure, hollow = {"filter": "datum.v !== null"}, {"filter": "datum.v === null"}
+    cell = {"type": "rect", "aria": False}
+    return {
+        "width": "container",
+        "height": 240,
+        "layer": [
+            {"transform": [sure], "mark": cell, "encoding": {"x": x, "y": y, "color": colour}},
+            {
+                "transform": [hollow],
+                "mark": {**cell, "fill": None, "stroke": "#8a8f98", "strokeWidth": 0.5},
+                "encoding": {"x": x, "y": y},
+            },
+        ],
+    }
 
 
 def build_spark_spec() -> dict[str, Any]:

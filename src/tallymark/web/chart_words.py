@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.change import Change
-from tallymark.queries.kinds.funnel import Funnel
+from tallymark.queries.kinds.histogram import Histogram
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.question import Measure
@@ -25,6 +26,8 @@ def describe_question(question: Question) -> str:
         )
     elif isinstance(question, Change):
         text = f"change of {question.numerator.event_name}, split by {', '.join(question.dimensions)}"
+    elif isinstance(question, Histogram):
+        text = f"histogram of {question.of.field} of {question.of.event_name}"
     elif isinstance(question, Ratio):
         above, below = question.numerator, question.denominator
         text = f"{_measure(above.measure, above.event_name)} per {_measure(below.measure, below.event_name)}"
@@ -33,7 +36,7 @@ def describe_question(question: Question) -> str:
         text = f"{steps}: per {question.by}, within {question.window}"
     if question.breakdown:
         text += f" by {', '.join(question.breakdown)}"
-    interval = "" if isinstance(question, (Funnel, Change)) else question.interval
+    interval = question.interval if isinstance(question, OfTime) else None
     return f"{text}, each {interval}" if interval else text
 
 

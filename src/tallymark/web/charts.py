@@ -12,14 +12,22 @@ from typing import Any, Final
 
 import msgspec
 
+from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.result import Answer, Cell
-from tallymark.web.chart_specs import BALANCE_SPEC, MAX_SERIES, build_bar_spec, build_line_spec
+from tallymark.web.chart_specs import (
+    BALANCE_SPEC,
+    MAX_SERIES,
+    OTHERS_KEY,
+    build_bar_spec,
+    build_line_spec,
+)
 from tallymark.web.chart_ticks import choose_ticks
 from tallymark.web.chart_words import describe_bars, describe_lines
+from tallymark.web.palette import ChooseKeys, keys_in_order
 from tallymark.web.shapes import shape_cell, shape_count, shape_share
 from tallymark.web.texts import show_line
 
@@ -72,15 +80,15 @@ class Chart(msgspec.Struct, frozen=True):
         }
 
 
-def build_chart(question: Question, answer: Answer) -> Chart | None:
-    """Return the picture of an answer, None when there is nothing to show."""
+def build_chart(question: Question, answer: Answer, choose: ChooseKeys = keys_in_order) -> Chart | None:
+    """Return the picture of an answer, None when there is nothing to show; `choose` gives values their colours."""
     if not answer.rows:
         return None
     if isinstance(question, Trend):
-        return _build_trend(question, answer)
+        return _build_trend(question, answer, choose)
     if isinstance(question, Ratio):
-        return _build_ratio(question, answer)
-    return _build_funnel(question, answer) if isinstance(question, Funnel) else None
+        return _build_ratio(question, answer, choose)
+    return _build_funnel(question, answer, choose) if isinstance(question, Funnel) else None
 
 
 # Over time
@@ -97,69 +105,110 @@ def group_label(values: Sequence[Cell]) -> str:
     return " · ".join("(none)" if value in (None, "") else show_line(shape_cell(value)) for value in values)
 
 
+def row_label(values: Sequence[Cell], gathered: int) -> str:
+    """Return the name of a group, or of all those beyond the limit together."""
+    return f"{gathered:,} others" if gathered > 1 else group_label(values)
+
+
 class Groups:
-    """Gives groups their keys in the order in which they come, and says when there are too many."""
+    """Gives groups their keys, the colours of their meaning, and says when there are too many.
 
-    def __init__(self) -> None:
-        self.labels: dict[str, Label] = {}
-        self.left_out: set[str] = set()
+    All are added first, in the order in which the legend names them; what is left when the colours are used up has none.
+    """
 
-    def key(self, identity: str, label: str) -> str | None:
+    def __init__(self, choose: ChooseKeys = keys_in_order, field: str = "") -> None:
+        self._choose = choose
+        self._field = field
+        self._names: dict[str, str] = {}
+        self._gathered = ""
+        self._keys: dict[str, str] = {}
+
+    def add(self, identity: str, label: str, *, gathered: bool = False) -> None:
+        """Add a group by what tells it apart; `gathered` is the one of all others."""
+        self._names.setdefault(identity, label)
+        if gathered:
+            self._gathered = identity
+
+    def key(self, identity: str) -> str | None:
         """Return the key of a group, None where there is no colour left for it."""
-        found = self.labels.get(identity)
-        if found is None:
-            if len(self.labels) >= MAX_SERIES:
-                self.left_out.add(identity)
-                return None
-            found = self.labels[identity] = Label(f"s{len(self.labels)}", label)
-        return found.key
+        if not self._keys:
+            single = [one for one in self._names if one != self._gathered][:MAX_SERIES]
+            # A chart of one thing needs no telling apart.
+            alone = len(self._names) == 1
+            self._keys = {single[0]: "s0"} if alone and single else self._choose(self._field, single)
+            if self._gathered:
+                self._keys[self._gathered] = OTHERS_KEY
+        return self._keys.get(identity)
+
+    @property
+    def labels(self) -> list[Label]:
+        """The groups that have a key."""
+        return [Label(key, label) for identity, label in self._names.items() if (key := self.key(identity))]
 
     def notes(self) -> list[str]:
         """Say what had no colour left."""
-        if not self.left_out:
+        shown = len(self.labels)
+        if shown == len(self._names):
             return []
-        total = len(self.labels) + len(self.left_out)
-        return [f"The chart shows the first {len(self.labels)} of {total:,} lines; the table has all."]
+        return [f"The chart shows the first {shown} of {len(self._names):,} lines; the table has all."]
 
 
-def _build_trend(question: Trend, answer: Answer) -> Chart:
-    width = len(question.breakdown)
-    first = width + (1 if question.interval else 0)
+def _split_lead(question: OfTime, row: list[Cell]) -> tuple[list[Cell], int]:
+    """Return a row's breakdown values, and how many groups stand in it."""
+    first = 1 if question.interval else 0
+    values = row[first : first + len(question.breakdown)]
+    gathered = row[first + len(question.breakdown)] if question.gathers else 1
+    return values, gathered if isinstance(gathered, int) else 1
+
+
+def _build_trend(question: Trend, answer: Answer, choose: ChooseKeys) -> Chart:
+    first = len(answer.columns) - len(question.series)
     columns = answer.columns[first:]
     counts = all(series.measure.op in ("count", "unique") for series in question.series)
     unit = "count" if counts else "number"
     if not question.interval:
-        named = [
-            (row[:width], column.name, row[first + n])
-            for row in answer.rows
-            for n, column in enumerate(columns)
-        ]
+        named = []
+        for row in answer.rows:
+            lead = row_label(*_split_lead(question, row)) if question.breakdown else ""
+            named += [(lead, column.name, row[first + n]) for n, column in enumerate(columns)]
         return _build_bars(named, unit, single=len(columns) == 1)
-    groups = Groups()
-    rows: list[dict[str, Any]] = []
+    one_field = bool(question.breakdown) and len(columns) == 1
+    groups = Groups(choose if one_field else keys_in_order, ",".join(question.breakdown))
+    drawn = []
     for row in answer.rows:
-        lead = row[1:first]
+        values, gathered = _split_lead(question, row)
         for number, column in enumerate(columns):
-            names = [group_label(lead)] if width else []
-            if len(columns) > 1 or not width:
+            names = [row_label(values, gathered)] if question.breakdown else []
+            if len(columns) > 1 or not question.breakdown:
                 names.append(show_line(column.name))
-            key = groups.key(repr((lead, number)), " · ".join(names))
-            if key is not None:
-                rows.append({"x": wall_time(row[0]), "k": key, "y": row[first + number]})
+            identity = repr(values) if one_field else repr((values, gathered > 1, number))
+            identity += " others" if gathered > 1 else ""
+            groups.add(identity, " · ".join(names), gathered=gathered > 1 and one_field)
+            drawn.append((identity, row[0], row[first + number]))
+    rows = [
+        {"x": wall_time(time), "k": key, "y": value}
+        for identity, time, value in drawn
+        if (key := groups.key(identity))
+    ]
     zero = all(series.measure.op in ("count", "unique", "sum") for series in question.series)
     return build_lines(rows, groups, interval=question.interval, unit=unit, zero=zero, band=False, notes=[])
 
 
-def _build_ratio(question: Ratio, answer: Answer) -> Chart:
-    width = len(question.breakdown)
+def _build_ratio(question: Ratio, answer: Answer, choose: ChooseKeys) -> Chart:
     if not question.interval:
-        return _build_ratio_bars(width, answer)
-    groups, vague = Groups(), 0
-    rows: list[dict[str, Any]] = []
+        return _build_ratio_bars(question, answer)
+    groups, vague = Groups(choose, ",".join(question.breakdown)), 0
+    drawn = []
     for row in answer.rows:
+        values, gathered = _split_lead(question, row)
+        label = row_label(values, gathered) if question.breakdown else "ratio"
+        identity = repr(values) + (" others" if gathered > 1 else "")
+        groups.add(identity, label, gathered=gathered > 1)
+        drawn.append((identity, row))
+    rows: list[dict[str, Any]] = []
+    for identity, row in drawn:
         ratio, low, high = row[-3:]
-        label = group_label(row[1 : 1 + width]) if width else "ratio"
-        key = groups.key(repr(row[1 : 1 + width]), label)
+        key = groups.key(identity)
         if key is None:
             continue
         if is_vague(low, high):
@@ -207,27 +256,27 @@ def build_lines(
         rows = rows[:MAX_POINTS]
     times = sorted({row["x"] for row in rows})
     spec = build_line_spec(unit, len(times), choose_ticks(times, interval), zero=zero, band=band)
-    labels = list(groups.labels.values())
-    text = describe_lines([(label.key, label.label) for label in labels], rows, interval, unit)
-    return Chart(spec, rows, labels, interval, unit, text, notes)
+    text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
+    return Chart(spec, rows, groups.labels, interval, unit, text, notes)
 
 
 # Without time
 
 
-def _build_bars(named: list[tuple[list[Cell], str, Cell]], unit: str, *, single: bool) -> Chart:
-    if all(not values for values, _, _ in named):
+def _build_bars(named: list[tuple[str, str, Cell]], unit: str, *, single: bool) -> Chart:
+    if all(not lead for lead, _, _ in named):
         return Chart(figures=[Figure(name, shape_cell(value)) for _, name, value in named])
     groups = Groups()
+    for _, name, _ in named:
+        groups.add(name, show_line(name))
     rows: list[dict[str, Any]] = []
-    for values, name, value in named[:MAX_BARS]:
-        shown = show_line(name)
-        key = groups.key(name, shown) or f"s{MAX_SERIES - 1}"
-        label = group_label(values) + ("" if single else f" · {shown}")
+    for lead, name, value in named[:MAX_BARS]:
+        key = groups.key(name) or f"s{MAX_SERIES - 1}"
+        label = lead + ("" if single else f" · {show_line(name)}")
         rows.append({"r": f"r{len(rows)}", "k": key, "y": value, "label": label, "figure": shape_cell(value)})
     notes = bar_notes(len(named))
     text = describe_bars(rows)
-    labels = [] if single else list(groups.labels.values())
+    labels = [] if single else groups.labels
     return Chart(build_bar_spec(len(rows), unit), rows, labels, "", unit, text, notes)
 
 
@@ -240,10 +289,10 @@ def bar_notes(count: int) -> list[str]:
     )
 
 
-def _build_ratio_bars(width: int, answer: Answer) -> Chart:
+def _build_ratio_bars(question: Ratio, answer: Answer) -> Chart:
     vague = 0
     rows: list[dict[str, Any]] = []
-    if not width:
+    if not question.breakdown:
         _, below, ratio, low, high = answer.rows[0]
         between = (
             f"95 % between {shape_share(low)} and {shape_share(high)}, "
@@ -260,7 +309,7 @@ def _build_ratio_bars(width: int, answer: Answer) -> Chart:
             vague += 1
             ratio = low = high = None
             figure += " · too few to draw"
-        label = group_label(row[:width])
+        label = row_label(*_split_lead(question, row))
         rows.append(
             {
                 "r": f"r{len(rows)}",
@@ -277,9 +326,11 @@ def _build_ratio_bars(width: int, answer: Answer) -> Chart:
     return Chart(build_bar_spec(len(rows), "ratio", spread=True), rows, [], "", "ratio", text, notes)
 
 
-def _build_funnel(question: Funnel, answer: Answer) -> Chart:
+def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys) -> Chart:
     width = len(question.breakdown)
-    groups = Groups()
+    groups = Groups(choose, ",".join(question.breakdown))
+    for row in answer.rows:
+        groups.add(repr(row[:width]), group_label(row[:width]) if width else "reached")
     rows: list[dict[str, Any]] = []
     steps = len(question.steps)
     # Step by step, so that groups stand beside each other where they are compared.
@@ -287,21 +338,19 @@ def _build_funnel(question: Funnel, answer: Answer) -> Chart:
     before: dict[str, Cell] = {}
     for row in ordered:
         identity = repr(row[:width])
-        key = groups.key(identity, group_label(row[:width]) if width else "reached")
-        if key is None:
-            continue
+        key = groups.key(identity)
         number, name, reached, _, from_first, _ = row[width:]
-        if not isinstance(reached, int):
+        if key is None or not isinstance(reached, int):
             continue
         label = f"{number}. {show_line(name)}" + (f" · {group_label(row[:width])}" if width else "")
         figure = shape_count(reached) + (f" · {shape_cell(from_first, 'ratio')}" if number != 1 else "")
         place = {"r": f"r{len(rows)}", "k": key, "y": reached, "of": before.get(identity, reached)}
         rows.append({**place, "label": label, "figure": figure})
         before[identity] = reached
-    labels = list(groups.labels.values()) if width else []
     text = describe_bars(rows)
     notes = [note.replace("lines", "groups") for note in groups.notes()]
-    return Chart(build_bar_spec(len(rows), "count", ghost=True), rows, labels, "", "count", text, notes)
+    spec = build_bar_spec(len(rows), "count", ghost=True)
+    return Chart(spec, rows, groups.labels if width else [], "", "count", text, notes)
 
 
 # The ledger

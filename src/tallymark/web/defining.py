@@ -10,8 +10,8 @@ from typing import Any
 from tallymark.catalog.definitions import Definition, Removal, Write
 from tallymark.errors import RequestRefused
 from tallymark.plan.changes import collect_objects
-from tallymark.plan.kinds import Kind
-from tallymark.plan.objects import check_object, encode_object
+from tallymark.plan.kinds import BY_NAME, Kind
+from tallymark.plan.objects import Objects, check_object, encode_object
 from tallymark.plan.references import find_users
 from tallymark.web.services import Services
 
@@ -19,13 +19,17 @@ from tallymark.web.services import Services
 def save_object(services: Services, project: str, kind: Kind, one: Any, *, seen: int, who: str) -> None:
     """Write an object that somebody made in the pages or over the API; blocking.
 
-    Raises RequestRefused: `invalid_definition`, `owned_by_file`, `conflict`.
+    Raises RequestRefused: `invalid_definition`, `owned_by_file`, `in_use` where something that uses it would not hold
+    any more, `conflict`.
     """
     present = services.definitions.list(project)
     _refuse_owned(next((item for item in present if (item.kind, item.name) == (kind.name, one.name)), None))
     objects = collect_objects(present)
+    before = objects[kind.name].get(one.name)
     objects[kind.name][one.name] = one
     check_object(kind, one, objects)
+    if before is not None:
+        _refuse_breaking(kind, before, objects)
     services.definitions.change(project, who, [Write(kind.name, one.name, encode_object(one), seen)])
 
 
@@ -41,6 +45,27 @@ def remove_object(services: Services, project: str, kind: Kind, name: str, *, se
         message = f"The {kind.name} {name!r} is used by {', '.join(users)}. Change those first."
         raise RequestRefused("in_use", message, at=f"{kind.plural}.{name}")
     services.definitions.change(project, who, [Removal(kind.name, name, seen or found.version)])
+
+
+def _refuse_breaking(kind: Kind, before: Any, objects: Objects) -> None:
+    """Refuse a change after which something that uses the object does not hold any more; what never did stays as it is."""
+    name = before.name
+    old = {**objects, kind.name: {**objects[kind.name], name: before}}
+    for user in find_users(objects, kind.name, name):
+        user_kind, user_name = user.split(" ", 1)
+        one = objects[user_kind][user_name]
+        wrong = _find_fault(BY_NAME[user_kind], one, objects)
+        if wrong is not None and _find_fault(BY_NAME[user_kind], one, old) is None:
+            message = f"The {user_kind} {user_name!r} uses it and would not hold any more: {wrong.message} Change that first."
+            raise RequestRefused("in_use", message, at=f"{kind.plural}.{name}")
+
+
+def _find_fault(kind: Kind, one: Any, objects: Objects) -> RequestRefused | None:
+    try:
+        check_object(kind, one, objects)
+    except RequestRefused as refusal:
+        return refusal
+    return None
 
 
 def _refuse_owned(found: Definition | None) -> None:

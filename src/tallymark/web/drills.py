@@ -13,10 +13,12 @@ import msgspec
 
 from tallymark.metrics.figures import Figures
 from tallymark.plan.kinds.metric import Formula, Metric, Span
-from tallymark.queries.fields import CORE, Type
+from tallymark.queries.fields import DERIVED, SKETCH, Type, find_type
+from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.change import Change
 from tallymark.queries.kinds.funnel import Funnel
+from tallymark.queries.kinds.histogram import Histogram, Sample
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.question import Filter, Selection, Series, Step
 from tallymark.queries.result import Answer, Cell
@@ -26,9 +28,12 @@ _MOST_DRILLS: Final = 1_000
 
 
 def build_drills(question: Question, answer: Answer, project: str, limit: int) -> list[str]:
-    """Return one address per row of the answer, for the first `limit` rows: the events of the row's first figure."""
+    """Return one address per row of the answer, for the first `limit` rows: the events of the row's first figure.
+
+    It is empty for groups that stand together: no condition says what they have in common.
+    """
     rows = answer.rows[:limit]
-    interval = "" if isinstance(question, (Funnel, Change)) else question.interval or ""
+    interval = (question.interval or "") if isinstance(question, OfTime) else ""
     period = question.period()
     whole = (period.start.isoformat(), period.end.isoformat())
     ends = _next_times(answer.rows, whole[1]) if interval else {}
@@ -37,14 +42,22 @@ def build_drills(question: Question, answer: Answer, project: str, limit: int) -
         start, end = (str(row[0]), ends[str(row[0])]) if interval else whole
         first = 1 if interval else 0
         values = row[first : first + len(question.breakdown)]
+        if isinstance(question, OfTime) and question.gathers and row[first + len(values)] != 1:
+            links.append("")
+            continue
         selection = _selection(question, row, len(question.breakdown))
         conditions = _conditions(question, selection, values)
+        if isinstance(question, Histogram):
+            conditions += _bucket(question, row)
         pairs = [("project", project), ("name", selection.event_name), ("from", start), ("to", end)]
+        if any(one.field in DERIVED for one in conditions):
+            # An hour or a weekday is that of the question's zone.
+            pairs.append(("tz", question.timezone))
         links.append("/events?" + urlencode([*pairs, *render_rows(conditions)]))
     return links
 
 
-def _selection(question: Question, row: list[Cell], width: int) -> Selection | Series | Step:
+def _selection(question: Question, row: list[Cell], width: int) -> Selection | Series | Step | Sample:
     if isinstance(question, Ratio):
         return question.denominator
     if isinstance(question, Change):
@@ -52,11 +65,23 @@ def _selection(question: Question, row: list[Cell], width: int) -> Selection | S
     if isinstance(question, Funnel):
         step = row[width]
         return question.steps[step - 1 if isinstance(step, int) else 0]
-    return question.series[0]
+    return question.of if isinstance(question, Histogram) else question.series[0]
+
+
+def _bucket(question: Histogram, row: list[Cell]) -> list[FilterRow]:
+    """Return the conditions of one bucket. Of a sketch there are only those of the events that have one."""
+    if question.of.field == SKETCH:
+        return [build_row({"field": SKETCH, "op": "exists"})]
+    ends = (("gte", row[0]), ("lt", row[1]))
+    return [
+        build_row({"field": question.of.field, "op": op, "value": value})
+        for op, value in ends
+        if value is not None
+    ]
 
 
 def _conditions(
-    question: Question, selection: Selection | Series | Step, values: list[Cell]
+    question: Question, selection: Selection | Series | Step | Sample, values: list[Cell]
 ) -> list[FilterRow]:
     filters: list[Filter] = [*question.filters, *selection.filters]
     rows = [build_row(msgspec.to_builtins(one)) for one in filters]
@@ -69,7 +94,7 @@ def _condition(field: str, value: Cell) -> dict[str, Any]:
     """Return the filter of one group. Groups are by text, so an attribute's `5` may be a number or a text."""
     if value in (None, ""):
         return {"field": field, "op": "exists", "value": False}
-    kind = CORE.get(field, Type.ANY)
+    kind = find_type(field)
     if kind is Type.TEXTS:
         return {"field": field, "op": "contains", "value": value}
     typed = _typed(value)

@@ -13,8 +13,9 @@ from typing import Any, Final
 from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.metrics.periods import Comparison
+from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Cell
-from tallymark.web.chart_specs import MAX_SERIES, build_bar_spec, build_line_spec, build_spark_spec
+from tallymark.web.chart_specs import OTHERS_KEY, build_bar_spec, build_line_spec, build_spark_spec
 from tallymark.web.chart_ticks import choose_ticks
 from tallymark.web.chart_words import describe_bars, describe_lines
 from tallymark.web.charts import (
@@ -24,9 +25,10 @@ from tallymark.web.charts import (
     Figure,
     Groups,
     bar_notes,
-    group_label,
+    row_label,
     wall_time,
 )
+from tallymark.web.palette import METRICS, ChooseKeys, keys_in_order
 from tallymark.web.texts import show_line
 
 # The columns behind the time and the breakdown: figure, n, low, high, enough.
@@ -43,35 +45,68 @@ class Line:
     # Addresses of the events behind each row; empty where there are none.
     drills: Sequence[str] = ()
 
+    @property
+    def fields(self) -> list[str]:
+        """The fields of the breakdown."""
+        names = [column.name for column in self.figures.columns[:-_TAIL]]
+        return [name for name in names if name not in ("time", GROUPS)]
 
-def build_figures_chart(lines: Sequence[Line], interval: str, mark: str = "line") -> Chart | None:
+    def lead(self, row: list[Cell]) -> tuple[list[Cell], int]:
+        """Return a row's breakdown values, and how many groups stand in it."""
+        names = [column.name for column in self.figures.columns[:-_TAIL]]
+        first = 1 if names[:1] == ["time"] else 0
+        gathered = row[len(names) - 1] if GROUPS in names else 1
+        return row[first : first + len(self.fields)], gathered if isinstance(gathered, int) else 1
+
+    def name_of(self, row: list[Cell]) -> tuple[str, str, bool]:
+        """Return what tells a row's group apart, how people call it, and whether it is all others together."""
+        values, gathered = self.lead(row)
+        if not values:
+            return self.figures.metric, show_line(self.label), False
+        identity = repr(values) + (" others" if gathered > 1 else "")
+        return identity, row_label(values, gathered), gathered > 1
+
+
+def build_figures_chart(
+    lines: Sequence[Line], interval: str, mark: str = "line", choose: ChooseKeys = keys_in_order
+) -> Chart | None:
     """Return the picture of one or several metrics over the same time; None where there is nothing to show.
 
-    `mark` is line, area, stacked or bar; without an interval bars are drawn in any case.
+    `mark` is line, area, stacked or bar; without an interval bars are drawn in any case. `choose` gives values, or
+    metrics, their colours.
     """
     if not any(line.figures.rows for line in lines):
         return None
     unit = unit_of(lines)
+    groups = _name_groups(lines, choose)
     if not interval:
-        return _build_bars(lines, unit)
-    groups = Groups()
+        return _build_bars(lines, unit, groups)
     rows: list[dict[str, Any]] = []
     weak = 0
     for line in lines:
         for place, row in enumerate(line.figures.rows):
-            lead, (figure, _, low, high, enough) = row[1:-_TAIL], row[-_TAIL:]
-            name = group_label(lead) if lead else show_line(line.label)
-            key = groups.key(repr((line.label, lead)), name)
+            figure, _, low, high, enough = row[-_TAIL:]
+            key = groups.key(line.name_of(row)[0])
             if key is None:
                 continue
             drawn: dict[str, Any] = {"x": wall_time(row[0]), "k": key, "y": figure, "low": low, "high": high}
-            if place < len(line.drills):
+            if place < len(line.drills) and line.drills[place]:
                 drawn["h"] = line.drills[place]
             if not enough and figure is not None:
                 weak += 1
                 drawn |= {"y": None, "low": None, "high": None, "w": figure}
             rows.append(drawn)
     return _draw(rows, groups, interval, unit, weak, mark)
+
+
+def _name_groups(lines: Sequence[Line], choose: ChooseKeys) -> Groups:
+    """Return the groups of all lines: values of the breakdown, or the metrics themselves."""
+    groups = Groups(choose, ",".join(lines[0].fields) or METRICS)
+    for line in lines:
+        for row in line.figures.rows:
+            identity, label, gathered = line.name_of(row)
+            groups.add(identity, label, gathered=gathered)
+    return groups
 
 
 def unit_of(lines: Sequence[Line]) -> str:
@@ -138,9 +173,8 @@ def _draw(
         _widen(rows, times)
     ticks = choose_ticks(times, interval)
     spec = build_line_spec(unit, len(times), ticks, zero=unit == "count", band=band, weak=weak > 0, mark=mark)
-    labels = list(groups.labels.values())
-    text = describe_lines([(label.key, label.label) for label in labels], rows, interval, unit)
-    return Chart(spec, rows, labels, interval, unit, text, notes)
+    text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
+    return Chart(spec, rows, groups.labels, interval, unit, text, notes)
 
 
 def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
@@ -151,15 +185,21 @@ def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
         row["y0"] = 0
 
 
-def _build_bars(lines: Sequence[Line], unit: str) -> Chart:
+def _build_bars(lines: Sequence[Line], unit: str, groups: Groups) -> Chart:
     if all(len(line.figures.columns) == _TAIL for line in lines):
         return Chart(figures=[_single(line, row) for line in lines for row in line.figures.rows])
-    groups = Groups()
+    # Bars have their names beside them; where there is no colour for each, they all have the same.
+    coloured = not groups.notes()
     rows: list[dict[str, Any]] = []
-    everything = [(line, row) for line in lines for row in line.figures.rows]
-    for line, row in everything[:MAX_BARS]:
-        lead, (figure, n, low, high, enough) = row[:-_TAIL], row[-_TAIL:]
-        key = groups.key(line.label, show_line(line.label)) or f"s{MAX_SERIES - 1}"
+    everything = [
+        (line, row, line.drills[place] if place < len(line.drills) else "")
+        for line in lines
+        for place, row in enumerate(line.figures.rows)
+    ]
+    for line, row, drill in everything[:MAX_BARS]:
+        identity, label, gathered = line.name_of(row)
+        figure, n, low, high, enough = row[-_TAIL:]
+        key = OTHERS_KEY if gathered else groups.key(identity) if coloured else "s0"
         text = write_figure(_number(figure), _number(low), _number(high), line.figures.unit)
         if not enough:
             text += f" · n = {n}, too few"
@@ -171,14 +211,14 @@ def _build_bars(lines: Sequence[Line], unit: str) -> Chart:
                 "y": figure,
                 "low": low,
                 "high": high,
-                "label": group_label(lead),
+                "label": label,
                 "figure": text,
             }
+            | ({"h": drill} if drill else {})
         )
     spread = any(row["low"] is not None for row in rows)
-    labels = list(groups.labels.values()) if len(lines) > 1 else []
     spec = build_bar_spec(len(rows), unit, spread=spread)
-    return Chart(spec, rows, labels, "", unit, describe_bars(rows), bar_notes(len(everything)))
+    return Chart(spec, rows, [], "", unit, describe_bars(rows), bar_notes(len(everything)))
 
 
 def _single(line: Line, row: list[Cell]) -> Figure:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tallymark.queries.fields import CORE, Type
+from tallymark.queries.fields import Type, find_type
 from tallymark.queries.question import MAX_FILTERS, Filter
 
 LISTS: Final = ("in", "not_in")
@@ -67,7 +67,7 @@ def build_filter(row: FilterRow) -> dict[str, Any]:
             "op": "exists",
             **({"value": False} if row.value in ("false", "no") else {}),
         }
-    kind = CORE.get(row.field, Type.ANY)
+    kind = find_type(row.field)
     if row.op in LISTS:
         return {"field": row.field, "op": row.op, "value": [_parse(one, kind) for one in _split(row.value)]}
     value = (
@@ -88,7 +88,7 @@ def build_row(one: Mapping[str, Any]) -> FilterRow:
     field, op, value = str(one["field"]), str(one["op"]), one.get("value")
     if op == "exists":
         return FilterRow(field, op, "false" if value is False else "")
-    kind = CORE.get(field, Type.ANY)
+    kind = find_type(field)
     if op in LISTS and isinstance(value, list | tuple):
         text = ", ".join(_write(item, kind) for item in value)
         plain = repr([_parse(part, kind) for part in _split(text)]) == repr(list(value))

@@ -14,14 +14,18 @@ import structlog
 
 from tallymark.errors import TallymarkError
 from tallymark.metrics.figures import Figures, unit_of
+from tallymark.metrics.rhythm import RHYTHM
 from tallymark.plan.kinds.dashboard import Panel
-from tallymark.plan.kinds.metric import Conversion, Formula, Metric, Span
+from tallymark.plan.kinds.metric import Conversion, Formula, Metric, OfNumbers, Span, Sum
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
+from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.charts import Chart, Figure, build_chart
-from tallymark.web.drills import drill_figures
+from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
+from tallymark.web.spread_charts import build_heat_chart, build_histogram_chart
+from tallymark.web.tables import Table, build_table
 
 log = structlog.get_logger("tallymark.web")
 
@@ -47,7 +51,7 @@ class View:
     linked: bool = True
     chart: Chart | None = None
     numbers: list[Number] = field(default_factory=list)
-    tables: list[Figures] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     # What was asked, in the order of the metrics, and what for.
     asked: list[Figures | Answer] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
@@ -87,6 +91,7 @@ def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View
             breakdown=panel.breakdown,
             interval=panel.interval or span.interval,
             limit=panel.limit,
+            others=True,
         )
         view.questions = [one.build(own) for one in found if not isinstance(one, Formula)]
         _BUILDERS[panel.kind](view, asker, own)
@@ -113,18 +118,22 @@ def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
     return lines
 
 
-def _build_course(view: View, asker: Asker, span: Span) -> None:
-    """Lines, areas or stacked areas over time."""
-    chart = build_figures_chart(_lines(view, asker, span), span.interval or "", mark=view.panel.kind)
+def _draw(view: View, asker: Asker, span: Span, mark: str) -> None:
+    choose = asker.services.palette.of(asker.project)
+    chart = build_figures_chart(_lines(view, asker, span), span.interval or "", mark, choose)
     _take(view, chart)
+
+
+def _build_course(view: View, asker: Asker, span: Span) -> None:
+    """Lines, areas or stacked areas over time; groups without a colour of their own stand with the others."""
+    _draw(view, asker, msgspec.structs.replace(span, limit=min(span.limit, MAX_SERIES)), view.panel.kind)
 
 
 def _build_bars(view: View, asker: Asker, span: Span) -> None:
     """Bars: of groups over the whole time where the panel is broken down, else over time."""
     if view.panel.breakdown:
         span = msgspec.structs.replace(span, interval=None)
-    chart = build_figures_chart(_lines(view, asker, span), span.interval or "", mark="bar")
-    _take(view, chart)
+    _draw(view, asker, span, "bar")
 
 
 def _build_numbers(view: View, asker: Asker, span: Span) -> None:
@@ -156,7 +165,7 @@ def _build_table(view: View, asker: Asker, span: Span) -> None:
         if len(figures.rows) > _MOST_ROWS:
             view.notes.append(f"The first {_MOST_ROWS} of {len(figures.rows):,} rows.")
         if figures.rows:
-            view.tables.append(msgspec.structs.replace(figures, rows=figures.rows[:_MOST_ROWS]))
+            view.tables.append(build_table(figures, _MOST_ROWS, line.drills, span.interval))
 
 
 def _build_funnel(view: View, asker: Asker, span: Span) -> None:
@@ -168,7 +177,38 @@ def _build_funnel(view: View, asker: Asker, span: Span) -> None:
         view.rows_read += answer.statistics.rows_read
         view.asked.append(answer)
         view.notes += answer.notes
-        _take(view, build_chart(question, answer))
+        _take(view, build_chart(question, answer, asker.services.palette.of(asker.project)))
+
+
+def _build_histogram(view: View, asker: Asker, span: Span) -> None:
+    """How the metric's numbers are spread, with a line at its figure."""
+    (metric,) = view.metrics
+    if not isinstance(metric, OfNumbers):
+        return
+    question = metric.distribution(span)
+    answer = asker.ask(question)
+    view.rows_read += answer.statistics.rows_read
+    view.asked.append(answer)
+    view.questions = [question]
+    view.notes += answer.notes
+    whole = asker.figures(metric.name, msgspec.structs.replace(span, interval=None, breakdown=()))
+    # A sum is no place among the numbers that it is made of.
+    figure = whole.rows[0][0] if whole.rows and not isinstance(metric, Sum) else None
+    drills = build_drills(question, answer, asker.project, len(answer.rows)) if view.linked else []
+    at = figure if isinstance(figure, float) else None
+    _take(view, build_histogram_chart(answer, unit_of(metric), drills, at, metric.title or metric.name))
+
+
+def _build_heat_map(view: View, asker: Asker, span: Span) -> None:
+    """Draw the metric by weekday and hour."""
+    (metric,) = view.metrics
+    figures = asker.rhythm(metric.name, span)
+    view.rows_read += figures.statistics.rows_read
+    view.asked.append(figures)
+    view.notes += figures.notes
+    whole = msgspec.structs.replace(span, interval=None, breakdown=RHYTHM, others=False)
+    drills = drill_figures(metric, whole, figures, asker.project) if view.linked else []
+    _take(view, build_heat_chart(figures, drills))
 
 
 def _take(view: View, chart: Chart | None) -> None:
@@ -190,4 +230,6 @@ _BUILDERS: Final[dict[str, Callable[[View, Asker, Span], Any]]] = {
     "number": _build_numbers,
     "table": _build_table,
     "funnel": _build_funnel,
+    "histogram": _build_histogram,
+    "heatmap": _build_heat_map,
 }

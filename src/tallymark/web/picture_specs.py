@@ -14,11 +14,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tallymark.errors import RequestRefused
-from tallymark.metrics.figures import Figures
-from tallymark.web.chart_specs import MAX_SERIES
+from tallymark.web.chart_specs import KEYS
 from tallymark.web.charts import Chart
 from tallymark.web.panels import Number, View
-from tallymark.web.shapes import shape_cell
+from tallymark.web.tables import Table
 from tallymark.web.texts import show_line
 
 Theme = Literal["light", "dark"]
@@ -79,14 +78,13 @@ def _from_chart(chart: Chart) -> dict[str, Any]:
         # Two groups may look alike; a legend needs them apart.
         taken[name] = taken.get(name, 0) + 1
         names[key] = name if taken[name] == 1 else f"{name} ({taken[name]})"
-    keys = [f"s{number}" for number in range(MAX_SERIES)]
     shown = len(chart.series) > 1
-    rows = [{**row, "k": names.get(row["k"], row["k"])} for row in chart.rows]
+    rows = [{**row, "k": names.get(row["k"], row["k"])} if "k" in row else row for row in chart.rows]
     spec = msgspec.json.decode(msgspec.json.encode(chart.spec))
     for layer in spec["layer"]:
         colour = layer["encoding"].get("color")
-        if colour:
-            colour["scale"]["domain"] = [names.get(key, key) for key in keys]
+        if colour and colour.get("field") == "k":
+            colour["scale"]["domain"] = [names.get(key, key) for key in KEYS]
             colour["legend"] = (
                 {"orient": "bottom", "title": None, "values": list(names.values())} if shown else None
             )
@@ -117,16 +115,14 @@ def _from_numbers(numbers: list[Number], colours: dict[str, str]) -> dict[str, A
     return _from_texts(rows)
 
 
-def _from_table(figures: Figures) -> dict[str, Any]:
-    columns = figures.columns[:-1]
+def _from_table(table: Table) -> dict[str, Any]:
+    width = len(table.headings)
     rows = [
-        {"x": place / len(columns), "y": 0, "t": show_line(column.name)}
-        for place, column in enumerate(columns)
+        {"x": place / width, "y": 0, "t": show_line(name)} for place, (name, _) in enumerate(table.headings)
     ]
-    for number, row in enumerate(figures.rows[:_MAX_TABLE_ROWS], 1):
+    for number, row in enumerate(table.rows[:_MAX_TABLE_ROWS], 1):
         rows += [
-            {"x": place / len(columns), "y": number, "t": show_line(shape_cell(cell, columns[place].unit))}
-            for place, cell in enumerate(row[:-1])
+            {"x": place / width, "y": number, "t": show_line(cell)} for place, cell in enumerate(row.cells)
         ]
     return _from_texts(rows)
 
@@ -159,7 +155,10 @@ def _build_config(theme: Theme) -> dict[str, Any]:
     }
     return {
         "view": {"stroke": None},
-        "range": {"category": [colours[f"s{number}"] for number in range(MAX_SERIES)]},
+        "range": {
+            "category": [colours[key] for key in KEYS],
+            "heatmap": [colours["heat0"], colours["heat1"]],
+        },
         "axis": axis,
         "axisX": {"grid": False, "labelOverlap": "parity", "labelSeparation": 10, "labelFlush": True},
         "legend": {"labelColor": colours["soft"], "labelFont": _FONT},

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from tallymark.catalog.colours import Colours
 from tallymark.catalog.definitions import Definitions
 from tallymark.catalog.embeds import Embeds
+from tallymark.catalog.follows import Follows
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.snapshot import Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
@@ -25,6 +27,7 @@ from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.queries.result import Answer
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
+from tallymark.web.palette import Palette
 from tallymark.web.pictures import Pictures
 from tallymark.web.uses import Uses
 
@@ -71,8 +74,10 @@ class Services:
     clock: Clock = SYSTEM_CLOCK
     definitions: Definitions = field(init=False)
     embeds: Embeds = field(init=False)
+    follows: Follows = field(init=False)
     pictures: Pictures = field(default_factory=Pictures)
     uses: Uses = field(init=False)
+    palette: Palette = field(init=False)
     answers: Remembered[Answer] = field(
         default_factory=lambda: Remembered(
             512, lambda answer: len(answer.rows) * len(answer.columns), 200_000
@@ -90,7 +95,9 @@ class Services:
     def __post_init__(self) -> None:
         self.definitions = Definitions(self.catalog)
         self.embeds = Embeds(self.catalog)
+        self.follows = Follows(self.catalog)
         self.uses = Uses(self.definitions, self.clock)
+        self.palette = Palette(Colours(self.catalog))
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call beside the event loop."""

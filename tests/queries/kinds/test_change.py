@@ -78,9 +78,16 @@ def test_blizzard_rate(ask, flights_project, flights):
 
 
 def _shape(rows, **more):
+    """Shape rows of (field's number, value, figures), as the statement gives them: a mask, and a column per field."""
     question = parse_question({**RATE, **more})
     assert isinstance(question, Change)
-    return question.shape_result(question.period(), [list(row) for row in rows], exact=True)
+    width = len(question.dimensions)
+    given = []
+    for number, value, *figures in rows:
+        values = [value if place == number else None for place in range(width)]
+        mask = sum(1 << (width - 1 - place) for place in range(width) if place != number)
+        given.append([mask, *values, *figures])
+    return question.shape_result(question.period(), given, exact=True)
 
 
 def test_a_cause_is_told_from_a_bystander():

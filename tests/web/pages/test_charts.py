@@ -38,7 +38,7 @@ EXPRESSIONS = {
     "max(2, floor(width / 96))",
     "width * 0.56",
     "width * 0.42",
-    "format(datum.value, '~s')",
+    "abs(datum.value) < 10000 ? format(datum.value, ',~r') : format(datum.value, '~s')",
     "format(datum.value, '~%')",
     "format(abs(datum.value), '~s')",
 }

@@ -125,6 +125,14 @@ QUESTIONS = [
 ]
 
 
+@pytest.mark.parametrize("others", [True, False])
+def test_others_are_kept_as_asked(others):
+    """A question that gathers the other groups does so in the form, one that does not does not."""
+    question = {**QUESTIONS[0], "others": others}
+    form = form_of(msgspec.to_builtins(parse_question(question)))
+    assert parse_question(build_question(parse_form(render_form(form)))) == parse_question(question)
+
+
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question["kind"])
 def test_a_question_in_json_becomes_the_form_and_stays_itself(question):
     """Any question pasted as JSON can be shown in the form without losing anything."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
+from tallymark.errors import RequestRefused
 from tallymark.plan.words import MAX_TAGS, Name, Prose, ShortText, refuse
 from tallymark.queries.fields import parse_breakdown
 from tallymark.queries.filters import build_filters
 from tallymark.queries.period import build_period
-from tallymark.queries.question import Filters, Interval, Text
+from tallymark.queries.question import GROUPS, Filters, Interval, Text
 from tallymark.queries.sql import Parameters
 
 KIND: Final = "dashboard"
@@ -26,9 +27,13 @@ MAX_PANELS: Final = 40
 _LAST: Final = re.compile(r"([1-9][0-9]{0,3})([hdwmy])", re.ASCII)
 
 _ADDITIVE: Final = frozenset({"count", "sum"})
+# Metrics of single numbers, whose distribution can be drawn.
+_OF_NUMBERS: Final = frozenset({"sum", "average", "gauge", "quantile"})
 _OVER_TIME: Final = ("line", "area", "stacked")
+# Kinds that say themselves what they are drawn over, and show one metric.
+_WHOLE: Final = ("histogram", "heatmap")
 
-PanelKind = Literal["line", "area", "bar", "stacked", "number", "table", "funnel"]
+PanelKind = Literal["line", "area", "bar", "stacked", "number", "table", "funnel", "histogram", "heatmap"]
 
 
 class Panel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -102,7 +107,7 @@ def _check_panel(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
         if name not in metrics:
             raise refuse(f"There is no metric {name!r}.{_near(name, metrics)}", f"{at}.metrics[{place}]")
     build_filters(panel.filters, f"{at}.filters", Parameters())
-    parse_breakdown(panel.breakdown, ("time", "figure", "n", "low", "high", "enough"))
+    parse_breakdown(panel.breakdown, ("time", GROUPS, "figure", "n", "low", "high", "enough"))
     if len(panel.metrics) > 1 and panel.breakdown:
         raise refuse("A panel shows several metrics or one by groups, not both.", f"{at}.breakdown")
     kinds = {metrics[name].__struct_config__.tag for name in panel.metrics}
@@ -110,6 +115,11 @@ def _check_panel(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
         raise refuse("A funnel panel shows one metric of the kind funnel.", f"{at}.metrics")
     if panel.kind == "bar" and len(panel.metrics) > 1:
         raise refuse("A bar panel shows one metric.", f"{at}.metrics")
+    if panel.kind in _WHOLE and (len(panel.metrics) > 1 or panel.breakdown):
+        raise refuse(f"A {panel.kind} panel shows one metric, without a breakdown.", f"{at}.metrics")
+    if panel.kind == "histogram" and not kinds <= _OF_NUMBERS:
+        allowed = ", ".join(sorted(_OF_NUMBERS))
+        raise refuse(f"A histogram shows the numbers of a metric of a field: {allowed}.", f"{at}.metrics")
     if panel.kind == "stacked" and not kinds <= _ADDITIVE:
         # Areas on top of each other say that they add up.
         raise refuse(
@@ -119,7 +129,18 @@ def _check_panel(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
         raise refuse("A funnel is counted over the whole time. Allowed: number, table, funnel.", f"{at}.kind")
 
 
-def _near(name: str, metrics: Iterable[str]) -> str:
+def list_panel_kinds(metric: Any) -> list[str]:
+    """Return the kinds of panel that a metric can be shown as by itself."""
+    kinds = []
+    for kind in get_args(PanelKind):
+        try:
+            _check_panel(Panel(name="trial", kind=kind, metrics=(metric.name,)), "", {metric.name: metric})
+        except RequestRefused:
+            continue
+        kinds.append(kind)
+    return kinds
 
+
+def _near(name: str, metrics: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(metrics), 3)
     return f" Near: {', '.join(near)}." if near else ""

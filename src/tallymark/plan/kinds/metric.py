@@ -15,6 +15,7 @@ from tallymark.errors import RequestRefused
 from tallymark.plan.expression import parse_expression
 from tallymark.plan.words import MAX_TAGS, Name, Prose, ShortText, refuse
 from tallymark.queries.kinds.funnel import Funnel
+from tallymark.queries.kinds.histogram import Histogram, Sample
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.question import Filters, Interval, Measure, MeasureOp, Selection, Series, Step, Text
@@ -33,6 +34,8 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     filters: Filters = ()
     breakdown: tuple[str, ...] = ()
     limit: int = 50
+    # Whether the groups beyond the limit stand together as one more.
+    others: bool = False
 
     def parts(self) -> dict[str, Any]:
         """Return the fields that every question has."""
@@ -103,6 +106,7 @@ class _OfEvents(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=
             series=(series,),
             filters=span.filters,
             interval=span.interval,
+            others=span.others,
             **span.parts(),
         )
 
@@ -136,28 +140,40 @@ class Unique(
     field: Text = "session_id"
 
 
-class Sum(_OfField, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="sum"):
+class _OfNumbers(_OfField, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A metric of a field's numbers, which have a distribution."""
+
+    def distribution(self, span: Span) -> Histogram:
+        """Return the question how the numbers are spread."""
+        parts = {name: value for name, value in span.parts().items() if name not in ("breakdown", "limit")}
+        sample = Sample(self.event_name, self.field, self.filters)
+        return Histogram(of=sample, filters=span.filters, **parts)
+
+
+class Sum(_OfNumbers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="sum"):
     """The sum of a field."""
 
     OP: ClassVar[MeasureOp] = "sum"
 
 
 class Average(
-    _OfField, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="average"
+    _OfNumbers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="average"
 ):
     """The mean of a field."""
 
     OP: ClassVar[MeasureOp] = "average"
 
 
-class Gauge(_OfField, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="gauge"):
+class Gauge(
+    _OfNumbers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="gauge"
+):
     """The last value of a field in each interval."""
 
     OP: ClassVar[MeasureOp] = "last"
 
 
 class Quantile(
-    _OfField, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="quantile"
+    _OfNumbers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="quantile"
 ):
     """A quantile of a field: 0.5 is the median. What timers are asked for."""
 
@@ -183,6 +199,7 @@ class Rate(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             denominator=self.denominator,
             filters=(*self.filters, *span.filters),
             interval=span.interval,
+            others=span.others,
             **span.parts(),
         )
 
@@ -250,6 +267,8 @@ Metric = Count | Unique | Sum | Average | Gauge | Quantile | Rate | Conversion |
 
 KIND: Final = "metric"
 PLURAL: Final = "metrics"
+# The kinds whose numbers have a distribution.
+OfNumbers = Sum | Average | Gauge | Quantile
 # A time to try a definition with; any will do.
 _TRIAL: Final = Span(start="2026-01-01", end="2026-01-02", interval="day")
 

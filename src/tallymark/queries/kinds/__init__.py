@@ -10,8 +10,9 @@ from typing import Final
 
 from tallymark.queries.kinds.change import Change
 from tallymark.queries.kinds.funnel import Funnel
+from tallymark.queries.kinds.histogram import Histogram
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 
-KINDS: Final = (Trend, Ratio, Funnel, Change)
-Question = Trend | Ratio | Funnel | Change
+KINDS: Final = (Trend, Ratio, Funnel, Change, Histogram)
+Question = Trend | Ratio | Funnel | Change | Histogram

@@ -73,8 +73,9 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     def build_sql(self, project: str, period: Period, *, exact: bool) -> Statement:
         """Build the statement; raises `RequestRefused` for what is not well formed."""
         self._check()
-        parameters = Parameters()
         earlier = build_period(self.before.start, self.before.end, "", self.timezone)
+        both = Period(min(earlier.start, period.start), max(earlier.end, period.end), "", period.zone)
+        parameters = Parameters(local_seconds=both.local_sql)
         times = [_within(parameters, one) for one in (earlier, period)]
         figures = []
         for when in times:
@@ -86,15 +87,18 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
                 )
         fields = self._fields()
         shared = build_filters(self.filters, "filters", parameters)
-        names = [selection.event_name for _, selection in self.selections()]
-        scope = build_scope(parameters, project, None, names, [f"({' OR '.join(times)})", *shared])
-        source, _, where = scope.partition("\n")
-        numbers = ", ".join(str(number) for number in range(len(fields)))
-        texts = ", ".join(f"CAST({field.text()} AS Nullable(String))" for field in fields)
-        return Statement(
-            f"SELECT d, v, {', '.join(figures)}\n{source}\nARRAY JOIN [{numbers}] AS d, [{texts}] AS v\n{where}\n"
-            f"GROUP BY d, v\nLIMIT {_MOST_VALUES + 1}",
-            parameters.values,
+        events = [selection.event_name for _, selection in self.selections()]
+        scope = build_scope(parameters, project, None, events, [f"({' OR '.join(times)})", *shared])
+        names = [f"v{number}" for number in range(len(fields))]
+        texts = [
+            f"CAST({field.text()} AS Nullable(String)) AS {name}"
+            for field, name in zip(fields, names, strict=True)
+        ]
+        # Conditions are computed once per event and not once per field: half of the time of joining an array of values.
+        sets = ", ".join(f"({name})" for name in names)
+        return parameters.statement(
+            f"SELECT grouping({', '.join(names)}), {', '.join([*texts, *figures])}\n{scope}\n"
+            f"GROUP BY GROUPING SETS ({sets})\nLIMIT {_MOST_VALUES + 1}"
         )
 
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
@@ -107,8 +111,13 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             raise refuse(message, "dimensions")
         fields = self._fields()
         found: list[list[_Value]] = [[] for _ in fields]
-        for number, text, *figures in rows:
-            found[number].append(_Value(group_value(text, fields[number]), *self._pair(figures)))
+        # In a row's mask the bits of all fields but its own are set, the first field's the highest.
+        width = len(fields)
+        places = {(1 << width) - 1 - (1 << (width - 1 - place)): place for place in range(width)}
+        for mask, *cells in rows:
+            number = places[mask]
+            value = group_value(cells[number], fields[number])
+            found[number].append(_Value(value, *self._pair(cells[width:])))
         is_ratio = self._is_ratio()
         total = _Sums.of(found[0]) if found[0] else _Sums(0.0, 0.0, 0.0, 0.0)
         split = [_gather(_explain(values, total, is_ratio=is_ratio), self.limit) for values in found]

@@ -60,7 +60,7 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     def build_sql(self, project: str, period: Period, *, exact: bool) -> Statement:
         """Build the statement; raises `RequestRefused` for what is not well formed."""
         del exact
-        parameters = Parameters()
+        parameters = Parameters(local_seconds=period.local_sql)
         person = self._person()
         masks = _Masks(len(self.steps), self._steps_overlap())
         conditions = self._step_conditions(parameters)
@@ -78,7 +78,7 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         chains = _build_chains(
             masks, conditions, self._values(), person=person.text(), scope=scope, window=window
         )
-        return Statement(self._build_totals(chains, parameters), parameters.values)
+        return parameters.statement(self._build_totals(chains, parameters))
 
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
         """Make the table of the statement's rows."""

@@ -11,27 +11,22 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tallymark.queries.fields import parse_field
-from tallymark.queries.grid import GridQuery
+from tallymark.queries.grid import GridQuery, OfTime
 from tallymark.queries.measures import Z, needs_exact
-from tallymark.queries.period import Period, build_period
-from tallymark.queries.question import Asked, Interval, Selection
+from tallymark.queries.period import Period
+from tallymark.queries.question import Selection
 from tallymark.queries.result import Cell, Column, Table
-from tallymark.queries.sql import Parameters, Statement
+from tallymark.queries.sql import Parameters
 
 _COLUMNS: Final = ("numerator", "denominator", "ratio", "low", "high")
 _COUNTS: Final = frozenset({"count", "unique"})
 
 
-class Ratio(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="ratio", kw_only=True):
+class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="ratio", kw_only=True):
     """`numerator` divided by `denominator`; both meet the common filters and share time and breakdown."""
 
     numerator: Selection
     denominator: Selection
-    interval: Interval | None = None
-
-    def period(self) -> Period:
-        """Return the time of the question, cut into its intervals. Raises `RequestRefused`."""
-        return build_period(self.start, self.end, self.interval or "", self.timezone)
 
     def selections(self) -> list[tuple[str, Selection]]:
         """Return the two selections with their paths."""
@@ -41,13 +36,9 @@ class Ratio(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         """Whether a figure is exact or approximate depending on the number of rows."""
         return any(needs_exact(selection.measure) for _, selection in self.selections())
 
-    def build_sql(self, project: str, period: Period, *, exact: bool) -> Statement:
-        """Build the statement; raises `RequestRefused` for what is not well formed."""
-        return self._query(period, exact=exact).build_sql(project)
-
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
         """Make the table of the statement's rows."""
-        query = self._query(period, exact=exact)
+        query = self.query(period, exact=exact)
         grid = query.shape(rows)
         first, second = grid.aggregates
         columns = (
@@ -75,7 +66,8 @@ class Ratio(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         notes = [*grid.notes, *tally.notes(len(table), has_interval=are_counts or self._adds_up())]
         return Table(columns, table, notes, [*doubts, *query.breakdown_doubts(grid)])
 
-    def _query(self, period: Period, *, exact: bool) -> GridQuery:
+    def query(self, period: Period, *, exact: bool) -> GridQuery:
+        """Return what builds statements and reads their rows."""
         more = self._build_squares if self._adds_up() else None
         return GridQuery(self, period, self.selections(), _COLUMNS, exact, more)
 

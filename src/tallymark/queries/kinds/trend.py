@@ -10,25 +10,20 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from tallymark.queries.grid import GridQuery
+from tallymark.queries.grid import GridQuery, OfTime
 from tallymark.queries.measures import needs_exact
-from tallymark.queries.period import Period, build_period
-from tallymark.queries.question import Asked, Interval, Series, refuse
+from tallymark.queries.period import Period
+from tallymark.queries.question import Series, refuse
 from tallymark.queries.result import Cell, Column, Table
 from tallymark.queries.sql import Statement
 
 MAX_SERIES: Final = 20
 
 
-class Trend(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="trend", kw_only=True):
+class Trend(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="trend", kw_only=True):
     """One figure per series and interval; without `interval` one figure per series."""
 
     series: Annotated[tuple[Series, ...], msgspec.Meta(min_length=1, max_length=MAX_SERIES)]
-    interval: Interval | None = None
-
-    def period(self) -> Period:
-        """Return the time of the question, cut into its intervals. Raises `RequestRefused`."""
-        return build_period(self.start, self.end, self.interval or "", self.timezone)
 
     def selections(self) -> list[tuple[str, Series]]:
         """Return the series with their paths."""
@@ -41,11 +36,11 @@ class Trend(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     def build_sql(self, project: str, period: Period, *, exact: bool) -> Statement:
         """Build the statement; raises `RequestRefused` for what is not well formed."""
         self._check_names()
-        return self._query(period, exact=exact).build_sql(project)
+        return super().build_sql(project, period, exact=exact)
 
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
         """Make the table of the statement's rows."""
-        query = self._query(period, exact=exact)
+        query = self.query(period, exact=exact)
         grid = query.shape(rows)
         columns = [*query.lead_columns()]
         for aggregate, name in zip(grid.aggregates, self._names(), strict=True):
@@ -60,14 +55,15 @@ class Trend(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         doubts = [at for (at, _), some in zip(self.selections(), found, strict=True) if not some]
         return Table(tuple(columns), table, grid.notes, [*doubts, *query.breakdown_doubts(grid)])
 
-    def _query(self, period: Period, *, exact: bool) -> GridQuery:
+    def query(self, period: Period, *, exact: bool) -> GridQuery:
+        """Return what builds statements and reads their rows."""
         return GridQuery(self, period, self.selections(), (), exact)
 
     def _names(self) -> list[str]:
         return [series.name or series.event_name for series in self.series]
 
     def _check_names(self) -> None:
-        taken = {*self.breakdown, *(["time"] if self.interval else [])}
+        taken = {column.name for column in self.query(self.period(), exact=True).lead_columns()}
         for (at, series), name in zip(self.selections(), self._names(), strict=True):
             if name in taken:
                 message = (

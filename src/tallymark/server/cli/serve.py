@@ -43,12 +43,12 @@ def serve(
     config_file: ConfigFile = None,
 ) -> None:
     """Start the server: intake, store, loader and pages."""
-    from tallymark.server.first_start import check_address, hold_folder, prepare_catalog  # noqa: PLC0415 - slow to load, and not needed by other commands
+    from tallymark.server.first_start import check_address, check_own_project, hold_folder, prepare_catalog  # noqa: PLC0415 - slow to load, and not needed by other commands
     from tallymark.server.logs import set_up_logs  # noqa: PLC0415 - the same
     from tallymark.server.supervisor import Supervisor  # noqa: PLC0415 - the same
 
     flags = read_flags({"data": data, "host": host, "port": port}, settings)
-    loaded, _ = load_config(flags, file=config_file)
+    loaded, sources = load_config(flags, file=config_file)
     set_up_logs(loaded.log_format, loaded.log_level, "serve")
     for name in find_strange_variables(os.environ):
         structlog.get_logger("tallymark").warning(
@@ -57,11 +57,13 @@ def serve(
     with hold_folder(loaded):
         check_address(loaded)
         catalog, made = prepare_catalog(loaded, os.environ)
-        catalog.engine.dispose()
         for scope, key in made.keys.items():
             console.print(f"{scope} key of project 'default' (shown once): [bold]{key}[/]", soft_wrap=True)
         if made.password:
             console.print(f"password of 'admin' (shown once): [bold]{made.password}[/]", soft_wrap=True)
+        # After what is shown once: a start that ends here was the first one all the same.
+        check_own_project(loaded, catalog, sources["own_project"])
+        catalog.engine.dispose()
         supervisor = Supervisor(loaded)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())

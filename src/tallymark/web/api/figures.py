@@ -19,7 +19,7 @@ from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
 from tallymark.web.services import Services
 
-FIELDS: Final = ("from", "to", "interval", "timezone", "filters", "breakdown", "limit", "compare")
+FIELDS: Final = ("from", "to", "interval", "timezone", "filters", "breakdown", "limit", "others", "compare")
 _KEY: Final = "key"
 
 
@@ -35,7 +35,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def get_figures(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Return the figures from `from` up to `to`, per `interval`, by `breakdown` (fields with commas between).
 
-        `filters` is a JSON list as in a question; `compare` is previous, week or year.
+        `filters` is a JSON list as in a question; `compare` is previous, week or year. With `others=true` the groups
+        beyond `limit` are one more row.
         """
         holder = require_key(request, services, "read")
         fields = dict(request.query_params)
@@ -74,6 +75,7 @@ def parse_span(fields: dict[str, str]) -> Span:
     try:
         value["filters"] = msgspec.json.decode(fields.get("filters") or "[]")
         value["limit"] = int(fields.get("limit") or 50)
+        value["others"] = fields.get("others", "") in ("1", "true")
         return msgspec.convert(value, Span)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RequestRefused("invalid_question", str(error)) from None

@@ -13,11 +13,13 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.web.pages import (
     dashboard_edit,
     dashboards,
+    definition_edit,
     embeds,
     events,
     explore,
     home,
     metrics,
+    needs,
     quarantine,
     settings,
     sign_in,
@@ -29,6 +31,7 @@ _ROUTES: Final[tuple[Callable[[Services], list[HTTPRouteHandler]], ...]] = (
     static.build_routes,
     sign_in.build_routes,
     home.build_routes,
+    needs.build_routes,
     events.build_routes,
     quarantine.build_routes,
     explore.build_routes,
@@ -36,6 +39,7 @@ _ROUTES: Final[tuple[Callable[[Services], list[HTTPRouteHandler]], ...]] = (
     dashboard_edit.build_routes,
     embeds.build_routes,
     metrics.build_routes,
+    definition_edit.build_routes,
     settings.build_routes,
 )
 

@@ -1,11 +1,12 @@
 """Changing dashboards in the pages: make one, add a panel, arrange, remove, embed. Forms only, so that a keyboard does.
 
-Each form says which version of the dashboard it was made from; when somebody else was quicker nothing is overwritten.
+What the mouse drags is sent as the same form. Each form says which version of the dashboard it was made from; when
+somebody else was quicker nothing is overwritten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,8 @@ from tallymark.web.services import Services
 _KIND: Final = BY_NAME["dashboard"]
 _SIZES: Final[dict[str, tuple[int, int]]] = {"number": (3, 2), "table": (6, 4), "funnel": (6, 4)}
 _EMBED_DAYS: Final = 365
+# As in the type of a panel.
+_NARROWEST, _TALLEST = 2, 10
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -76,11 +79,14 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @post_page("/dashboard/arrange")
     async def arrange(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Move, widen, narrow, heighten, lower or remove one panel."""
+        """Move, resize or remove one panel: by a step, or to the place `to` and the size `width` and `height`."""
         visit = await open_form(request, services)
         name, action = visit.fields.get("panel", ""), visit.fields.get("action", "")
         return await _change(
-            services, visit, lambda dashboard: arrange_panels(dashboard.panels, name, action)
+            services,
+            visit,
+            lambda dashboard: arrange_panels(dashboard.panels, name, action, visit.fields),
+            pressed=f"{name}:{action}",
         )
 
     @post_page("/dashboard/remove")
@@ -105,35 +111,62 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     return [make_dashboard, add_panel, arrange, remove_dashboard, embed_panel]
 
 
-def arrange_panels(panels: tuple[Panel, ...], name: str, action: str) -> tuple[Panel, ...]:
-    """Return the panels with one moved (earlier, later), resized (wider, narrower, taller, lower) or removed."""
-    place = next((number for number, panel in enumerate(panels) if panel.name == name), None)
-    if place is None:
+def arrange_panels(
+    panels: tuple[Panel, ...], name: str, action: str, fields: Mapping[str, str]
+) -> tuple[Panel, ...]:
+    """Return the panels with one moved (earlier, later, place), resized (wider, narrower, taller, lower, size) or removed.
+
+    `place` reads the place from `to`, counted from 1, `size` reads `width` and `height`.
+    """
+    at = next((number for number, panel in enumerate(panels) if panel.name == name), None)
+    if at is None:
         raise RequestRefused("not_found", f"There is no panel {name[:80]!r}.", at="panel")
-    panel, others = panels[place], [one for one in panels if one.name != name]
+    panel, others = panels[at], [one for one in panels if one.name != name]
     if action == "remove":
         return tuple(others)
-    moves = {"earlier": -1, "later": 1}
-    if action in moves:
-        others.insert(max(0, min(len(others), place + moves[action])), panel)
+    steps = {"earlier": at - 1, "later": at + 1}
+    if action in steps or action == "place":
+        wanted = steps[action] if action in steps else _parse_number(fields, "to", 1, len(panels)) - 1
+        others.insert(max(0, min(len(others), wanted)), panel)
         return tuple(others)
+    width, height = panel.width, panel.height
     sizes = {
-        "wider": {"width": min(COLUMNS, panel.width + 1)},
-        "narrower": {"width": max(2, panel.width - 1)},
-        "taller": {"height": min(10, panel.height + 1)},
-        "lower": {"height": max(1, panel.height - 1)},
+        "wider": (min(COLUMNS, width + 1), height),
+        "narrower": (max(_NARROWEST, width - 1), height),
+        "taller": (width, min(_TALLEST, height + 1)),
+        "lower": (width, max(1, height - 1)),
     }
-    if action not in sizes:
-        allowed = ", ".join([*moves, *sizes, "remove"])
+    if action == "size":
+        width = _parse_number(fields, "width", _NARROWEST, COLUMNS)
+        height = _parse_number(fields, "height", 1, _TALLEST)
+    elif action in sizes:
+        width, height = sizes[action]
+    else:
+        allowed = ", ".join([*steps, "place", *sizes, "size", "remove"])
         raise RequestRefused("invalid_request", f"{action[:40]!r} is none of {allowed}.", at="action")
-    others.insert(place, msgspec.structs.replace(panel, **sizes[action]))
+    others.insert(at, msgspec.structs.replace(panel, width=width, height=height))
     return tuple(others)
 
 
+def _parse_number(fields: Mapping[str, str], name: str, least: int, most: int) -> int:
+    text = fields.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and least <= int(text) <= most):
+        raise RequestRefused(
+            "invalid_request", f"{text[:40]!r} is no number from {least} to {most}.", at=name
+        )
+    return int(text)
+
+
 async def _change(
-    services: Services, visit: Visit, build: Callable[[Dashboard], tuple[Panel, ...]]
+    services: Services,
+    visit: Visit,
+    build: Callable[[Dashboard], tuple[Panel, ...]],
+    pressed: str = "",
 ) -> Response[bytes]:
-    """Write a dashboard with other panels, over the version that the form was made from."""
+    """Write a dashboard with other panels, over the version that the form was made from.
+
+    `pressed` is `panel:action`, the button that has the focus on the next page.
+    """
     name = visit.fields.get("name", "")
     found, dashboard = await services.run(find_dashboard, services, visit.project, name)
     changed = msgspec.structs.replace(dashboard, panels=build(dashboard))
@@ -142,8 +175,17 @@ async def _change(
     await services.run(
         save_object, services, visit.project, _KIND, changed, seen=seen, who=visit.session.person
     )
-    return _go(visit, name)
+    return _go(visit, name, _find_focus(dashboard, changed, pressed))
 
 
-def _go(visit: Visit, name: str) -> Response[bytes]:
-    return render_move(build_link("/dashboard", project=visit.project, name=name, edit=1))
+def _find_focus(before: Dashboard, after: Dashboard, pressed: str) -> str:
+    """Return what gets the focus: the same button, or where a panel is gone the one that took its place."""
+    name, _, action = pressed.partition(":")
+    if action != "remove" or not after.panels:
+        return pressed
+    place = next((number for number, panel in enumerate(before.panels) if panel.name == name), 0)
+    return f"{after.panels[min(place, len(after.panels) - 1)].name}:"
+
+
+def _go(visit: Visit, name: str, pressed: str = "") -> Response[bytes]:
+    return render_move(build_link("/dashboard", project=visit.project, name=name, edit=1, pressed=pressed))

@@ -6,7 +6,7 @@ The whole state stands in the link. With `part=panels` the answer is the inside 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 from litestar import Request, Response
@@ -31,6 +31,13 @@ from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import View, run_panel
 from tallymark.web.services import Services
 from tallymark.web.spans import PRESETS, Wanted, find_span, own_time, read_wanted
+from tallymark.web.tables import build_table
+
+# Fields of the address that say nothing of what is shown: which part is asked for, and what has the focus.
+_PASSING: Final = ("part", "pressed")
+# A panel's figures as a page; the other forms are files.
+_TABLE: Final = "table"
+_MOST_ROWS: Final = 2_000
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -58,13 +65,15 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @get_page("/dashboard/panel")
     async def show_export(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Give one panel in another form: `form` is svg, png, csv, json, vl or question."""
+        """Give one panel in another form: `form` is table (a page), svg, png, csv, json, vl or question."""
         visit = await open_visit(request, services)
         _, dashboard = await _find(services, visit)
         panel = find_panel(dashboard, visit.fields.get("panel", ""))
         span = _find_span(services, visit, dashboard)
         asker = await services.run(open_asker, services, visit.project)
         view = await services.run(run_panel, asker, panel, span)
+        if visit.fields.get("form") == _TABLE:
+            return render_html(request, "panel_table.html", _read_table(visit, view, span))
         form = visit.fields.get("form", "")
         made = await export_panel(services, view, span, form, visit.fields)
         headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
@@ -105,7 +114,7 @@ async def _read(
 
     def link(**changes: str) -> str:
         times = ("last", "from", "to") if "last" in changes else ()
-        kept = {name: value for name, value in visit.fields.items() if name not in (*times, "part")}
+        kept = {name: value for name, value in visit.fields.items() if name not in (*times, *_PASSING)}
         return build_link("/dashboard", {**kept, "project": visit.project, **changes})
 
     return {
@@ -123,19 +132,36 @@ async def _read(
         "again": link(part="panels"),
         "forms": {panel.name: _list_forms(visit, panel.name) for panel in dashboard.panels},
         "editing": bool(visit.fields.get("edit")) and not definition.origin,
+        "pressed": visit.fields.get("pressed", ""),
         "yaml": render_yaml({"dashboard": [dashboard]}),
         "runtime": runtime_version(),
         "now": services.clock.now(),
     }
 
 
+def _read_table(visit: Visit, view: View, span: Span) -> dict[str, Any]:
+    """Return what the page of a panel's figures shows: its text alternative, also without scripts."""
+    titles = [one.title or one.name for one in view.metrics] or [view.title]
+    tables = [
+        (
+            titles[min(place, len(titles) - 1)],
+            build_table(asked, _MOST_ROWS, interval=view.panel.interval or span.interval),
+        )
+        for place, asked in enumerate(view.asked)
+    ]
+    kept = {name: value for name, value in visit.fields.items() if name not in ("form", "panel", *_PASSING)}
+    back = build_link("/dashboard", {**kept, "project": visit.project}) + f"#panel-{view.panel.name}"
+    return visit.page("/dashboards", view=view, span=span, tables=tables, back=back)
+
+
 def _list_forms(visit: Visit, panel: str) -> list[tuple[str, str]]:
     """Return (form, address) of the forms that a panel can be had in, for the time and conditions of the page."""
-    kept = {name: value for name, value in visit.fields.items() if name != "part"} | {
+    kept = {name: value for name, value in visit.fields.items() if name not in _PASSING} | {
         "project": visit.project
     }
     return [
-        (form, build_link("/dashboard/panel", {**kept, "panel": panel, "form": form})) for form in FORMATS
+        (form, build_link("/dashboard/panel", {**kept, "panel": panel, "form": form}))
+        for form in (_TABLE, *FORMATS)
     ]
 
 

@@ -92,7 +92,9 @@ def _render_state(visit: Visit) -> list[tuple[str, str]]:
     """Return the fields that say what is searched, in one order and without empty ones."""
     fields = visit.fields
     pairs = [("project", visit.project)]
-    pairs += [(name, value) for name in ("name", "from", "to") if (value := fields.get(name, "").strip())]
+    pairs += [
+        (name, value) for name in ("name", "from", "to", "tz") if (value := fields.get(name, "").strip())
+    ]
     return pairs + render_rows(_rows(visit))
 
 
@@ -140,6 +142,7 @@ def _search(services: Services, visit: Visit, rows: Sequence[FilterRow]) -> Even
         filters=build_filters(rows),
         start=fields.get("from") or None,
         end=fields.get("to") or None,
+        timezone=fields.get("tz") or "UTC",
         cursor=fields.get("before") or None,
         limit=_PAGE,
     )
@@ -147,7 +150,7 @@ def _search(services: Services, visit: Visit, rows: Sequence[FilterRow]) -> Even
 
 def _place(at: str) -> str:
     """Return the form's name for a place in the search."""
-    at = {"start": "from", "end": "to"}.get(at, at)
+    at = {"start": "from", "end": "to", "timezone": "tz"}.get(at, at)
     return at.replace("filters[", "f").replace("]", "")
 
 

@@ -20,7 +20,7 @@ from tallymark.queries.kinds import Question
 from tallymark.queries.names import EventName, list_event_names, list_fields, list_values
 from tallymark.queries.parse import parse_question
 from tallymark.queries.question import Interval, MeasureOp
-from tallymark.queries.result import Answer, Cell, render_answer
+from tallymark.queries.result import Answer, render_answer
 from tallymark.queries.run import run_question
 from tallymark.web.answers import render_json
 from tallymark.web.chart_words import describe_question
@@ -45,6 +45,7 @@ from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.snippets import Snippet, build_question_snippets, build_send_snippets
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
+from tallymark.web.tables import build_table
 
 _ROWS: Final = 500
 _PRESETS: Final = (
@@ -170,7 +171,9 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
             "place": failed.at,
         }
         status = failed.status if isinstance(failed, RequestRefused) else 400
-    chart = build_chart(question, answer) if question and answer else None
+    choose = services.palette.of(visit.project)
+    chart = build_chart(question, answer, choose) if question and answer else None
+    drills = build_drills(question, answer, visit.project, _ROWS) if question and answer else []
     return {
         "status": status,
         "form": form,
@@ -182,9 +185,8 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "asked": msgspec.json.encode(question).decode() if question else "",
         "answer": answer,
         "headline": describe_question(question) if question else "",
-        "rows": [_shown(row, form.interval) for row in answer.rows[:_ROWS]] if answer else [],
+        "table": build_table(answer, _ROWS, drills, form.interval) if answer else None,
         "chart": chart,
-        "drills": build_drills(question, answer, visit.project, _ROWS) if question and answer else [],
         "snippets": _snippets(form, visit) if question else build_send_snippets(visit.address),
         "operators": OPERATOR_WORDS,
         "ops": [(op, OP_WORDS[op]) for op in get_args(MeasureOp)],
@@ -195,18 +197,6 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "most_parts": MAX_PARTS,
         "runtime": runtime_version(),
     }
-
-
-def _shown(row: list[Cell], interval: str) -> list[Cell]:
-    """Return a row with its time written as short as its interval allows."""
-    if not interval or not isinstance(row[0], str):
-        return row
-    date, _, clock = row[0].partition("T")
-    if interval not in ("minute", "hour"):
-        return [date, *row[1:]]
-    # Where clocks change, the offset tells the two equal hours apart.
-    offset = clock[8:].lstrip("0.")
-    return [f"{date} {clock[:5]}" + ("" if offset == "Z" else f" {offset}"), *row[1:]]
 
 
 def _snippets(form: ExploreForm, visit: Visit) -> list[Snippet]:

@@ -44,6 +44,8 @@ class ExploreForm:
     interval: str = ""
     timezone: str = "UTC"
     limit: str = ""
+    # "no" leaves out what is beyond the limit instead of showing it together.
+    others: str = ""
     by: str = ""
     window: str = ""
     parts: tuple[Part, ...] = ()
@@ -70,6 +72,7 @@ def parse_form(pairs: Iterable[tuple[str, str]]) -> ExploreForm:
         interval=fields.get("interval", ""),
         timezone=fields.get("tz", "") or "UTC",
         limit=fields.get("limit", ""),
+        others="no" if fields.get("others") == "no" else "",
         by=fields.get("by", ""),
         window=fields.get("window", ""),
         parts=tuple(part for part in parts if part.event),
@@ -99,7 +102,7 @@ def render_form(form: ExploreForm) -> list[tuple[str, str]]:
         pairs += _render_part(form, part, f"s{number}")
     pairs += render_rows(form.filters)
     pairs += [(f"b{number}", name) for number, name in enumerate(form.breakdown)]
-    pairs.append(("limit", form.limit))
+    pairs += [("limit", form.limit), ("others", form.others)]
     return [(name, value) for name, value in pairs if value]
 
 
@@ -133,6 +136,8 @@ def build_question(form: ExploreForm) -> dict[str, Any]:
         question["breakdown"] = list(form.breakdown)
     if form.limit:
         question["limit"] = _number(form.limit)
+    if form.breakdown and form.kind != "funnel" and not form.others:
+        question["others"] = True
     return question
 
 
@@ -150,6 +155,12 @@ def _build_part(kind: str, part: Part) -> dict[str, Any]:
     if part.filters:
         built["filters"] = [build_filter(row) for row in part.filters]
     return built
+
+
+def _hides_others(question: Mapping[str, Any]) -> bool:
+    return (
+        question["kind"] != "funnel" and bool(question.get("breakdown")) and not question.get("others", False)
+    )
 
 
 def _number(text: str) -> Any:
@@ -176,6 +187,7 @@ def form_of(question: Mapping[str, Any]) -> ExploreForm:
         interval=str(question.get("interval") or ""),
         timezone=str(question.get("timezone", "UTC")),
         limit=str(question.get("limit", "")),
+        others="no" if _hides_others(question) else "",
         by=str(question.get("by", "")),
         window=str(question.get("window", "")),
         parts=tuple(_part_of(selection) for selection in selections),

@@ -17,15 +17,17 @@ from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.from_question import build_metric
 from tallymark.plan.kinds import BY_NAME
-from tallymark.plan.kinds.dashboard import PanelKind
+from tallymark.plan.kinds.dashboard import list_panel_kinds
 from tallymark.plan.kinds.metric import Metric, Span
 from tallymark.plan.objects import parse_object, render_yaml
 from tallymark.plan.references import find_users
+from tallymark.queries.fields import DERIVED
 from tallymark.queries.names import list_fields
 from tallymark.queries.parse import parse_question
 from tallymark.queries.question import Interval
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker, open_asker
+from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.defining import save_object
 from tallymark.web.drills import drill_figures
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
@@ -36,6 +38,7 @@ from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
 from tallymark.web.shapes import shape_cell
 from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
+from tallymark.web.tables import build_table
 
 UNUSED_DAYS: Final = 30
 _DEFAULT: Final = Wanted(last="30d")
@@ -43,6 +46,8 @@ _DIMENSIONS: Final = 6
 # The same for all events of a metric, or of no meaning to it.
 _SAME: Final = ("event_name", "event_type", "source")
 _MOST_ROWS: Final = 300
+# Of a breakdown: as many as have a colour.
+_GROUPS: Final = MAX_SERIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +145,6 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
             "error": {"message": failed.message, "at": failed.at, "code": failed.code},
             "status": status,
         }
-    present = services.definitions.list(visit.project)
-    objects = collect_objects(present)
-    uses = services.definitions.list_uses(
-        visit.project, "metric", services.clock.now().date() - timedelta(days=UNUSED_DAYS)
-    )
 
     def link(**changes: str) -> str:
         kept = {
@@ -153,21 +153,10 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
         return build_link("/metric", {**kept, "project": visit.project, **changes})
 
     return {
-        "boards": [
-            (one.name, objects["dashboard"][one.name].title or one.name)
-            for one in present
-            if one.kind == "dashboard" and not one.origin
-        ],
-        "panel_kinds": [kind for kind in get_args(PanelKind) if kind != "stacked"],
-        "metric": metric,
-        "definition": definition,
-        "kind": metric.__struct_config__.tag,
-        "yaml": render_yaml({"metric": [metric]}),
-        "users": find_users(objects, "metric", metric.name),
-        "use": uses.get(metric.name),
-        "days": UNUSED_DAYS,
+        **_read_definition(services, visit, definition, metric),
         "wanted": wanted,
         "by": " ".join(breakdown),
+        "kept": [(name, visit.fields[name]) for name in _KEPT if visit.fields.get(name)],
         "comparison": comparison or "none",
         "comparisons": COMPARISON_WORDS,
         "intervals": get_args(Interval),
@@ -179,14 +168,42 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     }
 
 
+def _read_definition(
+    services: Services, visit: Visit, definition: Definition, metric: Metric
+) -> dict[str, Any]:
+    """Return what the page says of the definition: its text, who uses and asks it, where it can be put."""
+    present = services.definitions.list(visit.project)
+    objects = collect_objects(present)
+    since = services.clock.now().date() - timedelta(days=UNUSED_DAYS)
+    uses = services.definitions.list_uses(visit.project, "metric", since)
+    return {
+        "boards": [
+            (one.name, objects["dashboard"][one.name].title or one.name)
+            for one in present
+            if one.kind == "dashboard" and not one.origin
+        ],
+        "panel_kinds": list_panel_kinds(metric),
+        "metric": metric,
+        "definition": definition,
+        "kind": metric.__struct_config__.tag,
+        "yaml": render_yaml({"metric": [metric]}),
+        "users": find_users(objects, "metric", metric.name),
+        "use": uses.get(metric.name),
+        "days": UNUSED_DAYS,
+    }
+
+
 _TIMES: Final = ("last", "from", "to")
+_KEPT: Final = (*_TIMES, "interval", "by", "compare", "tz")
 _EMPTY: Final[dict[str, Any]] = {
-    "chart": None, "headline": None, "delta": "", "figures": None, "drills": [], "rows": [], "span": None, "explained": None, "why_not": "",
+    "chart": None, "headline": None, "delta": "", "figures": None, "table": None, "span": None, "explained": None,
+    "why_not": "", "dimensions": "",
 }  # fmt: skip
 
 
 def _ask(asker: Asker, metric: Metric, span: Span, comparison: Comparison | None) -> dict[str, Any]:
     """Return chart, table, and the one figure of the whole time with its comparison."""
+    span = msgspec.structs.replace(span, others=True, limit=_GROUPS)
     whole = msgspec.structs.replace(span, interval=None, breakdown=())
     one = asker.compared(metric.name, whole, comparison)
     figures = asker.figures(metric.name, span)
@@ -196,14 +213,15 @@ def _ask(asker: Asker, metric: Metric, span: Span, comparison: Comparison | None
     interval = (span.interval or "") if any(column.name == "time" for column in figures.columns) else ""
     return {
         "span": span,
-        "chart": build_figures_chart([Line(title, figures, drills)], interval),
-        "drills": drills[:_MOST_ROWS],
+        "chart": build_figures_chart(
+            [Line(title, figures, drills)], interval, choose=asker.services.palette.of(asker.project)
+        ),
         "headline": headline.figures[0] if headline and headline.figures else None,
         "delta": describe_difference(
             one.figures.rows, one.compared.rows if one.compared else [], unit_of(metric), comparison
         ),
         "figures": figures,
-        "rows": figures.rows[:_MOST_ROWS],
+        "table": build_table(figures, _MOST_ROWS, drills, interval),
     }
 
 
@@ -222,7 +240,7 @@ def _explain(
             metric.name, msgspec.structs.replace(span, breakdown=()), comparison, dimensions
         )
     except RequestRefused as refusal:
-        return {"why_not": refusal.message}
+        return {"why_not": refusal.message, "dimensions": " ".join(fields)}
     return {"explained": group_explanation(answer, unit_of(metric)), "dimensions": " ".join(dimensions)}
 
 
@@ -238,10 +256,12 @@ def _choose_dimensions(services: Services, project: str, metric: Metric) -> tupl
         field.name
         for field in list_fields(services.store, project, event)
         if list(field.types) == ["text"]
+        and field.name not in DERIVED
         and not field.name.endswith("_id")
         and field.name not in {*_SAME, *own}
     ]
-    return tuple(found[:_DIMENSIONS])
+    # Among the first, because the hour explains much and no sender has to send it.
+    return (*found[: _DIMENSIONS - 1], "event_hour")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,13 @@ _TITLES: Final = {
 }
 # Where somebody goes on from an address that begins so: the same page as it is without conditions.
 _WAYS: Final = {
+    "dashboard": ("/dashboards", "Look through the dashboards"),
+    "definition": ("/catalogue", "Look through the metrics"),
     "event": ("/events", "Look through the events"),
     "events": ("/events", "Look through the events"),
     "explore": ("/explore", "Begin a new question"),
     "explore.csv": ("/explore", "Begin a new question"),
+    "metric": ("/catalogue", "Look through the metrics"),
     "quarantine": ("/quarantine", "Go to the quarantine"),
     "settings": ("/settings", "Go to the settings"),
     "sign-in": ("/sign-in", "Sign in"),

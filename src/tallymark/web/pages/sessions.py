@@ -76,13 +76,13 @@ async def open_visit(request: Request[Any, Any, Any], services: Services) -> Vis
     return _visit(request, services, session, token, pairs)
 
 
-async def open_form(request: Request[Any, Any, Any], services: Services) -> Visit:
-    """Return the visit of a POST after checking where it comes from and its CSRF token.
+async def open_form(request: Request[Any, Any, Any], services: Services, most: int = _FORM_BYTES) -> Visit:
+    """Return the visit of a POST of at most so many bytes after checking where it comes from and its CSRF token.
 
     Raises SignInNeeded, RequestRefused (forbidden, body_too_large, request_timeout, not_found).
     """
     check_origin(request, services)
-    pairs = parse_pairs(await read_form(request))
+    pairs = parse_pairs(await read_form(request, most))
     session, token = await find_session(request, services)
     if session is None:
         raise SignInNeeded("/")
@@ -159,7 +159,7 @@ def check_token(given: str, expected: str) -> None:
         )
 
 
-async def read_form(request: Request[Any, Any, Any]) -> str:
+async def read_form(request: Request[Any, Any, Any], most: int = _FORM_BYTES) -> str:
     """Return the text of a form's body; raises RequestRefused (body_too_large, request_timeout, invalid_request)."""
     body = b""
     try:
@@ -169,8 +169,8 @@ async def read_form(request: Request[Any, Any, Any]) -> str:
                 if message["type"] != "http.request":
                     raise RequestRefused("invalid_request", "The form did not arrive whole.")
                 body += message["body"]
-                if len(body) > _FORM_BYTES:
-                    raise RequestRefused("body_too_large", f"A form may have {_FORM_BYTES} bytes.")
+                if len(body) > most:
+                    raise RequestRefused("body_too_large", f"A form may have {most:,} bytes.")
                 if not message["more_body"]:
                     return body.decode("utf-8", "replace")
     except TimeoutError as error:

@@ -82,6 +82,10 @@ async function draw(figure) {
   );
   const { view } = embedded;
   drawn.set(figure, { view, content, palette, place: -1 });
+  if (!content.interval) {
+    view.addEventListener("pointermove", (event, item) => showMark(figure, item?.datum));
+    view.addEventListener("click", (event, item) => go(item?.datum?.h));
+  }
   figure.dataset.drawn = "yes";
 }
 
@@ -136,6 +140,34 @@ function show(figure, index) {
   place(figure, state, box, rows[0]);
 }
 
+// Charts without a time: the mark under the pointer, or chosen with the arrow keys, in words.
+
+function showMark(figure, row) {
+  const state = drawn.get(figure);
+  clear(figure);
+  const canvas = figure.querySelector(".canvas");
+  canvas.classList.toggle("leads", typeof row?.h === "string");
+  // Bars have their words beside them.
+  if (!row?.label || row.r !== undefined) return;
+  state.place = state.content.rows.findIndex((one) => one.label === row.label);
+  const box = element("div", "hover");
+  box.setAttribute("role", "status");
+  box.append(element("b", "", row.label), element("div", "", row.figure));
+  figure.append(box);
+  const [left, top] = state.view.origin();
+  const across = state.view.scale("x");
+  const x = left + (row.x === undefined ? across(row.o) + across.bandwidth() : across(row.x2));
+  const y = row.d === undefined ? top : top + state.view.scale("y")(row.d);
+  const wanted = canvas.offsetLeft + x + 8;
+  const flips = wanted + box.offsetWidth > figure.clientWidth;
+  box.style.left = `${Math.max(0, flips ? wanted - 24 - box.offsetWidth : wanted)}px`;
+  box.style.top = `${canvas.offsetTop + y}px`;
+}
+
+function marks(state) {
+  return state.content.rows.filter((row) => row.label && row.r === undefined);
+}
+
 function place(figure, state, box, row) {
   const canvas = figure.querySelector(".canvas");
   const scale = state.view.scale("x");
@@ -167,19 +199,23 @@ function follow(figure) {
     else all.forEach((one, index) => (best = Math.abs(one - at) < Math.abs(all[best] - at) ? index : best));
     show(figure, best);
   });
-  canvas.addEventListener("click", () => follow_down(figure));
+  canvas.addEventListener("click", () => {
+    // Marks without a time lead by themselves.
+    if (drawn.get(figure)?.content.interval) follow_down(figure);
+  });
   canvas.addEventListener("pointerleave", () => clear(figure));
   canvas.addEventListener("blur", () => clear(figure));
   canvas.addEventListener("keydown", (event) => {
     const state = drawn.get(figure);
-    if (!state?.content.interval) return;
-    const last = times(state).length - 1;
+    if (!state) return;
+    const last = (state.content.interval ? times(state) : marks(state)).length - 1;
     const steps = { ArrowLeft: Math.max(0, state.place - 1), ArrowRight: Math.min(last, state.place + 1), Home: 0, End: last };
     if (event.key === "Escape") clear(figure);
     if (event.key === "Enter") follow_down(figure);
     if (!(event.key in steps)) return;
     event.preventDefault();
-    show(figure, steps[event.key]);
+    if (state.content.interval) show(figure, steps[event.key]);
+    else showMark(figure, marks(state)[steps[event.key]]);
   });
 }
 
@@ -187,9 +223,16 @@ function follow(figure) {
 function follow_down(figure) {
   const state = drawn.get(figure);
   if (!state || state.place < 0) return;
+  if (!state.content.interval) {
+    go(marks(state)[state.place]?.h);
+    return;
+  }
   const at = times(state)[state.place];
-  const target = state.content.rows.find((row) => row.x === at && typeof row.h === "string")?.h;
-  if (target?.startsWith("/events?")) location.assign(target);
+  go(state.content.rows.find((row) => row.x === at && typeof row.h === "string")?.h);
+}
+
+function go(target) {
+  if (typeof target === "string" && target.startsWith("/events?")) location.assign(target);
 }
 
 function fail(figure, error) {

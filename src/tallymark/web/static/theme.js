@@ -4,9 +4,9 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-// The eight colours of one family: `s` for series, `l` for the ledger's lines.
+// The colours of one family: `s` for series (the last is that of all others together), `l` for the ledger's lines.
 export function colours(family) {
-  return Array.from({ length: 8 }, (_, place) => colour(`${family}${place}`) || colour("s7"));
+  return Array.from({ length: 9 }, (_, place) => colour(`${family}${place}`) || colour("s7"));
 }
 
 export function buildConfig(palette) {
@@ -17,7 +17,8 @@ export function buildConfig(palette) {
     font,
     padding: 0,
     view: { stroke: null },
-    range: { category: palette },
+    range: { category: palette, heatmap: [colour("heat0"), colour("heat1")] },
+    legend: { labelColor: soft, labelFont: font, labelFontSize: 11 },
     axis: {
       labelColor: soft,
       labelFont: font,

@@ -1,0 +1,10 @@
+-- Sign-ups completed of those begun, per day.
+SELECT
+    toDate(event_time) AS time,
+    countIf(event_name = 'INPUT_PASSWORD') / n AS figure,
+    countIf(event_name = 'INPUT_PHONE_NUMBER') AS n
+FROM plain.events
+WHERE project = 'default' AND event_name IN ('INPUT_PASSWORD', 'INPUT_PHONE_NUMBER')
+    AND event_time >= '2024-01-01 00:00:00' AND event_time < '2025-01-01 00:00:00'
+GROUP BY time
+ORDER BY time

@@ -1,0 +1,105 @@
+"""Pictures of how figures are spread: over values (histogram) and over the hours of the week (heat map).
+
+As in `charts`, specifications hold nothing that users sent. Panels call this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tallymark.metrics.digits import write_figure
+from tallymark.metrics.figures import Figures
+from tallymark.metrics.rhythm import HOURS
+from tallymark.queries.fields import WEEKDAYS
+from tallymark.queries.result import Answer, Cell
+from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
+from tallymark.web.charts import Chart
+from tallymark.web.shapes import shape_count, shape_number, shape_share
+
+
+def build_histogram_chart(
+    answer: Answer, unit: str, drills: Sequence[str], figure: float | None = None, name: str = ""
+) -> Chart | None:
+    """Return a histogram as bars, with a line at the metric's `figure`; None where there is no value."""
+    total = sum(_whole(row[2]) for row in answer.rows)
+    if not total:
+        return None
+    rows: list[dict[str, Any]] = []
+    notes = []
+    for place, (low, high, count) in enumerate(answer.rows):
+        share = shape_share(_whole(count) / total)
+        if not isinstance(low, float) or not isinstance(high, float):
+            side = f"below {_number(high, unit)}" if low is None else f"at or above {_number(low, unit)}"
+            notes.append(f"{shape_count(_whole(count))} of {shape_count(total)} values ({share}) lie {side}.")
+            continue
+        row = {
+            "x": low,
+            "x2": high,
+            "y": count,
+            "y0": 0,
+            "label": f"{_number(low, '')} to {_number(high, unit)}",
+            "figure": f"{shape_count(_whole(count))} · {share}",
+        }
+        if place < len(drills):
+            row["h"] = drills[place]
+        rows.append(row)
+    if figure is not None:
+        rows.append({"m": figure})
+    most = max((row for row in rows if "y" in row), key=lambda row: row["y"])
+    text = (
+        f"Histogram of {shape_count(total)} values in {len(rows) - (figure is not None)} buckets; most, {most['figure']},"
+        f" from {most['label']}."
+    )
+    if figure is not None:
+        text += f" {name}: {_number(figure, unit)}."
+    return Chart(build_histogram_spec(), rows, [], "", "number", text, notes)
+
+
+def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
+    """Return figures by weekday and hour as coloured cells; None where there are none."""
+    unit = next(column.unit or "" for column in figures.columns if column.name == "figure")
+    rows: list[dict[str, Any]] = []
+    weak = 0
+    for place, (day, hour, figure, n, low, high, enough) in enumerate(figures.rows):
+        if not isinstance(figure, int | float) or not isinstance(hour, int):
+            continue
+        text = write_figure(figure, _float(low), _float(high), unit)
+        row: dict[str, Any] = {
+            "d": day,
+            "o": f"{hour:02}",
+            "v": figure,
+            "label": f"{day} {hour:02}:00",
+            "figure": f"{text} · n = {n:,}" if n is not None else text,
+        }
+        if not enough:
+            weak += 1
+            row |= {"v": None, "w": 1, "figure": f"{row['figure']}, too few"}
+        if place < len(drills):
+            row["h"] = drills[place]
+        rows.append(row)
+    sure = [row for row in rows if row["v"] is not None]
+    if not rows:
+        return None
+    text = f"Heat map by weekday and hour, {len(rows)} of {len(WEEKDAYS) * HOURS} hours of the week."
+    if sure:
+        least, most = min(sure, key=lambda row: row["v"]), max(sure, key=lambda row: row["v"])
+        text += f" Lowest {least['label']}: {least['figure']}. Highest {most['label']}: {most['figure']}."
+    notes = (
+        [f"{weak} hours of the week stand on too few events: they are drawn as hollow cells."] if weak else []
+    )
+    kind = "ratio" if unit == "ratio" else "number"
+    return Chart(build_heat_spec(kind, list(WEEKDAYS)), rows, [], "", kind, text, notes)
+
+
+def _number(value: Cell, unit: str) -> str:
+    text = shape_number(value) if isinstance(value, int | float) else "–"
+    return f"{text} {unit}".rstrip()
+
+
+def _whole(cell: Cell) -> int:
+    return cell if isinstance(cell, int) else 0
+
+
+def _float(cell: Cell) -> float | None:
+    return cell if isinstance(cell, int | float) else None

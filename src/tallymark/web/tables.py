@@ -1,0 +1,115 @@
+"""Answers and figures as tables of texts: each figure with the digits that it supports, groups beyond the limit named so.
+
+Panels, their pages and a metric's page show what comes from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tallymark.metrics.digits import write_figure
+from tallymark.metrics.figures import Figures
+from tallymark.queries.question import GROUPS
+from tallymark.queries.result import Answer, Cell, Column
+from tallymark.web.shapes import NOTHING, shape_cell, shape_count
+
+_NUMBERS = ("integer", "number")
+# The columns of figures that share their digits, and the one that says whether they can be relied on.
+_FIGURES = ("figure", "low", "high")
+_ENOUGH = "enough"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of texts. `weak` stands on too few events; `drill` is the address of the events behind it ('' = none)."""
+
+    cells: list[str]
+    weak: bool
+    drill: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table to be shown: headings with the style's class of their column, rows, and how many rows there are in all."""
+
+    headings: list[tuple[str, str]]
+    rows: list[Row]
+    all_rows: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether a row leads to its events."""
+        return any(row.drill for row in self.rows)
+
+
+def build_table(
+    asked: Figures | Answer, most: int, drills: Sequence[str] = (), interval: str | None = None
+) -> Table:
+    """Return the first `most` rows as a table; `drills` are addresses in the order of the rows.
+
+    Times are written as short as the `interval` between them allows.
+    """
+    names = [column.name for column in asked.columns]
+    shown = [place for place, name in enumerate(names) if name not in (GROUPS, _ENOUGH)]
+    rows = []
+    for number, row in enumerate(asked.rows[:most]):
+        cells = _write_row(row, asked.columns, interval or "")
+        weak = _ENOUGH in names and row[names.index(_ENOUGH)] is False
+        drill = drills[number] if number < len(drills) else ""
+        rows.append(Row([cells[place] for place in shown], weak, drill))
+    headings = [
+        (_heading(asked.columns[place]) if _ENOUGH in names else names[place], _style(asked.columns[place]))
+        for place in shown
+    ]
+    return Table(headings, rows, len(asked.rows))
+
+
+def _write_row(row: Sequence[Cell], columns: Sequence[Column], interval: str) -> list[str]:
+    names = [column.name for column in columns]
+    low, high = (row[names.index(end)] if _ENOUGH in names else None for end in ("low", "high"))
+    texts = []
+    for cell, column in zip(row, columns, strict=True):
+        if _ENOUGH in names and column.name in _FIGURES:
+            # The unit of many figures below each other stands in the heading; per cent are part of the figure.
+            unit = "ratio" if column.unit == "ratio" else ""
+            texts.append(write_figure(_number(cell), _number(low), _number(high), unit))
+        elif column.name == "time" and isinstance(cell, str):
+            texts.append(_write_time(cell, interval))
+        else:
+            texts.append(NOTHING if cell == "" else shape_cell(cell, column.unit))
+    gathered = row[names.index(GROUPS)] if GROUPS in names else 1
+    if isinstance(gathered, int) and gathered > 1:
+        first = names.index(GROUPS) - 1
+        while first > 0 and row[first - 1] is None and names[first - 1] != "time":
+            first -= 1
+        texts[first] = f"{shape_count(gathered)} others"
+        texts[first + 1 : names.index(GROUPS)] = [""] * (names.index(GROUPS) - first - 1)
+    return texts
+
+
+def _write_time(text: str, interval: str) -> str:
+    if not interval:
+        return text
+    date, _, clock = text.partition("T")
+    if interval not in ("minute", "hour"):
+        return date
+    # Where clocks change, the offset tells the two equal hours apart.
+    offset = clock[8:].lstrip("0.")
+    return f"{date} {clock[:5]}" + ("" if offset == "Z" else f" {offset}")
+
+
+def _heading(column: Column) -> str:
+    return (
+        f"{column.name}, {column.unit}"
+        if column.unit and column.unit not in ("ratio", "events")
+        else column.name
+    )
+
+
+def _style(column: Column) -> str:
+    return "number" if column.type in _NUMBERS else column.type
+
+
+def _number(cell: Cell) -> float | None:
+    return cell if isinstance(cell, int | float) else None
