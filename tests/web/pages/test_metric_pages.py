@@ -49,6 +49,8 @@ def told(server, build_event):
         {"name": "bars", "kind": "bar", "metrics": ["bought"]},
         {"name": "table", "kind": "table", "metrics": ["bought"], "breakdown": ["agent_os"]},
         {"name": "nothing", "kind": "line", "metrics": ["gone"]},
+        {"name": "spread", "kind": "histogram", "metrics": ["amount"], "title": EVIL},
+        {"name": "week", "kind": "heatmap", "metrics": ["bought"], "title": EVIL},
     ]
     board = {
         "title": EVIL,
@@ -88,9 +90,59 @@ def test_a_metric_says_what_it_stands_on(admin, told):
 def test_a_panel_that_shows_nothing_says_so(admin, told):
     """A metric whose event was never seen tells it in its panel; the other panels are there."""
     page = _text(admin, "/dashboard?name=board")
-    assert page.count('class="panel ') == 8
+    assert page.count('class="panel ') == 10
     assert "There is no figure in this time." in page
     assert '60 <span class="unit">purchases' in page
+
+
+def _chart(page, name):
+    found = re.search(rf'id="{name}-data">(.*?)</script>', page)
+    return json.loads(found[1])
+
+
+def test_a_histogram_has_every_value_and_leads_to_them(admin, told):
+    """The numbers 0 to 59 lie in buckets of two, one of which leads to its two events."""
+    chart = _chart(_text(admin, "/dashboard?name=board&part=panels"), "spread")
+    bars = [row for row in chart["rows"] if "y" in row]
+    assert {row["y"] for row in bars} == {2}
+    assert sum(row["y"] for row in bars) == 60
+    assert [row["m"] for row in chart["rows"] if "m" in row] == [29.5]
+    assert _text(admin, bars[3]["h"]).count('<td class="time">') == 2
+
+
+def test_a_heat_map_leads_to_an_hour_of_the_week(admin, told):
+    """31 January 2026 is a Saturday in UTC; in Tokyo its last nine hours are Sunday's first."""
+    chart = _chart(_text(admin, "/dashboard?name=board&part=panels"), "week")
+    found = {(row["d"], row["o"]): row for row in chart["rows"]}
+    assert len(found) == 24
+    assert (found["Sat", "03"]["v"], found["Sat", "20"]["v"]) == (3, 2)
+    assert _text(admin, found["Sat", "20"]["h"]).count('<td class="time">') == 2
+    tokyo = _chart(
+        _text(admin, "/dashboard?name=board&part=panels&tz=Asia/Tokyo&from=2026-01-31&to=2026-02-02"), "week"
+    )
+    found = {(row["d"], row["o"]): row for row in tokyo["rows"]}
+    assert (found["Sun", "05"]["v"], found["Sat", "05"]["v"]) == (2, 0)
+    assert _text(admin, found["Sun", "05"]["h"]).count('<td class="time">') == 2
+
+
+def test_a_panel_as_a_table(admin, told):
+    """The page of a panel's figures has them all as text, says the time, and leads back."""
+    page = _text(admin, "/dashboard/panel?name=board&panel=stacked&form=table")
+    assert page.count("<tr") == 1 + 24 * 2
+    assert "2026-01-31 03:00" in page
+    assert "/dashboard?name=board&amp;project=default#panel-stacked" in page
+    assert "<script>alert" not in page
+    problem = _text(admin, "/dashboard/panel?name=board&panel=nothing&form=table")
+    assert "There is no figure in this time." in problem
+
+
+def test_one_colour_for_one_value(admin, told):
+    """A platform has the same colour in an area, as a bar, on the metric's page and in Explore."""
+    page = _text(admin, "/dashboard?name=board&part=panels")
+    colours = {one["label"]: one["key"] for one in _chart(page, "stacked")["series"]}
+    metric = _chart(_text(admin, f"/metric?name=part_of_all&{_DAY}&by=agent_os"), "metric")
+    assert {one["label"]: one["key"] for one in metric["series"]} == colours
+    assert len(set(colours.values())) == 2
 
 
 def test_every_figure_leads_to_its_events(admin, told):
