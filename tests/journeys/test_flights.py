@@ -188,3 +188,26 @@ def test_the_blizzard_is_explained(stored):
             assert row["before"] == (pytest.approx(other.dep_time.notna().mean()) if len(other) else None)
     # Nearly everything stood still: the hour tells most, for the storm came in the afternoon.
     assert rows[0]["dimension"] == "event_hour"
+
+
+def test_a_slower_quantile_is_explained(stored):
+    """Who is slower is told by the share above the earlier quantile; each field's values add up to its whole change."""
+    server, table, _ = stored
+    span = {"from": "2013-07-01", "to": "2013-07-08", "compare": "week", "breakdown": "carrier,origin"}
+    answer = server.get(f"/v1/metrics/departure_delay_p90/explain?{urlencode(span)}")
+    assert answer.status == 200, answer.body
+    names = [column["name"] for column in answer.json["columns"]]
+    rows = [dict(zip(names, row, strict=True)) for row in answer.json["rows"]]
+    departed = table[table.dep_time.notna()]
+    day = departed.scheduled_at.dt.strftime("%m-%d")
+    after = departed[(day >= "07-01") & (day < "07-08")]
+    before = departed[(day >= "06-24") & (day < "07-01")]
+    mark = before.dep_delay.quantile(0.9)
+    whole = (after.dep_delay > mark).mean() - (before.dep_delay > mark).mean()
+    for field in ("carrier", "origin"):
+        of = [row for row in rows if row["dimension"] == field]
+        assert sum(row["contribution"] for row in of) == pytest.approx(whole)
+        for row in (row for row in of if row["value"] is not None):
+            part = after[after[field] == row["value"]]
+            assert row["after"] == pytest.approx((part.dep_delay > mark).mean())
+    assert f"above {mark:g}" in answer.json["notes"][0]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from tallymark.catalog.repository import Catalog
-from tallymark.catalog.tables import FOLLOW
+from tallymark.catalog.tables import FOLLOW, PERSON
 
 
 class Follows:
@@ -21,6 +21,13 @@ class Follows:
         question = sa.select(FOLLOW.c.owner).where(_same(person, project))
         with self._catalog.engine.connect() as connection:
             return frozenset(connection.execute(question).scalars())
+
+    def list_looked_after(self, project: str) -> frozenset[str]:
+        """Return the owners that somebody is, or follows; names of people in lower case."""
+        followed = sa.select(FOLLOW.c.owner).where(FOLLOW.c.project == project)
+        with self._catalog.engine.connect() as connection:
+            names = connection.execute(sa.select(PERSON.c.name)).scalars()
+            return frozenset([*(name.casefold() for name in names), *connection.execute(followed).scalars()])
 
     def replace(self, person: str, project: str, owners: Iterable[str]) -> None:
         """Let a person follow these owners in a project, and no others."""

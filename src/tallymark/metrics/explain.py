@@ -4,12 +4,48 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from tallymark.errors import RequestRefused
-from tallymark.plan.kinds.metric import Average, Count, Metric, Rate, Span, Sum, Unique
+from tallymark.metrics.figures import Ask, ask_metric
+from tallymark.plan.kinds.metric import Average, Count, Metric, Quantile, Rate, Span, Sum, Unique
+from tallymark.queries.fields import SKETCH
 from tallymark.queries.kinds.change import Before, Change
-from tallymark.queries.question import Selection
+from tallymark.queries.question import Filter, Selection
+from tallymark.queries.result import Answer
 
 _WHOLE: Final = (Count, Unique, Sum, Average)
+
+
+def ask_explanation(
+    metric: Metric, span: Span, before: Span, dimensions: tuple[str, ...], ask: Ask
+) -> Answer:
+    """Return which values of `dimensions` account for the change from `before` to `span`.
+
+    A quantile has no parts that add up. Of a timer it is told who is slower instead: what is split is the share of values
+    above what the quantile was before. Raises RequestRefused as `build_change` does.
+    """
+    if not isinstance(metric, Quantile) or metric.field == SKETCH:
+        return ask(build_change(metric, span, before, dimensions))
+    whole = msgspec.structs.replace(before, interval=None, breakdown=())
+    earlier = ask_metric(metric, whole, ask, {}).rows
+    mark = earlier[0][0] if earlier else None
+    if not isinstance(mark, float):
+        message = "There is no figure before: there is no change to explain."
+        raise RequestRefused("invalid_question", message, at="compare")
+    answer = ask(build_change(_share_above(metric, mark), span, before, dimensions))
+    note = f"A quantile has no parts that add up: what is split is the share of values above {mark:g}, the figure before."
+    return msgspec.structs.replace(answer, notes=[note, *answer.notes])
+
+
+def _share_above(metric: Quantile, mark: float) -> Rate:
+    above = (*metric.filters, Filter(field=metric.field, op="gt", value=mark))
+    there = (*metric.filters, Filter(field=metric.field, op="exists"))
+    return Rate(
+        name=metric.name,
+        numerator=Selection(event_name=metric.event_name, filters=above),
+        denominator=Selection(event_name=metric.event_name, filters=there),
+    )
 
 
 def build_change(
@@ -17,8 +53,8 @@ def build_change(
 ) -> Change:
     """Return the question which values of `dimensions` account for the change from `before` to `span`.
 
-    Raises RequestRefused (invalid_question) for a metric that has no parts which add up: quantiles, gauges, funnels and
-    formulas.
+    Raises RequestRefused (invalid_question) for a metric that has no parts which add up: gauges, funnels, formulas and
+    quantiles of sketches.
     """
     if isinstance(metric, Rate):
         numerator, denominator, filters = metric.numerator, metric.denominator, metric.filters
@@ -27,7 +63,7 @@ def build_change(
         denominator, filters = None, ()
     else:
         kind = metric.__struct_config__.tag
-        message = f"A {kind} has no parts that add up. Counts, unique values, sums, averages and ratios can be explained."
+        message = f"A {kind} has no parts that add up. Counts, unique values, sums, averages, ratios and quantiles of single values can be explained."
         raise RequestRefused("invalid_question", message, at="name")
     return Change(
         start=span.start,

@@ -12,7 +12,7 @@ import msgspec
 
 from tallymark.errors import RequestRefused
 from tallymark.ledger.report import read_cursor
-from tallymark.metrics.explain import build_change
+from tallymark.metrics.explain import ask_explanation
 from tallymark.metrics.figures import Figures, ask_metric
 from tallymark.metrics.periods import Comparison, shift_span
 from tallymark.metrics.rhythm import ask_rhythm
@@ -68,7 +68,7 @@ class Asker:
 
     def explain(self, name: str, span: Span, comparison: Comparison, dimensions: tuple[str, ...]) -> Answer:
         """Return what a metric's change since the compared time is made of."""
-        return self.ask(build_change(self.find(name), span, shift_span(span, comparison), dimensions))
+        return ask_explanation(self.find(name), span, shift_span(span, comparison), dimensions, self.ask)
 
     def ask(self, question: Question) -> Answer:
         """Return a question's answer, remembered where it was asked before over the same data."""

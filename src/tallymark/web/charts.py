@@ -80,15 +80,25 @@ class Chart(msgspec.Struct, frozen=True):
         }
 
 
-def build_chart(question: Question, answer: Answer, choose: ChooseKeys = keys_in_order) -> Chart | None:
-    """Return the picture of an answer, None when there is nothing to show; `choose` gives values their colours."""
+def build_chart(
+    question: Question, answer: Answer, choose: ChooseKeys = keys_in_order, drills: Sequence[str] = ()
+) -> Chart | None:
+    """Return the picture of an answer, None when there is nothing to show.
+
+    `choose` gives values their colours; `drills` are addresses of the events behind each row of the answer.
+    """
     if not answer.rows:
         return None
     if isinstance(question, Trend):
-        return _build_trend(question, answer, choose)
+        return _build_trend(question, answer, choose, drills)
     if isinstance(question, Ratio):
-        return _build_ratio(question, answer, choose)
-    return _build_funnel(question, answer, choose) if isinstance(question, Funnel) else None
+        return _build_ratio(question, answer, choose, drills)
+    return _build_funnel(question, answer, choose, drills) if isinstance(question, Funnel) else None
+
+
+def lead_on(row: dict[str, Any], drills: Sequence[str], place: int) -> dict[str, Any]:
+    """Return a row of a chart with the address of its events, where there is one."""
+    return {**row, "h": drills[place]} if place < len(drills) and drills[place] else row
 
 
 # Over time
@@ -161,21 +171,21 @@ def _split_lead(question: OfTime, row: list[Cell]) -> tuple[list[Cell], int]:
     return values, gathered if isinstance(gathered, int) else 1
 
 
-def _build_trend(question: Trend, answer: Answer, choose: ChooseKeys) -> Chart:
+def _build_trend(question: Trend, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
     first = len(answer.columns) - len(question.series)
     columns = answer.columns[first:]
     counts = all(series.measure.op in ("count", "unique") for series in question.series)
     unit = "count" if counts else "number"
     if not question.interval:
         named = []
-        for row in answer.rows:
+        for place, row in enumerate(answer.rows):
             lead = row_label(*_split_lead(question, row)) if question.breakdown else ""
-            named += [(lead, column.name, row[first + n]) for n, column in enumerate(columns)]
-        return _build_bars(named, unit, single=len(columns) == 1)
+            named += [(lead, column.name, row[first + n], place) for n, column in enumerate(columns)]
+        return _build_bars(named, unit, drills, single=len(columns) == 1)
     one_field = bool(question.breakdown) and len(columns) == 1
     groups = Groups(choose if one_field else keys_in_order, ",".join(question.breakdown))
     drawn = []
-    for row in answer.rows:
+    for place, row in enumerate(answer.rows):
         values, gathered = _split_lead(question, row)
         for number, column in enumerate(columns):
             names = [row_label(values, gathered)] if question.breakdown else []
@@ -184,19 +194,19 @@ def _build_trend(question: Trend, answer: Answer, choose: ChooseKeys) -> Chart:
             identity = repr(values) if one_field else repr((values, gathered > 1, number))
             identity += " others" if gathered > 1 else ""
             groups.add(identity, " · ".join(names), gathered=gathered > 1 and one_field)
-            drawn.append((identity, row[0], row[first + number]))
+            drawn.append((identity, row[0], row[first + number], place))
     rows = [
-        {"x": wall_time(time), "k": key, "y": value}
-        for identity, time, value in drawn
+        lead_on({"x": wall_time(time), "k": key, "y": value}, drills, place)
+        for identity, time, value, place in drawn
         if (key := groups.key(identity))
     ]
     zero = all(series.measure.op in ("count", "unique", "sum") for series in question.series)
     return build_lines(rows, groups, interval=question.interval, unit=unit, zero=zero, band=False, notes=[])
 
 
-def _build_ratio(question: Ratio, answer: Answer, choose: ChooseKeys) -> Chart:
+def _build_ratio(question: Ratio, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
     if not question.interval:
-        return _build_ratio_bars(question, answer)
+        return _build_ratio_bars(question, answer, drills)
     groups, vague = Groups(choose, ",".join(question.breakdown)), 0
     drawn = []
     for row in answer.rows:
@@ -206,7 +216,7 @@ def _build_ratio(question: Ratio, answer: Answer, choose: ChooseKeys) -> Chart:
         groups.add(identity, label, gathered=gathered > 1)
         drawn.append((identity, row))
     rows: list[dict[str, Any]] = []
-    for identity, row in drawn:
+    for place, (identity, row) in enumerate(drawn):
         ratio, low, high = row[-3:]
         key = groups.key(identity)
         if key is None:
@@ -214,7 +224,8 @@ def _build_ratio(question: Ratio, answer: Answer, choose: ChooseKeys) -> Chart:
         if is_vague(low, high):
             vague += 1
             ratio = low = high = None
-        rows.append({"x": wall_time(row[0]), "k": key, "y": ratio, "low": low, "high": high})
+        point = {"x": wall_time(row[0]), "k": key, "y": ratio, "low": low, "high": high}
+        rows.append(lead_on(point, drills, place))
     notes = vague_notes(vague)
     return build_lines(
         rows, groups, interval=question.interval, unit="ratio", zero=False, band=True, notes=notes
@@ -263,17 +274,20 @@ def build_lines(
 # Without time
 
 
-def _build_bars(named: list[tuple[str, str, Cell]], unit: str, *, single: bool) -> Chart:
-    if all(not lead for lead, _, _ in named):
-        return Chart(figures=[Figure(name, shape_cell(value)) for _, name, value in named])
+def _build_bars(
+    named: list[tuple[str, str, Cell, int]], unit: str, drills: Sequence[str], *, single: bool
+) -> Chart:
+    if all(not lead for lead, *_ in named):
+        return Chart(figures=[Figure(name, shape_cell(value)) for _, name, value, _ in named])
     groups = Groups()
-    for _, name, _ in named:
+    for _, name, *_ in named:
         groups.add(name, show_line(name))
     rows: list[dict[str, Any]] = []
-    for lead, name, value in named[:MAX_BARS]:
+    for lead, name, value, place in named[:MAX_BARS]:
         key = groups.key(name) or f"s{MAX_SERIES - 1}"
         label = lead + ("" if single else f" · {show_line(name)}")
-        rows.append({"r": f"r{len(rows)}", "k": key, "y": value, "label": label, "figure": shape_cell(value)})
+        bar = {"r": f"r{len(rows)}", "k": key, "y": value, "label": label, "figure": shape_cell(value)}
+        rows.append(lead_on(bar, drills, place))
     notes = bar_notes(len(named))
     text = describe_bars(rows)
     labels = [] if single else groups.labels
@@ -289,7 +303,7 @@ def bar_notes(count: int) -> list[str]:
     )
 
 
-def _build_ratio_bars(question: Ratio, answer: Answer) -> Chart:
+def _build_ratio_bars(question: Ratio, answer: Answer, drills: Sequence[str]) -> Chart:
     vague = 0
     rows: list[dict[str, Any]] = []
     if not question.breakdown:
@@ -302,7 +316,7 @@ def _build_ratio_bars(question: Ratio, answer: Answer) -> Chart:
         return Chart(
             figures=[Figure("ratio", shape_cell(ratio, "ratio"), f"{between}n = {shape_cell(below)}")]
         )
-    for row in answer.rows[:MAX_BARS]:
+    for place, row in enumerate(answer.rows[:MAX_BARS]):
         below, ratio, low, high = row[-4:]
         figure = f"{shape_cell(ratio, 'ratio')} · n = {shape_cell(below)}"
         if is_vague(low, high):
@@ -310,23 +324,14 @@ def _build_ratio_bars(question: Ratio, answer: Answer) -> Chart:
             ratio = low = high = None
             figure += " · too few to draw"
         label = row_label(*_split_lead(question, row))
-        rows.append(
-            {
-                "r": f"r{len(rows)}",
-                "k": "s0",
-                "y": ratio,
-                "low": low,
-                "high": high,
-                "label": label,
-                "figure": figure,
-            }
-        )
+        spread = {"y": ratio, "low": low, "high": high, "label": label, "figure": figure}
+        rows.append(lead_on({"r": f"r{len(rows)}", "k": "s0", **spread}, drills, place))
     notes = [*bar_notes(len(answer.rows)), *vague_notes(vague)]
     text = describe_bars(rows)
     return Chart(build_bar_spec(len(rows), "ratio", spread=True), rows, [], "", "ratio", text, notes)
 
 
-def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys) -> Chart:
+def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
     width = len(question.breakdown)
     groups = Groups(choose, ",".join(question.breakdown))
     for row in answer.rows:
@@ -334,9 +339,10 @@ def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys) -> Chart
     rows: list[dict[str, Any]] = []
     steps = len(question.steps)
     # Step by step, so that groups stand beside each other where they are compared.
-    ordered = [row for step in range(steps) for row in answer.rows[step::steps]]
+    ordered = [place for step in range(steps) for place in range(step, len(answer.rows), steps)]
     before: dict[str, Cell] = {}
-    for row in ordered:
+    for at in ordered:
+        row = answer.rows[at]
         identity = repr(row[:width])
         key = groups.key(identity)
         number, name, reached, _, from_first, _ = row[width:]
@@ -345,7 +351,7 @@ def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys) -> Chart
         label = f"{number}. {show_line(name)}" + (f" · {group_label(row[:width])}" if width else "")
         figure = shape_count(reached) + (f" · {shape_cell(from_first, 'ratio')}" if number != 1 else "")
         place = {"r": f"r{len(rows)}", "k": key, "y": reached, "of": before.get(identity, reached)}
-        rows.append({**place, "label": label, "figure": figure})
+        rows.append(lead_on({**place, "label": label, "figure": figure}, drills, at))
         before[identity] = reached
     text = describe_bars(rows)
     notes = [note.replace("lines", "groups") for note in groups.notes()]

@@ -63,7 +63,7 @@ def _build(view: View, span: Span, kind: str, fields: dict[str, str]) -> Exporte
     theme: Theme = "dark" if fields.get("theme") == "dark" else "light"
     width = check_size(fields.get("width", ""), "width", _WIDTH)
     height = check_size(fields.get("height", ""), "height", _HEIGHT)
-    spec = msgspec.json.encode(build_picture(view, theme, width, height))
+    spec = msgspec.json.encode(build_picture(view, span, theme, width, height))
     return Exported(spec, _MEDIA_TYPES[kind])
 
 

@@ -25,6 +25,7 @@ from tallymark.web.charts import (
     Figure,
     Groups,
     bar_notes,
+    lead_on,
     row_label,
     wall_time,
 )
@@ -90,12 +91,10 @@ def build_figures_chart(
             if key is None:
                 continue
             drawn: dict[str, Any] = {"x": wall_time(row[0]), "k": key, "y": figure, "low": low, "high": high}
-            if place < len(line.drills) and line.drills[place]:
-                drawn["h"] = line.drills[place]
             if not enough and figure is not None:
                 weak += 1
                 drawn |= {"y": None, "low": None, "high": None, "w": figure}
-            rows.append(drawn)
+            rows.append(lead_on(drawn, line.drills, place))
     return _draw(rows, groups, interval, unit, weak, mark)
 
 
@@ -191,12 +190,9 @@ def _build_bars(lines: Sequence[Line], unit: str, groups: Groups) -> Chart:
     # Bars have their names beside them; where there is no colour for each, they all have the same.
     coloured = not groups.notes()
     rows: list[dict[str, Any]] = []
-    everything = [
-        (line, row, line.drills[place] if place < len(line.drills) else "")
-        for line in lines
-        for place, row in enumerate(line.figures.rows)
-    ]
-    for line, row, drill in everything[:MAX_BARS]:
+    everything = [(line, place) for line in lines for place in range(len(line.figures.rows))]
+    for line, place in everything[:MAX_BARS]:
+        row = line.figures.rows[place]
         identity, label, gathered = line.name_of(row)
         figure, n, low, high, enough = row[-_TAIL:]
         key = OTHERS_KEY if gathered else groups.key(identity) if coloured else "s0"
@@ -204,20 +200,10 @@ def _build_bars(lines: Sequence[Line], unit: str, groups: Groups) -> Chart:
         if not enough:
             text += f" · n = {n}, too few"
             figure = low = high = None
-        rows.append(
-            {
-                "r": f"r{len(rows)}",
-                "k": key,
-                "y": figure,
-                "low": low,
-                "high": high,
-                "label": label,
-                "figure": text,
-            }
-            | ({"h": drill} if drill else {})
-        )
-    spread = any(row["low"] is not None for row in rows)
-    spec = build_bar_spec(len(rows), unit, spread=spread)
+        spread = {"y": figure, "low": low, "high": high, "label": label, "figure": text}
+        rows.append(lead_on({"r": f"r{len(rows)}", "k": key, **spread}, line.drills, place))
+    spreads = any(row["low"] is not None for row in rows)
+    spec = build_bar_spec(len(rows), unit, spread=spreads)
     return Chart(spec, rows, [], "", unit, describe_bars(rows), bar_notes(len(everything)))
 
 

@@ -37,8 +37,10 @@ class Number:
     """A figure in large type: how it differs from before, and its course as a small line."""
 
     figure: Figure
-    delta: str
-    spark: Chart | None
+    delta: str = ""
+    spark: Chart | None = None
+    # The address of the events behind it, '' where there is none.
+    drill: str = ""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,15 @@ class View:
     rows_read: int = 0
     # The same as HTML, once somebody has looked at it; all who look after that get it as it is.
     html: str = ""
+
+    @property
+    def units(self) -> str:
+        """The units of its metrics, where its figures do not say them themselves."""
+        return ", ".join(dict.fromkeys(one.unit for one in self.metrics if one.unit))
+
+    def caption(self, span: Span) -> str:
+        """Return unit, time and time zone in one line: for pictures and places where nothing else says them."""
+        return " · ".join(filter(None, (self.units, f"{span.start} to before {span.end}", span.timezone)))
 
 
 def run_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True) -> View:
@@ -153,7 +164,8 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))
             spark = build_spark(course)
-        view.numbers.append(Number(picture.figures[0], delta, spark))
+        drills = drill_figures(metric, whole, compared.figures, asker.project) if view.linked else []
+        view.numbers.append(Number(picture.figures[0], delta, spark, drills[0] if drills else ""))
 
 
 def _build_table(view: View, asker: Asker, span: Span) -> None:
@@ -177,7 +189,8 @@ def _build_funnel(view: View, asker: Asker, span: Span) -> None:
         view.rows_read += answer.statistics.rows_read
         view.asked.append(answer)
         view.notes += answer.notes
-        _take(view, build_chart(question, answer, asker.services.palette.of(asker.project)))
+        drills = build_drills(question, answer, asker.project, len(answer.rows)) if view.linked else []
+        _take(view, build_chart(question, answer, asker.services.palette.of(asker.project), drills))
 
 
 def _build_histogram(view: View, asker: Asker, span: Span) -> None:
@@ -217,7 +230,7 @@ def _take(view: View, chart: Chart | None) -> None:
         return
     view.notes += [note for note in chart.notes if note not in view.notes]
     if chart.figures:
-        view.numbers = [Number(figure, "", None) for figure in chart.figures]
+        view.numbers = [Number(figure) for figure in chart.figures]
     else:
         view.chart = chart
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tallymark.errors import RequestRefused
+from tallymark.plan.kinds.metric import Span
 from tallymark.web.chart_specs import KEYS
 from tallymark.web.charts import Chart
 from tallymark.web.panels import Number, View
@@ -37,8 +38,8 @@ def read_colours(theme: Theme) -> dict[str, str]:
     return dict(_COLOUR.findall(sheet[start : sheet.index("\n}", start)]))
 
 
-def build_picture(view: View, theme: Theme, width: int, height: int) -> dict[str, Any]:
-    """Return a specification that holds everything: data, colours, title, size in pixels."""
+def build_picture(view: View, span: Span, theme: Theme, width: int, height: int) -> dict[str, Any]:
+    """Return a specification that holds everything: data, colours, title, unit, time, size in pixels."""
     colours = read_colours(theme)
     if view.chart is not None:
         body = _from_chart(view.chart)
@@ -62,6 +63,11 @@ def build_picture(view: View, theme: Theme, width: int, height: int) -> dict[str
             "color": colours["ink"],
             "font": _FONT,
             "fontSize": 14,
+            "subtitle": show_line(view.caption(span)),
+            "subtitleColor": colours["soft"],
+            "subtitleFont": _FONT,
+            "subtitleFontSize": 11,
+            "offset": 8,
         },
         "background": colours["ground"],
         "padding": 12,

@@ -14,7 +14,7 @@ from tallymark.metrics.rhythm import HOURS
 from tallymark.queries.fields import WEEKDAYS
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
-from tallymark.web.charts import Chart
+from tallymark.web.charts import Chart, lead_on
 from tallymark.web.shapes import shape_count, shape_number, shape_share
 
 
@@ -41,9 +41,7 @@ def build_histogram_chart(
             "label": f"{_number(low, '')} to {_number(high, unit)}",
             "figure": f"{shape_count(_whole(count))} · {share}",
         }
-        if place < len(drills):
-            row["h"] = drills[place]
-        rows.append(row)
+        rows.append(lead_on(row, drills, place))
     if figure is not None:
         rows.append({"m": figure})
     most = max((row for row in rows if "y" in row), key=lambda row: row["y"])
@@ -75,9 +73,7 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
         if not enough:
             weak += 1
             row |= {"v": None, "w": 1, "figure": f"{row['figure']}, too few"}
-        if place < len(drills):
-            row["h"] = drills[place]
-        rows.append(row)
+        rows.append(lead_on(row, drills, place))
     sure = [row for row in rows if row["v"] is not None]
     if not rows:
         return None

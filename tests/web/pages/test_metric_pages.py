@@ -145,6 +145,14 @@ def test_one_colour_for_one_value(admin, told):
     assert len(set(colours.values())) == 2
 
 
+def test_a_metric_that_nobody_looks_after_is_found(admin, told):
+    """An owner who is not there any more, and that nobody follows, is told; metrics without one are listed with them."""
+    page = _text(admin, "/catalogue?orphans=1")
+    assert "4 that nobody looks after" in page
+    assert page.count("nobody signs in by that name or follows it") == 1
+    assert page.count("<small>no owner</small>") == 3
+
+
 def test_every_figure_leads_to_its_events(admin, told):
     """From a row of a metric's table one comes to the events that it counts, and to no others."""
     page = _text(admin, f"/metric?name=bought&{_DAY}&interval=none&by=agent_os&compare=none")

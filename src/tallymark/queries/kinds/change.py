@@ -127,7 +127,7 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         table: list[list[Cell]] = []
         for number in order:
             table += _rows(fields[number].name, split[number], total, is_ratio=is_ratio)
-        unit = "ratio" if is_ratio else None
+        unit = "ratio" if self.denominator is not None else None
         kinds = ["text", "text", "integer", *["number"] * 6]
         columns = tuple(Column(name, kind, unit) for name, kind in zip(_COLUMNS, kinds, strict=True))
         doubts = [at for place, (at, _) in enumerate(self.selections()) if not total.any(place)]

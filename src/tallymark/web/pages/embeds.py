@@ -37,15 +37,16 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     @get_page("/embed/{token:str}")
     async def show_embed(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
         """Show the panel alone; `?theme=dark` or light, else as the viewer's system says."""
-        view, problem, status = None, "", 200
+        view, span, problem, status = None, None, "", 200
         try:
-            view, _ = await _open(services, token)
+            view, span = await _open(services, token)
         except TallymarkError as error:
             # Told inside the frame: an error page of ours would not be shown there.
             problem, status = error.message, error.status if isinstance(error, RequestRefused) else 503
         theme = request.query_params.get("theme", "")
         values = {
             "view": view,
+            "span": span,
             "problem": problem,
             "theme": theme if theme in ("light", "dark") else "",
             "runtime": runtime_version(),

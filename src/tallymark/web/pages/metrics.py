@@ -52,11 +52,15 @@ _GROUPS: Final = MAX_SERIES
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A metric as the catalogue shows it: its definition, and who asked it in the last days (None: nobody)."""
+    """A metric as the catalogue shows it: its definition, and who asked it in the last days (None: nobody).
+
+    `is_orphan`: it has no owner, or one that nobody who signs in is or follows.
+    """
 
     metric: Metric
     definition: Definition
     use: Use | None
+    is_orphan: bool
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -64,19 +68,23 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @get_page("/catalogue")
     async def show_catalogue(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """List the project's metrics; `q` searches names, titles, owners and tags, `unused` leaves only those."""
+        """List the project's metrics; `q` searches names, titles, owners and tags, `unused` and `orphans` leave only those."""
         visit = await open_visit(request, services)
         listed = await services.run(_list_metrics, services, visit.project)
         found = [one for one in listed if _matches(one, visit.fields.get("q", ""))]
         if visit.fields.get("unused"):
             found = [one for one in found if one.use is None]
+        if visit.fields.get("orphans"):
+            found = [one for one in found if one.is_orphan]
         values = visit.page(
             "/catalogue",
             listed=found,
             total=len(listed),
             unused=sum(one.use is None for one in listed),
             search=visit.fields.get("q", ""),
-            only_unused=bool(visit.fields.get("unused")),
+            only_orphans=bool(visit.fields.get("orphans")),
+            orphans=sum(one.is_orphan for one in listed),
+            narrowed=any(visit.fields.get(name) for name in ("q", "unused", "orphans")),
             days=UNUSED_DAYS,
             now=services.clock.now(),
         )
@@ -117,7 +125,12 @@ def _list_metrics(services: Services, project: str) -> list[Listed]:
     metrics = collect_objects(definitions)["metric"]
     since = services.clock.now().date() - timedelta(days=UNUSED_DAYS)
     uses = services.definitions.list_uses(project, "metric", since)
-    listed = [Listed(metrics[one.name], one, uses.get(one.name)) for one in definitions]
+    looked_after = services.follows.list_looked_after(project)
+    listed = []
+    for one in definitions:
+        metric = metrics[one.name]
+        is_orphan = not {metric.owner, metric.owner.casefold()} & looked_after
+        listed.append(Listed(metric, one, uses.get(one.name), is_orphan))
     return sorted(listed, key=lambda one: (one.metric.role != "leaf", one.metric.name))
 
 
@@ -197,6 +210,7 @@ _TIMES: Final = ("last", "from", "to")
 _KEPT: Final = (*_TIMES, "interval", "by", "compare", "tz")
 _EMPTY: Final[dict[str, Any]] = {
     "chart": None, "headline": None, "delta": "", "figures": None, "table": None, "span": None, "explained": None,
+    "explained_unit": "", "explained_notes": [],
     "why_not": "", "dimensions": "",
 }  # fmt: skip
 
@@ -241,7 +255,14 @@ def _explain(
         )
     except RequestRefused as refusal:
         return {"why_not": refusal.message, "dimensions": " ".join(fields)}
-    return {"explained": group_explanation(answer, unit_of(metric)), "dimensions": " ".join(dimensions)}
+    is_share = any(column.unit == "ratio" for column in answer.columns)
+    unit = "ratio" if is_share else unit_of(metric)
+    return {
+        "explained": group_explanation(answer, unit),
+        "explained_unit": unit,
+        "explained_notes": answer.notes,
+        "dimensions": " ".join(dimensions),
+    }
 
 
 def _choose_dimensions(services: Services, project: str, metric: Metric) -> tuple[str, ...]:
