@@ -130,3 +130,59 @@ def test_two_tabs_that_arrange_the_same(make_server, sign_in_at, build_event):
     expect(second.get_by_text("somebody else changed it")).to_be_visible()
     second.goto(f"{server.url}/dashboard?name=board")
     expect(second.locator("#panel-one")).to_have_count(0)
+
+
+def test_cells_and_bars_say_and_lead(make_server, sign_in_at, build_event):
+    """By pointer and by arrow keys a heat map's cells and a histogram's bars say what they are, and lead to their events."""
+    server = make_server(loader_linger_seconds=0.05).start()
+    events = [
+        build_event(f"cell-{n}", event_name="waited", event_time=f"2026-01-{19 + n % 7:02}T{n % 24:02}:10:00Z", value=n % 10 + 0.5)
+        for n in range(168)
+    ]  # fmt: skip
+    assert server.send(events).status == 200
+    server.wait_loaded()
+    panels = [
+        {"name": "week", "kind": "heatmap", "metrics": ["waited"]},
+        {"name": "spread", "kind": "histogram", "metrics": ["wait"]},
+        {"name": "steps", "kind": "bar", "metrics": ["waited"], "breakdown": ["event_weekday"]},
+    ]
+    for path, body in (
+        ("metrics/waited", {"kind": "count", "event_name": "waited", "unit": "waits"}),
+        (
+            "metrics/wait",
+            {"kind": "quantile", "event_name": "waited", "field": "value", "q": 0.5, "unit": "s"},
+        ),
+        ("dashboards/waits", {"from": "2026-01-19", "to": "2026-01-26", "panels": panels}),
+    ):
+        assert server.request("PUT", f"/v1/{path}", json.dumps(body), key=server.admin_key).status == 200
+    page = sign_in_at(server).new_page()
+    faults = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.goto(f"{server.url}/dashboard?name=waits")
+
+    week = page.locator("#panel-week figure[data-drawn]")
+    expect(week.locator("path[aria-roledescription], path").first).to_be_attached()
+    box = week.locator(".canvas svg").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.3)
+    expect(week.locator(".hover b")).to_have_text(re.compile(r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d:00$"))
+    expect(week.locator(".hover")).to_contain_text("waits per hour")
+    week.locator(".canvas").focus()
+    page.keyboard.press("Home")
+    expect(week.locator(".hover b")).to_have_text("Mon 00:00")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/events\?.*event_hour"))
+    expect(page.locator("table.events tbody tr:not(.nothing)")).to_have_count(1)
+    page.go_back()
+
+    spread = page.locator("#panel-spread figure[data-drawn]")
+    spread.locator(".canvas").focus()
+    page.keyboard.press("End")
+    expect(spread.locator(".hover b")).to_contain_text("s")
+    page.keyboard.press("Home")
+    expect(spread.locator(".hover b")).to_have_text("0 to 0.5 s")
+    page.keyboard.press("ArrowRight")
+    expect(spread.locator(".hover b")).to_have_text("0.5 to 1 s")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/events\?.*value"))
+    expect(page.locator("table.events tbody tr:not(.nothing)")).to_have_count(17)
+    assert faults == []

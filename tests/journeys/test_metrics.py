@@ -253,7 +253,7 @@ def test_plan_changes_nothing(server, signed_up, tmp_path):
         "apply", str(tmp_path), "--origin", "elsewhere", TALLYMARK_ADMIN_KEY=server.admin_key
     )
     assert refused.returncode == 1
-    assert "b.yaml:2:5" in refused.stdout
+    assert "b.yaml:4:5" in refused.stdout
     assert "event_nam" in refused.stdout
     assert server.get("/v1/metrics/new_one").status == 404
 
