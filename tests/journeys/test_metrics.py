@@ -124,7 +124,7 @@ def test_too_few_to_rely_on(server, signed_up):
     rows, told = _figures(server, "sms_code_sessions", filters=filters)
     assert rows[0]["n"] < 50
     assert rows[0]["enough"] is False
-    assert "1 of 1 figures stand on fewer than 50" in told["notes"][-1]
+    assert "1 of 1 figures stand on too few events to rely on: fewer than 50" in told["notes"][-1]
 
 
 @pytest.fixture(scope="module")

@@ -78,3 +78,26 @@ def test_specifications_are_ours(text, number, count):
     cell = [["Mon", 9, number, count, None, None, True]]
     assert json.dumps(heat(cell, unit=f"x{text}").spec) == json.dumps(heat(cell, unit="orders").spec)
     assert EVIL not in json.dumps(histogram([[0.0, 1.0, 1]], unit=EVIL).spec)
+
+
+def _colour(chart):
+    return chart.spec["layer"][0]["encoding"]["color"]
+
+
+def test_a_week_of_the_same_looks_low():
+    """Cells that are all the same have the lowest colour, not the middle of a scale of no length; a note says so."""
+    chart = heat([["Mon", hour, 0, 0, None, None, True] for hour in range(3)])
+    assert [row["f"] for row in chart.rows] == [0, 0, 0]
+    assert _colour(chart)["field"] == "f"
+    assert _colour(chart)["scale"]["domain"] == [0, 1]
+    assert chart.notes == ["All 3 hours of the week that are drawn have the same figure: 0 orders."]
+    other = heat([["Mon", hour, hour, 0, None, None, True] for hour in range(3)])
+    assert _colour(other)["field"] == "v"
+    assert not any("f" in row for row in other.rows)
+
+
+def test_bars_have_the_colour_of_their_metric():
+    """The rows carry the colour; the specification is the same for all."""
+    one, two = histogram([[0.0, 1.0, 5]], key="s4"), histogram([[0.0, 1.0, 5]])
+    assert ([row["k"] for row in one.rows], [row["k"] for row in two.rows]) == (["s4"], ["s0"])
+    assert one.spec == two.spec

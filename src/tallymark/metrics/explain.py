@@ -15,6 +15,10 @@ from tallymark.queries.question import Filter, Selection
 from tallymark.queries.result import Answer
 
 _WHOLE: Final = (Count, Unique, Sum, Average)
+# Times and a field to try a metric with; any will do.
+_TRIAL: Final = Span(start="2026-01-02", end="2026-01-03")
+_TRIAL_BEFORE: Final = Span(start="2026-01-01", end="2026-01-02")
+_TRIAL_FIELD: Final = "event_hour"
 
 
 def ask_explanation(
@@ -36,6 +40,17 @@ def ask_explanation(
     answer = ask(build_change(_share_above(metric, mark), span, before, dimensions))
     note = f"A quantile has no parts that add up: what is split is the share of values above {mark:g}, the figure before."
     return msgspec.structs.replace(answer, notes=[note, *answer.notes])
+
+
+def find_obstacle(metric: Metric) -> str:
+    """Return why no change of a metric can be explained, whatever the time and the fields; '' where it can."""
+    try:
+        one = _share_above(metric, 0.0) if isinstance(metric, Quantile) and metric.field != SKETCH else metric
+        question = build_change(one, _TRIAL, _TRIAL_BEFORE, (_TRIAL_FIELD,))
+        question.build_sql("", question.period(), exact=True)
+    except RequestRefused as refusal:
+        return refusal.message
+    return ""
 
 
 def _share_above(metric: Quantile, mark: float) -> Rate:
@@ -63,7 +78,8 @@ def build_change(
         denominator, filters = None, ()
     else:
         kind = metric.__struct_config__.tag
-        message = f"A {kind} has no parts that add up. Counts, unique values, sums, averages, ratios and quantiles of single values can be explained."
+        what = "quantile of sketches" if isinstance(metric, Quantile) else kind
+        message = f"A {what} has no parts that add up. Counts, unique values, sums, averages, ratios and quantiles of single values can be explained."
         raise RequestRefused("invalid_question", message, at="name")
     return Change(
         start=span.start,

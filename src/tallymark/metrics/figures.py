@@ -7,6 +7,7 @@ the metric's minimum sample. Formulas ask their parts and join them row by row.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,17 +29,19 @@ from tallymark.plan.kinds.metric import (
     Span,
     Sum,
     Unique,
+    unit_of,
 )
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.ratio import wilson_interval
 from tallymark.queries.kinds.trend import Trend
-from tallymark.queries.question import COUNT, MAX_LIMIT, Filter, Filters, Measure, Series
+from tallymark.queries.question import COUNT, Filter, Filters, Measure, Series
 from tallymark.queries.result import Answer, Cell, Column, Cost
 
 # Asks one question and returns its answer; what stands behind it may remember answers.
 Ask = Callable[[Question], Answer]
 
 _N: Final = "n"
+_TAIL: Final = (FIGURE, _N, "low", "high", "enough")
 _COUNTED: Final = frozenset({"count", "unique"})
 
 
@@ -50,6 +53,8 @@ class Figure:
     n: int | None = None
     low: float | None = None
     high: float | None = None
+    # Whether what it is made of stands on enough events, where it is made of other figures.
+    enough: bool = True
 
 
 NOTHING: Final = Figure(None)
@@ -77,11 +82,6 @@ class _Found:
     cost: Cost
 
 
-def unit_of(metric: Metric) -> str:
-    """Return the unit of a metric's figures; `ratio` of a share that names none."""
-    return metric.unit or ("ratio" if isinstance(metric, (Rate, Conversion)) else "")
-
-
 def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]) -> Figures:
     """Ask a metric; `others` are the project's metrics by name, for formulas.
 
@@ -98,18 +98,30 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         Column("enough", "boolean"),
     )
     rows: list[list[Cell]] = [
-        [*lead, one.value, one.n, one.low, one.high, one.n is None or one.n >= metric.minimum_sample]
+        [*lead, one.value, one.n, one.low, one.high, _is_enough(metric, one)]
         for lead, one in found.figures.items()
     ]
-    notes = list(found.notes)
-    if metric.role == "intermediate":
-        notes.insert(0, f"An intermediate metric: {metric.caveat}")
+    notes = [*_caveats(metric, others), *found.notes]
     weak = sum(1 for row in rows if row[-1] is False and row[-4])
     if weak:
         notes.append(
-            f"{weak:,} of {len(rows):,} figures stand on fewer than {metric.minimum_sample:,}: too few to rely on."
+            f"{weak:,} of {len(rows):,} figures stand on too few events to rely on"
+            + (f": fewer than {metric.minimum_sample:,}." if metric.minimum_sample else ".")
         )
     return Figures(metric.name, unit, columns, rows, notes, found.cost)
+
+
+def _is_enough(metric: Metric, figure: Figure) -> bool:
+    return figure.enough and (figure.n is None or figure.n >= metric.minimum_sample)
+
+
+def _caveats(metric: Metric, others: Mapping[str, Metric]) -> list[str]:
+    """Return what nobody must conclude from a metric, and from those that it is made of."""
+    own = [f"An intermediate metric: {metric.caveat}"] if metric.role == "intermediate" else []
+    for name in metric.uses():
+        if name in others:
+            own += [f"{name}: {caveat}" for caveat in _caveats(others[name], others)]
+    return own
 
 
 def _find(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]) -> _Found:
@@ -167,7 +179,7 @@ def _find_ratio(metric: Rate, span: Span, ask: Ask, _: Mapping[str, Metric]) -> 
         for name, one in (("numerator", metric.numerator), (_N, metric.denominator))
     ]
     question = msgspec.structs.replace(
-        Trend(series=tuple(sides), interval=span.interval, others=span.others, **span.parts()),
+        Trend(series=tuple(sides), **span.grouping()),
         filters=(*metric.filters, *span.filters),
     )
     counted = _collect(ask(question), 2, lambda cells: Figure(cells[1]))
@@ -198,33 +210,67 @@ def _find_conversion(metric: Conversion, span: Span, ask: Ask, _: Mapping[str, M
 
 
 def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Metric]) -> _Found:
-    """Do arithmetic over other metrics' figures of the same time and group; n is the smallest of theirs."""
+    """Do arithmetic over other metrics' figures of the same time and group; n is the smallest of theirs.
+
+    Groups are the largest of the first part that has any; the others are asked for the same ones.
+    """
     expression = parse_expression(metric.expression)
-    # The largest groups of one part need not be those of another: ask for as many as there may be.
-    wide = msgspec.structs.replace(span, limit=MAX_LIMIT, others=False) if span.breakdown else span
-    parts = {name: _find(_part(metric, name, others), wide, ask, others) for name in expression.names}
-    first = next(iter(parts.values()))
+    metrics = {name: _part(metric, name, others) for name in expression.names}
+    parts: dict[str, _Found] = {}
+    for name, part in metrics.items():
+        parts[name] = found = _find(part, span, ask, others)
+        if span.breakdown and not span.groups:
+            span = msgspec.structs.replace(span, groups=_groups_of(found.figures, span))
+    leads = {_whole_lead(lead, span): lead for part in reversed(parts.values()) for lead in part.figures}
+    order = dict.fromkeys(_whole_lead(lead, span) for part in parts.values() for lead in part.figures)
+    columns = {
+        name: {_whole_lead(lead, span): one for lead, one in part.figures.items()}
+        for name, part in parts.items()
+    }
     figures = {}
-    for lead in _first_groups(parts.values(), span):
-        row = {name: part.figures.get(lead, NOTHING) for name, part in parts.items()}
+    no_figure = 0
+    for lead in order:
+        row = {name: columns[name].get(lead, _absent(metrics[name])) for name in expression.names}
         samples = [one.n for one in row.values() if one.n is not None]
         value = expression.value({name: one.value for name, one in row.items()})
-        figures[lead] = Figure(value, min(samples) if samples else None)
+        no_figure += value is None and all(one.value is not None for one in row.values())
+        enough = all(_is_enough(metrics[name], one) for name, one in row.items())
+        figures[leads[lead]] = Figure(value, min(samples) if samples else None, enough=enough)
     notes = [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
-    cost = first.cost
-    for part in list(parts.values())[1:]:
-        cost = _add(cost, part.cost)
-    return _Found(first.lead, figures, notes, cost)
+    if no_figure:
+        notes.append(
+            f"In {no_figure:,} of {len(figures):,} rows there is a division by zero: there is no figure."
+        )
+    cost = functools.reduce(_add, (part.cost for part in parts.values()))
+    longest = max(parts.values(), key=lambda part: len(part.lead))
+    return _Found(longest.lead, figures, notes, cost)
 
 
-def _first_groups(parts: Iterable[_Found], span: Span) -> list[Lead]:
-    """Return the leads of the first groups, as many as are asked for, in the order of the parts."""
-    leads = list(dict.fromkeys(lead for part in parts for lead in part.figures))
+def list_groups(figures: Figures, span: Span) -> tuple[Lead, ...]:
+    """Return the groups of some figures, in their order, without that of all others."""
+    width = len([column for column in figures.columns if column.name not in _TAIL])
+    return _groups_of([tuple(row[:width]) for row in figures.rows], span)
+
+
+def _groups_of(leads: Iterable[Lead], span: Span) -> tuple[Lead, ...]:
     width = len(span.breakdown)
-    if not width:
-        return leads
-    shown = set(list(dict.fromkeys(lead[-width:] for lead in leads))[: span.limit])
-    return [lead for lead in leads if lead[-width:] in shown]
+    single = [lead[:-1] if span.others else lead for lead in leads if not _gathers(lead, span)]
+    return tuple(dict.fromkeys(lead[len(lead) - width :] for lead in single))
+
+
+def _whole_lead(lead: Lead, span: Span) -> Lead:
+    """Return a lead by which rows of several answers meet: how many groups stand together differs between them."""
+    return (*lead[:-1], _gathers(lead, span)) if span.others and span.breakdown else lead
+
+
+def _gathers(lead: Lead, span: Span) -> bool:
+    last = lead[-1] if lead and span.others and span.breakdown else 1
+    return isinstance(last, int) and last > 1
+
+
+def _absent(metric: Metric) -> Figure:
+    """Return the figure of a metric of which an answer says nothing: no events are a count and a sum of 0."""
+    return Figure(0, 0) if isinstance(metric, Count | Sum | Unique) else NOTHING
 
 
 def _part(metric: Formula, name: str, others: Mapping[str, Metric]) -> Metric:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -11,13 +11,15 @@ from tallymark.plan.kinds.metric import Span
 from tallymark.queries.period import build_period
 
 Comparison = Literal["previous", "week", "year"]
+_MOMENT: Final = timedelta(microseconds=1)
 COMPARISONS: Final[tuple[Comparison, ...]] = ("previous", "week", "year")
 
 
 def shift_span(span: Span, comparison: Comparison) -> Span:
     """Return the span that a comparison looks at.
 
-    Times move on the local calendar: a day stays a day where clocks change. 29 February becomes the 28th.
+    Times move on the local calendar: a day stays a day where clocks change. 29 February becomes the 28th. What began with a
+    day moves by whole days, so that a day that is not over is compared with as much of another one.
     Raises RequestRefused for a time that cannot be read.
     """
     period = build_period(span.start, span.end, "", span.timezone)
@@ -25,9 +27,13 @@ def shift_span(span: Span, comparison: Comparison) -> Span:
         moment.astimezone(period.zone).replace(tzinfo=None) for moment in (period.start, period.end)
     )
     if comparison == "year":
-        moved = [_year_before(moment) for moment in (start, end)]
+        # The end is exclusive: what moves is the last moment before it.
+        moved = [_year_before(start), _year_before(end - _MOMENT) + _MOMENT]
     else:
-        back = timedelta(days=7) if comparison == "week" else end - start
+        length = end - start
+        if start.time() == time():
+            length = timedelta(days=-(-length // timedelta(days=1)))
+        back = timedelta(days=7) if comparison == "week" else length
         moved = [moment - back for moment in (start, end)]
     return msgspec.structs.replace(span, start=moved[0].isoformat(), end=moved[1].isoformat())
 

@@ -5,8 +5,8 @@ Counts and sums are given per hour that there was: in thirty days some weekdays 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, timedelta
 from typing import Final
 
 import msgspec
@@ -37,7 +37,7 @@ def ask_rhythm(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
     for day in WEEKDAYS:
         for hour in range(HOURS):
             row = found.get((day, hour))
-            times = hours[day, hour]
+            times = hours.get((day, hour), 0.0)
             if row is not None and adds_up and times:
                 row = [day, hour, (row[2] or 0) / times, *row[3:]]  # type: ignore[operator]
             elif row is None and adds_up and times:
@@ -56,7 +56,17 @@ def ask_rhythm(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
     return msgspec.structs.replace(figures, columns=columns, rows=rows, notes=notes)
 
 
-def count_hours(span: Span) -> Counter[tuple[str, int]]:
-    """Return how often each hour of the week begins or goes on in a time; raises RequestRefused for more than five years."""
+def count_hours(span: Span) -> dict[tuple[str, int], float]:
+    """Return how many hours of each hour of the week a time has, in part where it begins or ends inside one.
+
+    The hour that autumn repeats is there twice, the one that spring skips is not. Raises RequestRefused for more than five
+    years.
+    """
     period = build_period(span.start, span.end, "hour", span.timezone)
-    return Counter((WEEKDAYS[bucket.start.weekday()], bucket.start.hour) for bucket in period.buckets)
+    begins = [bucket.start.astimezone(UTC) for bucket in period.buckets]
+    hours: dict[tuple[str, int], float] = {}
+    for bucket, begin, end in zip(period.buckets, begins, [*begins[1:], period.end], strict=True):
+        key = WEEKDAYS[bucket.start.weekday()], bucket.start.hour
+        lasts = (min(end, period.end) - max(begin, period.start)) / timedelta(hours=1)
+        hours[key] = hours.get(key, 0.0) + lasts
+    return hours

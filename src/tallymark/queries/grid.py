@@ -8,26 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from tallymark.queries.fields import Field, Type, parse_breakdown
 from tallymark.queries.filters import build_filters
 from tallymark.queries.measures import ADDITIVE, Aggregate, build_measure
 from tallymark.queries.period import Period, build_period
-from tallymark.queries.question import GROUPS, Asked, Interval, Selection, Series, refuse
+from tallymark.queries.question import GROUPS, MAX_LIMIT, Asked, Interval, Selection, Series, refuse
 from tallymark.queries.result import Cell, Column
 from tallymark.queries.sql import Parameters, Statement, build_scope
 
 MAX_ROWS: Final = 500_000
+# Of groups that were not counted.
+_SEVERAL: Final = 2
 
 Chosen = Sequence[tuple[str, Selection | Series]]
 
 
 class OfTime(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A question whose figures stand in intervals and groups. With `others` the groups beyond `limit` stand as one more."""
+    """A question whose figures stand in intervals and groups.
+
+    `groups` are exactly those that are shown, in their order, each with a value per field of the breakdown (null is
+    missing), also where they have no events; without them they are the largest. With `others` all other groups stand as
+    one more.
+    """
 
     interval: Interval | None = None
     others: bool = False
+    groups: Annotated[tuple[tuple[Cell, ...], ...], msgspec.Meta(max_length=MAX_LIMIT)] = ()
 
     @property
     def gathers(self) -> bool:
@@ -108,6 +118,8 @@ class GridQuery:
         key = self.period.key_sql() if self.period.interval else ""
         if beyond or not self.asked.breakdown:
             return self._plain(key, size, figures, scope, parameters)
+        if self.asked.groups:
+            return self._fixed(key, size, figures, scope, parameters)
         return self._grouped(key, size, figures, scope, parameters)
 
     def _plain(
@@ -154,9 +166,49 @@ class GridQuery:
             f"FROM (\n{places}\n)\nGROUP BY least(place, {limit}) AS last\nORDER BY last"
         )
 
+    def _fixed(
+        self, key: str, size: str, figures: list[str], scope: str, parameters: Parameters
+    ) -> Statement:
+        """Build the statement for the groups that are asked: each event has the place of its group, or 0."""
+        fields = self.breakdown_fields()
+        for number, group in enumerate(self.asked.groups):
+            if len(group) != len(fields):
+                message = f"A group has a value for each of the {len(fields)} fields of the breakdown."
+                raise refuse(message, f"groups[{number}]")
+        asked = ["".join(map(_write_key, group, fields)) for group in self.asked.groups]
+        parts = ", ".join(_key_sql(field) for field in fields)
+        place = f"indexOf({parameters.texts(asked)}, concat('', {parts}))"
+        names = [f"f{number}" for number in range(len(figures))]
+        named = [f"{figure} AS {name}" for figure, name in zip(figures, names, strict=True)]
+        inner = (
+            f"SELECT {place} AS place, {', '.join([f'{key or 0} AS k', f'{size} AS n', *named])}\n{scope}"
+            f"{'' if self.asked.others else ' AND place > 0'}\n"
+            f"GROUP BY {', '.join(['place', *(['k'] if key else [])])}\nHAVING n > 0"
+        )
+        cells = f"groupArray(({', '.join(['k', 'n', *names])}))"
+        return parameters.statement(
+            f"SELECT place, {cells}, sum(n)\nFROM (\n{inner}\n)\nGROUP BY place"
+        )
+
+    def _fixed_groups(self, rows: list[list[Any]], numbers: list[int]) -> list[Group]:
+        """Return the asked groups in their order, and all others last where there are any."""
+        found = {place: (cells, size) for place, cells, size in rows}
+        groups = []
+        for place, values in enumerate(self.asked.groups, 1):
+            cells, size = found.get(place, ([], 0))
+            groups.append(Group(values, size, _cells(cells, numbers)))
+        if self.asked.others and 0 in found:
+            cells, size = found[0]
+            groups.append(Group((None,) * len(self.asked.breakdown), size, _cells(cells, numbers), _SEVERAL))
+        return groups
+
     def _gathers_at_once(self) -> bool:
         """Whether the groups beyond the limit can be added up group by group."""
-        return self.asked.gathers and all(selection.measure.op in ADDITIVE for _, selection in self.chosen)
+        return (
+            self.asked.gathers
+            and not self.asked.groups
+            and all(selection.measure.op in ADDITIVE for _, selection in self.chosen)
+        )
 
     def build_rest(self, project: str, rows: list[list[Any]]) -> Statement | None:
         """Build the statement that asks all groups beyond the limit as one; None where `rows` have them all.
@@ -164,7 +216,9 @@ class GridQuery:
         What does not add up, such as unique values and quantiles, is asked anew of their events.
         """
         width = len(self.asked.breakdown)
-        if not self.asked.gathers or self._gathers_at_once() or not rows or rows[0][width + 2] <= len(rows):
+        if not self.asked.gathers or self.asked.groups or self._gathers_at_once():
+            return None
+        if not rows or rows[0][width + 2] <= len(rows):
             return None
         parameters = Parameters(local_seconds=self.period.local_sql)
         shown = parameters.add([row[width + 5] for row in rows[: self.asked.limit]], "Array(UInt64)")
@@ -190,7 +244,9 @@ class GridQuery:
         groups = []
         if not width:
             groups = [Group((), sum(row[1] for row in rows), _cells(rows, numbers))]
-        for row in rows if width else ():
+        elif self.asked.groups:
+            groups = self._fixed_groups(rows, numbers)
+        for row in rows if width and not self.asked.groups else ():
             values = tuple(
                 group_value(value, field) for value, field in zip(row[:width], fields, strict=True)
             )
@@ -199,7 +255,7 @@ class GridQuery:
             if gathered > 1:
                 values = (None,) * width
             groups.append(Group(values, row[width + 1], _cells(cells, numbers), gathered))
-        if width and rows:
+        if width and rows and not self.asked.groups:
             notes += self._limit_notes(groups, rows[0][width + 2], rows[0][width + 3])
         notes += _mixed_notes(aggregates, groups, self.chosen)
         notes += self._edge_notes()
@@ -318,6 +374,22 @@ def _cells(rows: list[list[Any]], numbers: list[int]) -> dict[int, Sequence[Any]
 def _unmapped(sums: list[list[Any]]) -> list[list[Any]]:
     """Return what sumMap gives, keys and then the sums of each column, as rows."""
     return [list(row) for row in zip(*sums, strict=True)]
+
+
+def _key_sql(field: Field) -> str:
+    """Return SQL that writes a value of a breakdown as `_write_key` does."""
+    text = field.text() if field.is_attribute else f"nullIf(toString({field.text()}), '')"
+    return f"if(isNull({text}), '-', concat(toString(length(ifNull({text}, ''))), ':', ifNull({text}, '')))"
+
+
+def _write_key(value: Cell, field: Field) -> str:
+    """Write a value so that the keys of several, one after the other, are those of no other values."""
+    if value is None:
+        return "-"
+    text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+    if field.type is Type.TIME:
+        text = text.replace("T", " ").removesuffix("Z")
+    return f"{len(text.encode())}:{text}"
 
 
 def _identify(expressions: Sequence[str]) -> str:

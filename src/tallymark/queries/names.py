@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +23,8 @@ from tallymark.queries.sql import Parameters, build_scope
 # Fields are gathered from the newest events of each name; what only older events have is not listed.
 SAMPLE_EVENTS: Final = 20_000
 _SAMPLED_NAMES: Final = 50
+# `count_values` tells numbers up to this apart.
+MOST_COUNTED: Final = 100
 _NEAR: Final = 3
 _NEAR_ENOUGH: Final = 0.5
 _TYPES: Final = {
@@ -53,6 +56,14 @@ class FieldValue(msgspec.Struct, frozen=True):
 
     value: Cell
     count: int
+
+
+class FieldSpread(msgspec.Struct, frozen=True):
+    """How many different values a field has (`MOST_COUNTED` + 1 = more than that), and which share of the events has it."""
+
+    name: str
+    values: int
+    present: float
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -99,6 +110,37 @@ def list_values(
         f"GROUP BY value ORDER BY events DESC, value LIMIT {parameters.add(limit, 'UInt32')}"
     )
     return [FieldValue(*row) for row in _ask(store, sql, parameters)]
+
+
+def count_values(
+    store: QueryStore, project: str, event_name: str, fields: Sequence[str]
+) -> list[FieldSpread]:
+    """Return how the fields are spread over the newest events of a name, in the order given; one question for all."""
+    if not fields:
+        return []
+    parameters = Parameters()
+    texts = [f"nullIf(CAST({parse_field(one, 'field').text()} AS Nullable(String)), '')" for one in fields]
+    columns = ", ".join(f"{text} AS v{number}" for number, text in enumerate(texts))
+    figures = ", ".join(
+        f"uniqUpTo({MOST_COUNTED})(v{number}), count(v{number})" for number in range(len(fields))
+    )
+    sample = f"SELECT {columns}\n{_newest(parameters, project, event_name)}"
+    (row,) = _ask(store, f"SELECT count(), {figures} FROM (\n{sample}\n)", parameters)  # noqa: S608 - quoted by `fields`
+    total = max(1, row[0])
+    return [
+        FieldSpread(name, values, present / total)
+        for name, values, present in zip(fields, row[1::2], row[2::2], strict=True)
+    ]
+
+
+def find_newest(store: QueryStore, project: str, event_names: Sequence[str]) -> datetime | None:
+    """Return the time of the newest event of any of these names; None where there is none."""
+    if not event_names:
+        return None
+    parameters = Parameters()
+    sql = f"SELECT count(), toUnixTimestamp(max(event_time))\n{build_scope(parameters, project, None, event_names)}"
+    count, seconds = _ask(store, sql, parameters)[0]
+    return datetime.fromtimestamp(int(seconds), UTC) if int(count) else None
 
 
 def find_missing(

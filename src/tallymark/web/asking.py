@@ -43,6 +43,8 @@ class Asker:
     digest: bytes
     # The position up to which events were in the store when this was opened: what is asked later is at least as new.
     data_version: int
+    # Gathers what is asked, where somebody wants to know.
+    asked: list[Question] | None = None
 
     def find(self, name: str) -> Metric:
         """Return a metric; raises RequestRefused (not_found)."""
@@ -73,6 +75,8 @@ class Asker:
     def ask(self, question: Question) -> Answer:
         """Return a question's answer, remembered where it was asked before over the same data."""
         services = self.services
+        if self.asked is not None and question not in self.asked:
+            self.asked.append(question)
         key = (self.project, msgspec.json.encode(question), self.data_version)
         return services.answers.get(
             key, lambda: run_question(question, services.store, self.project, services.query_limits)

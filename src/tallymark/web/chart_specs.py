@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 MAX_SERIES: Final = 8
 # All groups beyond the limit together: grey, and no colour of a value.
 OTHERS_KEY: Final = f"s{MAX_SERIES}"
 KEYS: Final = tuple(f"s{number}" for number in range(MAX_SERIES + 1))
-_COLOURED: Final = {"type": "nominal", "sort": None, "legend": None, "scale": {"domain": list(KEYS)}}
-_COLOR: Final = {"field": "k", **_COLOURED}
+_COLOR: Final = {
+    "field": "k",
+    "type": "nominal",
+    "sort": None,
+    "legend": None,
+    "scale": {"domain": list(KEYS)},
+}
 _CLOCK: Final = {
     "year": "%Y",
     "quarter": "%b",
@@ -33,28 +38,33 @@ _TIME: Final = {
 }
 
 
+# Whether a chart's figures are all the same, or all zero: a scale of no length would put them in mid-air.
+Flat = Literal["", "same", "zero"]
+
+
 # SI's letters for large figures only: half a second is 0.5, and no 500m.
 _WRITTEN: Final = "abs(datum.value) < 10000 ? format(datum.value, ',~r') : format(datum.value, '~s')"
 
 
-def _value_axis(unit: str, *, zero: bool) -> dict[str, Any]:
+def _value_axis(unit: str, *, zero: bool, flat: Flat = "") -> dict[str, Any]:
     # Expressions of ours, the same for every answer; a scale's own format would write 0 as 0k.
     axis: dict[str, Any] = {"tickCount": 5, "domain": False, "ticks": False}
     axis["labelExpr"] = "format(datum.value, '~%')" if unit == "ratio" else _WRITTEN
     if unit == "count":
         # Numbers of events: 1.5 of them would be no tick.
         axis["tickMinStep"] = 1
-    return {
-        "field": "y",
-        "type": "quantitative",
-        "title": None,
-        "scale": {"zero": zero, "nice": True},
-        "axis": axis,
-    }
+    # From zero to a single figure the ticks are round; from nothing to nothing there are none.
+    scale: dict[str, Any] = {"zero": zero or bool(flat), "nice": True}
+    if flat == "zero":
+        scale["domain"] = [0, 1]
+    return {"field": "y", "type": "quantitative", "title": None, "scale": scale, "axis": axis}
 
 
 # Up to so many, every point of a line is marked.
 _MARKED_POINTS: Final = 62
+_LONE_POINT: Final = {"filled": True, "size": 22, "opacity": 1}
+_LONE_RULE: Final = {"strokeWidth": 5, "opacity": 0.3}
+_STACKS: Final = {"stacked": "zero"}
 
 
 def build_line_spec(
@@ -65,16 +75,19 @@ def build_line_spec(
     zero: bool,
     band: bool,
     weak: bool = False,
+    alone: bool = False,
+    flat: Flat = "",
     mark: str = "line",
 ) -> dict[str, Any]:
     """Return a course over time; `band` draws each point's interval, few `points` are marked one by one.
 
     `ticks` are the times that the axis names, in milliseconds. `weak` draws figures in the field `w`, which nobody
-    should rely on, as hollow grey points that no line joins. `mark` is line, area, stacked (areas that add up) or bar
-    (from `x` to `x2`, over `y0`).
+    should rely on, as hollow grey points that no line joins. `alone` draws figures in the field `a`, which no line
+    joins either because there is none beside them, as points with their interval from `al` to `ah`. `mark` is line,
+    area, stacked (areas that add up) or bar (from `x` to `x2`, over `y0`).
     """
     x = {**_TIME, "axis": {"format": _CLOCK, "values": ticks}}
-    y = _value_axis(unit, zero=zero or mark != "line")
+    y = _value_axis(unit, zero=zero or mark != "line", flat=flat)
     shared = {"x": x, "y": y, "color": _COLOR}
     layers: list[dict[str, Any]] = []
 
@@ -93,6 +106,11 @@ def build_line_spec(
         add("line", shared, strokeWidth=1.75)
         if points <= _MARKED_POINTS and mark == "line":
             add("point", shared, filled=True, size=22, opacity=1)
+    if alone and mark != "bar":
+        if band:
+            add("rule", {**shared, "y": {**y, "field": "al"}, "y2": {"field": "ah"}}, **_LONE_RULE)
+        # Of stacked areas all figures of one time are alone, or none.
+        add("point", {**shared, "y": {**y, "field": "a", "stack": _STACKS.get(mark)}}, **_LONE_POINT)
     if weak:
         hollow = {"x": x, "y": {**y, "field": "w"}}
         add("point", hollow, filled=False, size=18, stroke="#8a8f98", strokeWidth=1)
@@ -100,7 +118,7 @@ def build_line_spec(
 
 
 def build_histogram_spec() -> dict[str, Any]:
-    """Return bars from `x` to `x2` over `y0`, as high as `y`, and a line at the field `m`."""
+    """Return bars from `x` to `x2` over `y0`, as high as `y`, in the colour `k`, and a line at the field `m`."""
     y = _value_axis("count", zero=True)
     x = {
         "field": "x",
@@ -116,15 +134,17 @@ def build_histogram_spec() -> dict[str, Any]:
         "width": "container",
         "height": 300,
         "layer": [
-            # The colour of a single series.
-            {"mark": bar, "encoding": {**bars, "color": {"datum": "s0", **_COLOURED}}},
+            {"mark": bar, "encoding": {**bars, "color": _COLOR}},
             {"mark": line, "encoding": {"x": {**x, "field": "m"}}},
         ],
     }
 
 
-def build_heat_spec(unit: str, days: list[str]) -> dict[str, Any]:
-    """Return cells by weekday (`d`) and hour (`o`), coloured by `v`; those with `w` are hollow."""
+def build_heat_spec(unit: str, days: list[str], *, flat: bool = False) -> dict[str, Any]:
+    """Return cells by weekday (`d`) and hour (`o`), coloured by `v`; those with `w` are hollow.
+
+    Where all are the same (`flat`), they have the scale's lowest colour, and there is no scale to explain.
+    """
     hours = [f"{hour:02}" for hour in range(24)]
     x = {
         "field": "o",
@@ -140,7 +160,7 @@ def build_heat_spec(unit: str, days: list[str]) -> dict[str, Any]:
         "scale": {"domain": days, "paddingInner": 0.08},
         "axis": {"domain": False, "ticks": False, "grid": False},
     }
-    colour = {
+    colour: dict[str, Any] = {
         "field": "v",
         "type": "quantitative",
         "scale": {"range": "heatmap", "zero": unit != "ratio", "nice": True},
@@ -153,6 +173,10 @@ def build_heat_spec(unit: str, days: list[str]) -> dict[str, Any]:
             "labelExpr": "format(datum.value, '~%')" if unit == "ratio" else _WRITTEN,
         },
     }
+    if flat:
+        # The cells have the key of the lowest step; their figure would be a scale of no length.
+        colour = {"field": "f", "type": "quantitative", "legend": None}
+        colour["scale"] = {"range": "heatmap", "domain": [0, 1]}
     sure, hollow = {"filter": "datum.v !== null"}, {"filter": "datum.v === null"}
     cell = {"type": "rect", "aria": False}
     return {
@@ -169,20 +193,31 @@ def build_heat_spec(unit: str, days: list[str]) -> dict[str, Any]:
     }
 
 
-def build_spark_spec() -> dict[str, Any]:
-    """Return a small line without axes: the course of a figure beside it."""
+def build_spark_spec(*, alone: bool = False, flat: Flat = "") -> dict[str, Any]:
+    """Return a small line without axes: the course of a figure beside it. `alone` and `flat` as in lines."""
     x = {**_TIME, "axis": None}
-    y = {"field": "y", "type": "quantitative", "axis": None, "scale": {"zero": False}}
+    scale: dict[str, Any] = {"domain": [0, 1]} if flat == "zero" else {"zero": False}
+    y: dict[str, Any] = {"field": "y", "type": "quantitative", "axis": None, "scale": scale}
     line = {"type": "line", "strokeWidth": 1.5, "aria": False}
     layer = [{"mark": line, "encoding": {"x": x, "y": y, "color": _COLOR}}]
+    if alone:
+        point = {"type": "point", **_LONE_POINT, "aria": False}
+        layer.append({"mark": point, "encoding": {"x": x, "y": {**y, "field": "a"}, "color": _COLOR}})
     return {"width": "container", "height": 44, "layer": layer}
 
 
 _ROW_HEIGHT: Final = 40
+# With a line of text below each bar.
+_TALL_ROW: Final = 56
 
 
-def build_bar_spec(bars: int, unit: str, *, ghost: bool = False, spread: bool = False) -> dict[str, Any]:
-    """Return bars from the left with their label above each; `spread` draws a point with its interval instead."""
+def build_bar_spec(
+    bars: int, unit: str, *, ghost: bool = False, spread: bool = False, flat: Flat = ""
+) -> dict[str, Any]:
+    """Return bars from the left with their label above each; `spread` draws a point with its interval instead.
+
+    `ghost` is for funnels: a pale bar as long as the field `of` behind each, and the text of `more` below it.
+    """
     y = {
         "field": "r",
         "type": "nominal",
@@ -190,8 +225,11 @@ def build_bar_spec(bars: int, unit: str, *, ghost: bool = False, spread: bool = 
         "axis": None,
         "scale": {"paddingInner": 0, "paddingOuter": 0},
     }
-    x = _value_axis(unit, zero=not spread)
-    bar = {"type": "bar", "height": 12, "yOffset": 9, "aria": False}
+    height = _TALL_ROW if ghost else _ROW_HEIGHT
+    # Rows grow downwards: label and bar keep their place from the top.
+    raised = (height - _ROW_HEIGHT) // 2
+    x = _value_axis(unit, zero=not spread, flat=flat)
+    bar = {"type": "bar", "height": 12, "yOffset": 9 - raised, "aria": False}
     layers: list[dict[str, Any]] = []
     if ghost:
         layers.append(
@@ -213,14 +251,17 @@ def build_bar_spec(bars: int, unit: str, *, ghost: bool = False, spread: bool = 
     else:
         layers.append({"mark": bar, "encoding": {"y": y, "x": x, "color": _COLOR}})
     # The label from the left, its figure from the right: both are plain text of the rows.
-    text = {"type": "text", "baseline": "middle", "dy": -7, "aria": False}
-    for field, place, more in (
+    text = {"type": "text", "baseline": "middle", "dy": -7 - raised, "aria": False}
+    texts: list[tuple[str, Any, dict[str, Any]]] = [
         ("label", 0, {"align": "left", "limit": {"expr": "width * 0.56"}}),
         ("figure", "width", {"align": "right", "limit": {"expr": "width * 0.42"}, "style": "figure"}),
-    ):
+    ]
+    if ghost:
+        texts.append(("more", 0, {"align": "left", "dy": 25 - raised, "style": "more"}))
+    for field, place, more in texts:
         encoding = {"y": y, "x": {"value": place}, "text": {"field": field, "type": "nominal"}}
         layers.append({"mark": {**text, **more}, "encoding": encoding})
-    return {"width": "container", "height": max(1, bars) * _ROW_HEIGHT, "layer": layers}
+    return {"width": "container", "height": max(1, bars) * height, "layer": layers}
 
 
 BALANCE_SPEC: Final = {

@@ -73,6 +73,19 @@ def describe_bars(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def describe_step(label: str, figure: str, more: str) -> str:
+    """Return a step of a funnel: how many reached it, what share of the first, what was lost, how long it took."""
+    reached, _, share = figure.partition(" · ")
+    words = [f"{label}: {reached} reached it"]
+    if share:
+        words.append(f"{share} of the first step")
+    if more:
+        lost, _, median = more.partition(" · ")
+        words.append(lost)
+        words += [f"{median} from it to here"] if median else []
+    return ", ".join(words)
+
+
 def _date(milliseconds: int) -> str:
     time = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return f"{time:%Y-%m-%d}" if time.hour == time.minute == 0 else f"{time:%Y-%m-%d %H:%M}"

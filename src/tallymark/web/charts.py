@@ -12,23 +12,25 @@ from typing import Any, Final
 
 import msgspec
 
+from tallymark.metrics.digits import write_figure
 from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.funnel import Funnel
-from tallymark.queries.kinds.ratio import Ratio
+from tallymark.queries.kinds.ratio import Ratio, wilson_interval
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.chart_specs import (
     BALANCE_SPEC,
     MAX_SERIES,
     OTHERS_KEY,
+    Flat,
     build_bar_spec,
     build_line_spec,
 )
 from tallymark.web.chart_ticks import choose_ticks
-from tallymark.web.chart_words import describe_bars, describe_lines
+from tallymark.web.chart_words import describe_bars, describe_lines, describe_step
 from tallymark.web.palette import ChooseKeys, keys_in_order
-from tallymark.web.shapes import shape_cell, shape_count, shape_share
+from tallymark.web.shapes import NOTHING, shape_cell, shape_count, shape_duration, shape_share
 from tallymark.web.texts import show_line
 
 MAX_BARS: Final = 40
@@ -143,9 +145,9 @@ class Groups:
         """Return the key of a group, None where there is no colour left for it."""
         if not self._keys:
             single = [one for one in self._names if one != self._gathered][:MAX_SERIES]
-            # A chart of one thing needs no telling apart.
-            alone = len(self._names) == 1
-            self._keys = {single[0]: "s0"} if alone and single else self._choose(self._field, single)
+            # What is no value of a field has no colour of its own; one that is has it also where it is alone.
+            choose = self._choose if self._field else keys_in_order
+            self._keys = choose(self._field, single)
             if self._gathered:
                 self._keys[self._gathered] = OTHERS_KEY
         return self._keys.get(identity)
@@ -266,9 +268,37 @@ def build_lines(
         )
         rows = rows[:MAX_POINTS]
     times = sorted({row["x"] for row in rows})
-    spec = build_line_spec(unit, len(times), choose_ticks(times, interval), zero=zero, band=band)
+    ticks = choose_ticks(times, interval)
+    alone, flat = mark_alone(rows), find_flat(rows)
+    spec = build_line_spec(unit, len(times), ticks, zero=zero, band=band, alone=alone, flat=flat)
     text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
     return Chart(spec, rows, groups.labels, interval, unit, text, notes)
+
+
+def mark_alone(rows: list[dict[str, Any]]) -> bool:
+    """Give figures that no line joins, as there is none beside them, the fields that draw them; tell whether there are any."""
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault(row["k"], []).append(row)
+    found = False
+    for line in lines.values():
+        line.sort(key=lambda row: row["x"])
+        there = [False, *(row["y"] is not None for row in line), False]
+        for place, row in enumerate(line, 1):
+            if there[place] and not there[place - 1] and not there[place + 1]:
+                found = True
+                row["a"] = row["y"]
+                if row.get("low") is not None:
+                    row |= {"al": row["low"], "ah": row["high"]}
+    return found
+
+
+def find_flat(rows: list[dict[str, Any]], fields: Sequence[str] = ("y", "low", "high", "w")) -> Flat:
+    """Tell whether all that is drawn lies at zero, or in one other place."""
+    places = {row[name] for row in rows for name in fields if isinstance(row.get(name), int | float)}
+    if len(places) != 1:
+        return ""
+    return "same" if places.pop() else "zero"
 
 
 # Without time
@@ -291,7 +321,8 @@ def _build_bars(
     notes = bar_notes(len(named))
     text = describe_bars(rows)
     labels = [] if single else groups.labels
-    return Chart(build_bar_spec(len(rows), unit), rows, labels, "", unit, text, notes)
+    spec = build_bar_spec(len(rows), unit, flat=find_flat(rows))
+    return Chart(spec, rows, labels, "", unit, text, notes)
 
 
 def bar_notes(count: int) -> list[str]:
@@ -328,7 +359,8 @@ def _build_ratio_bars(question: Ratio, answer: Answer, drills: Sequence[str]) ->
         rows.append(lead_on({"r": f"r{len(rows)}", "k": "s0", **spread}, drills, place))
     notes = [*bar_notes(len(answer.rows)), *vague_notes(vague)]
     text = describe_bars(rows)
-    return Chart(build_bar_spec(len(rows), "ratio", spread=True), rows, [], "", "ratio", text, notes)
+    spec = build_bar_spec(len(rows), "ratio", spread=True, flat=find_flat(rows))
+    return Chart(spec, rows, [], "", "ratio", text, notes)
 
 
 def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
@@ -340,23 +372,37 @@ def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys, drills: 
     steps = len(question.steps)
     # Step by step, so that groups stand beside each other where they are compared.
     ordered = [place for step in range(steps) for place in range(step, len(answer.rows), steps)]
-    before: dict[str, Cell] = {}
+    before: dict[str, int] = {}
+    first: dict[str, int] = {}
+    said = []
     for at in ordered:
         row = answer.rows[at]
         identity = repr(row[:width])
         key = groups.key(identity)
-        number, name, reached, _, from_first, _ = row[width:]
+        number, name, reached, _, _, seconds = row[width:]
         if key is None or not isinstance(reached, int):
             continue
         label = f"{number}. {show_line(name)}" + (f" · {group_label(row[:width])}" if width else "")
-        figure = shape_count(reached) + (f" · {shape_cell(from_first, 'ratio')}" if number != 1 else "")
+        figure, more = shape_count(reached), ""
+        if identity in first:
+            figure += f" · {write_conversion(reached, first[identity])}"
+            lost = write_conversion(before[identity] - reached, before[identity])
+            more = f"{lost} lost since the step before"
+            more += f" · median {shape_duration(seconds)}" if isinstance(seconds, int | float) else ""
+        said.append(describe_step(label, figure, more))
         place = {"r": f"r{len(rows)}", "k": key, "y": reached, "of": before.get(identity, reached)}
-        rows.append(lead_on({**place, "label": label, "figure": figure}, drills, at))
+        rows.append(lead_on({**place, "label": label, "figure": figure, "more": more}, drills, at))
         before[identity] = reached
-    text = describe_bars(rows)
+        first.setdefault(identity, reached)
     notes = [note.replace("lines", "groups") for note in groups.notes()]
-    spec = build_bar_spec(len(rows), "count", ghost=True)
+    spec = build_bar_spec(len(rows), "count", ghost=True, flat=find_flat(rows, ("y", "of")))
+    text = f"Funnel, {len(rows)} bars. " + "; ".join(said) + "."
     return Chart(spec, rows, groups.labels if width else [], "", "count", text, notes)
+
+
+def write_conversion(reached: int, of: int) -> str:
+    """Write a share of `of` with the digits that its 95 % interval supports."""
+    return write_figure(reached / of, *wilson_interval(reached, of), "ratio") if of else NOTHING
 
 
 # The ledger

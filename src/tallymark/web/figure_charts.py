@@ -25,7 +25,9 @@ from tallymark.web.charts import (
     Figure,
     Groups,
     bar_notes,
+    find_flat,
     lead_on,
+    mark_alone,
     row_label,
     wall_time,
 )
@@ -81,7 +83,7 @@ def build_figures_chart(
     unit = unit_of(lines)
     groups = _name_groups(lines, choose)
     if not interval:
-        return _build_bars(lines, unit, groups)
+        return _build_bars(lines, unit, groups, choose)
     rows: list[dict[str, Any]] = []
     weak = 0
     for line in lines:
@@ -118,10 +120,14 @@ def unit_of(lines: Sequence[Line]) -> str:
     return "count" if whole else "number"
 
 
-def build_spark(figures: Figures) -> Chart | None:
-    """Return the course of a metric as a small line; None with fewer than two figures that can be relied on."""
-    rows = [
-        {"x": wall_time(row[0]), "k": "s0", "y": row[-_TAIL] if row[-1] else None}
+def build_spark(figures: Figures, choose: ChooseKeys = keys_in_order) -> Chart | None:
+    """Return the course of a metric as a small line; None with fewer than two figures that can be relied on.
+
+    `choose` gives the metric its colour.
+    """
+    key = choose(METRICS, [figures.metric])[figures.metric]
+    rows: list[dict[str, Any]] = [
+        {"x": wall_time(row[0]), "k": key, "y": row[-_TAIL] if row[-1] else None}
         for row in figures.rows
         if figures.columns[0].name == "time"
     ]
@@ -129,7 +135,8 @@ def build_spark(figures: Figures) -> Chart | None:
     if len(values) < 2 or len(rows) > MAX_POINTS:
         return None
     text = f"Its course: from {write_figure(values[0], None, None, figures.unit)} to {write_figure(values[-1], None, None, figures.unit)}."
-    return Chart(build_spark_spec(), rows, [], "", figures.unit, text)
+    spec = build_spark_spec(alone=mark_alone(rows), flat=find_flat(rows))
+    return Chart(spec, rows, [], "", figures.unit, text)
 
 
 def describe_difference(
@@ -170,8 +177,19 @@ def _draw(
     band = mark == "line" and any(row["low"] is not None for row in rows)
     if mark == "bar":
         _widen(rows, times)
-    ticks = choose_ticks(times, interval)
-    spec = build_line_spec(unit, len(times), ticks, zero=unit == "count", band=band, weak=weak > 0, mark=mark)
+    # Stacked areas lie on one another: none has a place of its own, unless there is one time only.
+    alone = mark != "bar" and (mark != "stacked" or len(times) == 1) and mark_alone(rows)
+    spec = build_line_spec(
+        unit,
+        len(times),
+        choose_ticks(times, interval),
+        zero=unit == "count",
+        band=band,
+        weak=weak > 0,
+        alone=alone,
+        flat=find_flat(rows, ("y", "low", "high", "w") if band else ("y", "w")),
+        mark=mark,
+    )
     text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
     return Chart(spec, rows, groups.labels, interval, unit, text, notes)
 
@@ -184,18 +202,20 @@ def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
         row["y0"] = 0
 
 
-def _build_bars(lines: Sequence[Line], unit: str, groups: Groups) -> Chart:
+def _build_bars(lines: Sequence[Line], unit: str, groups: Groups, choose: ChooseKeys) -> Chart:
     if all(len(line.figures.columns) == _TAIL for line in lines):
         return Chart(figures=[_single(line, row) for line in lines for row in line.figures.rows])
-    # Bars have their names beside them; where there is no colour for each, they all have the same.
+    # Bars have their names beside them; where there is no colour for each, they all have the metric's.
     coloured = not groups.notes()
+    metric = lines[0].figures.metric
+    plain = "s0" if coloured else choose(METRICS, [metric])[metric]
     rows: list[dict[str, Any]] = []
     everything = [(line, place) for line in lines for place in range(len(line.figures.rows))]
     for line, place in everything[:MAX_BARS]:
         row = line.figures.rows[place]
         identity, label, gathered = line.name_of(row)
         figure, n, low, high, enough = row[-_TAIL:]
-        key = OTHERS_KEY if gathered else groups.key(identity) if coloured else "s0"
+        key = OTHERS_KEY if gathered else groups.key(identity) if coloured else plain
         text = write_figure(_number(figure), _number(low), _number(high), line.figures.unit)
         if not enough:
             text += f" · n = {n}, too few"
@@ -203,7 +223,7 @@ def _build_bars(lines: Sequence[Line], unit: str, groups: Groups) -> Chart:
         spread = {"y": figure, "low": low, "high": high, "label": label, "figure": text}
         rows.append(lead_on({"r": f"r{len(rows)}", "k": key, **spread}, line.drills, place))
     spreads = any(row["low"] is not None for row in rows)
-    spec = build_bar_spec(len(rows), unit, spread=spreads)
+    spec = build_bar_spec(len(rows), unit, spread=spreads, flat=find_flat(rows))
     return Chart(spec, rows, [], "", unit, describe_bars(rows), bar_notes(len(everything)))
 
 

@@ -13,10 +13,10 @@ from datetime import date, timedelta
 from typing import Final
 
 from tallymark.metrics.digits import write_figure, write_range
-from tallymark.metrics.figures import Figure, unit_of
+from tallymark.metrics.figures import Figure
 from tallymark.metrics.usual import Band, Judged, News, find_last_day, find_news
 from tallymark.plan.changes import collect_objects
-from tallymark.plan.kinds.metric import Count, Metric, Unique
+from tallymark.plan.kinds.metric import Count, Metric, Unique, unit_of
 from tallymark.plan.references import list_used
 from tallymark.web.asking import open_asker
 from tallymark.web.judging import Failed, Judging

@@ -6,17 +6,17 @@ A panel that fails says why in its place; the others are not hurt. Dashboards ca
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from tallymark.errors import TallymarkError
-from tallymark.metrics.figures import Figures, unit_of
+from tallymark.metrics.figures import Figures, list_groups
 from tallymark.metrics.rhythm import RHYTHM
 from tallymark.plan.kinds.dashboard import Panel
-from tallymark.plan.kinds.metric import Conversion, Formula, Metric, OfNumbers, Span, Sum
+from tallymark.plan.kinds.metric import Conversion, Metric, OfNumbers, Span, Sum, unit_of
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
@@ -24,8 +24,9 @@ from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.charts import Chart, Figure, build_chart
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
+from tallymark.web.spans import write_span
 from tallymark.web.spread_charts import build_heat_chart, build_histogram_chart
-from tallymark.web.tables import Table, build_table
+from tallymark.web.tables import Table, build_matrix, build_table
 
 log = structlog.get_logger("tallymark.web")
 
@@ -63,14 +64,17 @@ class View:
     # The same as HTML, once somebody has looked at it; all who look after that get it as it is.
     html: str = ""
 
+    # Of its figures, where they are not those of the metrics.
+    unit: str = ""
+
     @property
     def units(self) -> str:
-        """The units of its metrics, where its figures do not say them themselves."""
-        return ", ".join(dict.fromkeys(one.unit for one in self.metrics if one.unit))
+        """The units of its figures, where these do not say them themselves."""
+        return self.unit or ", ".join(dict.fromkeys(one.unit for one in self.metrics if one.unit))
 
     def caption(self, span: Span) -> str:
         """Return unit, time and time zone in one line: for pictures and places where nothing else says them."""
-        return " · ".join(filter(None, (self.units, f"{span.start} to before {span.end}", span.timezone)))
+        return " · ".join(filter(None, (self.units, write_span(span))))
 
 
 def run_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True) -> View:
@@ -96,6 +100,7 @@ def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View
     try:
         for name in panel.metrics:
             asker.find(name)
+        asker = replace(asker, asked=view.questions)
         own = msgspec.structs.replace(
             span,
             filters=(*span.filters, *panel.filters),
@@ -104,7 +109,6 @@ def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View
             limit=panel.limit,
             others=True,
         )
-        view.questions = [one.build(own) for one in found if not isinstance(one, Formula)]
         _BUILDERS[panel.kind](view, asker, own)
     except TallymarkError as error:
         view.problem = error.message
@@ -153,11 +157,11 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
     for metric in view.metrics:
         compared = asker.compared(metric.name, whole, view.panel.compare)
         title = metric.title or metric.name
+        view.notes += [note for note in compared.figures.notes if note not in view.notes]
+        view.asked.append(compared.figures)
         picture = build_figures_chart([Line(title, compared.figures)], "")
         if picture is None or not picture.figures:
             continue
-        view.notes += [note for note in compared.figures.notes if note not in view.notes]
-        view.asked.append(compared.figures)
         before = compared.compared.rows if compared.compared else []
         delta = describe_difference(compared.figures.rows, before, unit_of(metric), view.panel.compare)
         spark = None
@@ -172,12 +176,31 @@ def _build_table(view: View, asker: Asker, span: Span) -> None:
     """Figures as rows: by group over the whole time where the panel is broken down, else over time."""
     if view.panel.breakdown:
         span = msgspec.structs.replace(span, interval=None)
+    if view.panel.breakdown and len(view.metrics) > 1:
+        _build_matrix(view, asker, span)
+        return
     for line in _lines(view, asker, span):
         figures = line.figures
         if len(figures.rows) > _MOST_ROWS:
             view.notes.append(f"The first {_MOST_ROWS} of {len(figures.rows):,} rows.")
         if figures.rows:
             view.tables.append(build_table(figures, _MOST_ROWS, line.drills, span.interval))
+
+
+def _build_matrix(view: View, asker: Asker, span: Span) -> None:
+    """Show a row per group and a column per metric; the groups are those of the first metric that has any."""
+    lines = []
+    for metric in view.metrics:
+        figures = asker.figures(metric.name, span)
+        if not span.groups:
+            span = msgspec.structs.replace(span, groups=list_groups(figures, span))
+        lines.append(Line(metric.title or metric.name, figures))
+        view.notes += [note for note in figures.notes if note not in view.notes]
+        view.rows_read += figures.statistics.rows_read
+        view.asked.append(figures)
+    table = build_matrix([(line.label, line.figures) for line in lines], len(span.breakdown))
+    if table.rows:
+        view.tables.append(table)
 
 
 def _build_funnel(view: View, asker: Asker, span: Span) -> None:
@@ -202,7 +225,6 @@ def _build_histogram(view: View, asker: Asker, span: Span) -> None:
     answer = asker.ask(question)
     view.rows_read += answer.statistics.rows_read
     view.asked.append(answer)
-    view.questions = [question]
     view.notes += answer.notes
     whole = asker.figures(metric.name, msgspec.structs.replace(span, interval=None, breakdown=()))
     # A sum is no place among the numbers that it is made of.
@@ -219,6 +241,7 @@ def _build_heat_map(view: View, asker: Asker, span: Span) -> None:
     view.rows_read += figures.statistics.rows_read
     view.asked.append(figures)
     view.notes += figures.notes
+    view.unit = next((column.unit or "" for column in figures.columns if column.name == "figure"), "")
     whole = msgspec.structs.replace(span, interval=None, breakdown=RHYTHM, others=False)
     drills = drill_figures(metric, whole, figures, asker.project) if view.linked else []
     _take(view, build_heat_chart(figures, drills))

@@ -7,6 +7,7 @@ looks like the page.
 from __future__ import annotations
 
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -28,6 +29,18 @@ _COLOUR: Final = re.compile(r"--(\w+): (#[0-9a-f]{6});")
 _FONT: Final = "DejaVu Sans, Liberation Sans, sans-serif"
 _MAX_PIXELS: Final = 2000
 _MAX_TABLE_ROWS: Final = 30
+_PADDING: Final = 12
+_SMALL: Final = 11
+# How wide a character of the small type is, in pixels, by and large; what is wider nevertheless is cut by the drawer.
+_CHARACTER: Final = 6.2
+_MOST_REMARKS: Final = 3
+# Of the same colour and as opaque as lines and bars, whatever else is drawn in that colour.
+_SWATCH: Final = {
+    "symbolType": "square",
+    "symbolOpacity": 1,
+    "symbolSize": 90,
+    "symbolStrokeWidth": 0,
+}
 
 
 @cache
@@ -63,17 +76,32 @@ def build_picture(view: View, span: Span, theme: Theme, width: int, height: int)
             "color": colours["ink"],
             "font": _FONT,
             "fontSize": 14,
-            "subtitle": show_line(view.caption(span)),
+            "subtitle": [show_line(view.caption(span)), *_remark(view, width)],
+            "limit": width - 2 * _PADDING,
             "subtitleColor": colours["soft"],
             "subtitleFont": _FONT,
-            "subtitleFontSize": 11,
+            "subtitleFontSize": _SMALL,
+            "subtitleLineHeight": _SMALL + 3,
             "offset": 8,
         },
         "background": colours["ground"],
-        "padding": 12,
+        "padding": _PADDING,
         "autosize": {"type": "fit", "contains": "padding"},
         "config": _build_config(theme),
     }
+
+
+def _remark(view: View, width: int) -> list[str]:
+    """Return caveats and notes as lines of the picture's width, the most important first: a picture is passed on alone."""
+    said = [f"Intermediate. {one.caveat}" for one in view.metrics if one.role == "intermediate"]
+    drawn = view.chart.notes if view.chart else []
+    said += [*drawn, *(note for note in view.notes if note not in drawn)]
+    characters = max(20, int((width - 2 * _PADDING) / _CHARACTER))
+    lines = [line for text in said for line in textwrap.wrap(show_line(text), characters)]
+    if len(lines) > _MOST_REMARKS:
+        lines = lines[:_MOST_REMARKS]
+        lines[-1] = textwrap.shorten(lines[-1], characters - 2, placeholder="") + " …"
+    return lines
 
 
 def _from_chart(chart: Chart) -> dict[str, Any]:
@@ -92,7 +120,9 @@ def _from_chart(chart: Chart) -> dict[str, Any]:
         if colour and colour.get("field") == "k":
             colour["scale"]["domain"] = [names.get(key, key) for key in KEYS]
             colour["legend"] = (
-                {"orient": "bottom", "title": None, "values": list(names.values())} if shown else None
+                {"orient": "bottom", "title": None, "values": list(names.values()), **_SWATCH}
+                if shown
+                else None
             )
     return {**spec, "data": {"name": "rows", "values": rows}}
 
@@ -168,7 +198,10 @@ def _build_config(theme: Theme) -> dict[str, Any]:
         "axis": axis,
         "axisX": {"grid": False, "labelOverlap": "parity", "labelSeparation": 10, "labelFlush": True},
         "legend": {"labelColor": colours["soft"], "labelFont": _FONT},
-        "style": {"figure": {"fill": colours["ink"], "fontWeight": 600}},
+        "style": {
+            "figure": {"fill": colours["ink"], "fontWeight": 600},
+            "more": {"fill": colours["soft"], "fontSize": _SMALL},
+        },
         "rule": {"color": colours["soft"]},
         "text": text,
     }

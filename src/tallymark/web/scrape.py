@@ -1,7 +1,7 @@
 """Chosen metrics for Prometheus: the figures of the last so long, as gauges with n and interval.
 
 `GET /metrics` calls it for who sends a key. A metric is chosen by its field `scrape`, the length of time that a figure
-looks back on. One that cannot be asked is told by a gauge of its own and costs the others nothing.
+looks back on. One that cannot be asked, or has no figure, is told by gauges of their own and costs the others nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ _FAMILIES: Final = (
     ("tallymark_figure_n", "How many events stand behind the figure."),
     ("tallymark_figure_low", "The lower end of its 95 % interval."),
     ("tallymark_figure_high", "The upper end of its 95 % interval."),
+    (
+        "tallymark_figure_enough",
+        "1 where the figure stands on enough events to rely on, 0 where it does not.",
+    ),
+    ("tallymark_figure_missing", "1 where there is no figure, such as when no such event was ever seen."),
 )
+_WHO: Final = "Prometheus"
+_MOST_HELP: Final = 4_000
 
 
 def render_scrape(asker: Asker, now: datetime) -> bytes:
@@ -49,13 +56,17 @@ class _Found(Collector):
 
     def collect(self) -> list[GaugeMetricFamily]:
         """Ask every chosen metric."""
-        families = [GaugeMetricFamily(name, text, labels=_LABELS) for name, text in _FAMILIES]
+        chosen = [metric for metric in self._asker.metrics.values() if metric.scrape]
+        caveats = self._caveats(chosen)
+        families = [
+            GaugeMetricFamily(name, text + ("" if number else caveats), labels=_LABELS)
+            for number, (name, text) in enumerate(_FAMILIES)
+        ]
         failed = GaugeMetricFamily(
             "tallymark_figure_failed", "1 where a metric could not be asked.", labels=_LABELS
         )
-        for metric in self._asker.metrics.values():
-            if not metric.scrape:
-                continue
+        for metric in chosen:
+            self._asker.services.uses.note(self._asker.project, "metric", metric.name, _WHO)
             labels = (self._asker.project, metric.name, metric.unit)
             try:
                 cells = self._ask(metric)
@@ -69,10 +80,17 @@ class _Found(Collector):
         return [*families, failed]
 
     def _ask(self, metric: Metric) -> list[float | None]:
-        """Return figure, n, low and high."""
+        """Return a figure with its n, low and high, whether that is enough, and whether there is none."""
         start = self._end - timedelta(seconds=parse_window(metric.scrape))
         rows = self._asker.figures(metric.name, Span(start=start.isoformat(), end=self._end.isoformat())).rows
-        if not rows:
-            return [None, None, None, None]
-        figure, n, low, high, _ = rows[0]
-        return [cell if isinstance(cell, int | float) else None for cell in (figure, n, low, high)]
+        figure, n, low, high, enough = rows[0] if rows else (None, None, None, None, False)
+        cells = [cell if isinstance(cell, int | float) else None for cell in (figure, n, low, high)]
+        return [*cells, int(enough is True and figure is not None), int(figure is None)]
+
+    def _caveats(self, chosen: list[Metric]) -> str:
+        """Return what nobody must conclude from the chosen metrics, and from those that they are made of."""
+        names = list(dict.fromkeys(name for one in chosen for name in (one.name, *one.uses())))
+        found = [one for name in names if (one := self._asker.metrics.get(name)) is not None]
+        return "".join(f" {one.name}: {one.caveat}" for one in found if one.role == "intermediate")[
+            :_MOST_HELP
+        ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, get_args
 
 from tallymark.plan.kinds.dashboard import Dashboard, parse_last
@@ -21,6 +22,9 @@ _FINE: Final[tuple[tuple[float, Interval], ...]] = (
 )
 # Asks for one figure of the whole time.
 NO_INTERVAL: Final = "none"
+_OFFSET: Final = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+# Minutes.
+_TOGETHER: Final = 5
 _HOURS: Final = {"h": 1, "d": 24, "w": 168}
 
 
@@ -73,7 +77,8 @@ def read_wanted(fields: Mapping[str, str], default: Wanted) -> Wanted:
 def find_span(wanted: Wanted, now: datetime, filters: Filters = (), breakdown: tuple[str, ...] = ()) -> Span:
     """Return the span; raises RequestRefused for a time that cannot be read.
 
-    The last 30 days end with today and hold it; the last 24 hours end with this minute.
+    The last 30 days hold today as far as it has come, the last 24 hours end with this minute: what has not happened yet
+    is no 0.
     """
     if wanted.interval not in ("", NO_INTERVAL, *get_args(Interval)):
         allowed = ", ".join(get_args(Interval))
@@ -97,15 +102,23 @@ def find_span(wanted: Wanted, now: datetime, filters: Filters = (), breakdown: t
 def _find_ends(last: str, timezone: str, now: datetime) -> tuple[str, str]:
     number, unit = parse_last(last)
     zone = build_period("2026-01-01", "2026-01-02", "", timezone).zone
-    local = now.astimezone(zone).replace(tzinfo=None, second=0, microsecond=0)
     if unit == "h":
-        end = local + timedelta(minutes=1)
-        return (end - timedelta(hours=number)).isoformat(), end.isoformat()
-    end = local.replace(hour=0, minute=0) + timedelta(days=1)
+        # Hours are counted as they pass, whatever clocks do meanwhile.
+        end = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        return tuple(one.astimezone(zone).isoformat() for one in (end - timedelta(hours=number), end))  # type: ignore[return-value]
+    midnight = now.astimezone(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
+    tomorrow = midnight + timedelta(days=1)
     if unit in _HOURS:
-        return (end - timedelta(hours=number * _HOURS[unit])).isoformat(), end.isoformat()
-    months = number * (12 if unit == "y" else 1)
-    return _months_before(end, months).isoformat(), end.isoformat()
+        start = tomorrow - timedelta(hours=number * _HOURS[unit])
+    else:
+        start = _months_before(tomorrow, number * (12 if unit == "y" else 1))
+    return start.isoformat(), _round_up(now).astimezone(zone).isoformat()
+
+
+def _round_up(now: datetime) -> datetime:
+    """Return the next whole five minutes: so long those who look share what is asked."""
+    begun = now.astimezone(UTC).replace(second=0, microsecond=0)
+    return begun + timedelta(minutes=_TOGETHER - begun.minute % _TOGETHER)
 
 
 def _months_before(end: datetime, months: int) -> datetime:
@@ -118,3 +131,19 @@ def _months_before(end: datetime, months: int) -> datetime:
         except ValueError:
             continue
     return end
+
+
+def write_span(span: Span) -> str:
+    """Return a time in words: 2026-11-17 to before 2026-11-23 06:45, Europe/Berlin."""
+    return f"{write_moment(span.start)} to before {write_moment(span.end)}, {span.timezone}"
+
+
+def write_moment(text: str) -> str:
+    """Return a begin or end as short as it can be: a midnight is its date, whole minutes have no seconds.
+
+    Offsets are those of the zone that stands beside it; a time in UTC says so.
+    """
+    day, _, clock = text.replace(" ", "T").partition("T")
+    zone = "Z" if clock.endswith("Z") else ""
+    clock = _OFFSET.sub("", clock).removesuffix(":00") if clock.count(":") > 1 else clock.removesuffix("Z")
+    return day if clock + zone in ("", "00:00") else f"{day} {clock}{zone}"

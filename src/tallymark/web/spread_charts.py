@@ -14,14 +14,19 @@ from tallymark.metrics.rhythm import HOURS
 from tallymark.queries.fields import WEEKDAYS
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
-from tallymark.web.charts import Chart, lead_on
+from tallymark.web.charts import Chart, find_flat, lead_on
 from tallymark.web.shapes import shape_count, shape_number, shape_share
 
 
 def build_histogram_chart(
-    answer: Answer, unit: str, drills: Sequence[str], figure: float | None = None, name: str = ""
+    answer: Answer,
+    unit: str,
+    drills: Sequence[str],
+    figure: float | None = None,
+    name: str = "",
+    key: str = "s0",
 ) -> Chart | None:
-    """Return a histogram as bars, with a line at the metric's `figure`; None where there is no value."""
+    """Return a histogram as bars in the colour `key`, with a line at the metric's `figure`; None where there is no value."""
     total = sum(_whole(row[2]) for row in answer.rows)
     if not total:
         return None
@@ -36,6 +41,7 @@ def build_histogram_chart(
         row = {
             "x": low,
             "x2": high,
+            "k": key,
             "y": count,
             "y0": 0,
             "label": f"{_number(low, '')} to {_number(high, unit)}",
@@ -84,8 +90,15 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
     notes = (
         [f"{weak} hours of the week stand on too few events: they are drawn as hollow cells."] if weak else []
     )
+    flat = find_flat(sure, ("v",)) != ""
+    if flat:
+        for row in sure:
+            row["f"] = 0
+        if len(sure) > 1:
+            same = write_figure(sure[0]["v"], None, None, unit)
+            notes.append(f"All {len(sure)} hours of the week that are drawn have the same figure: {same}.")
     kind = "ratio" if unit == "ratio" else "number"
-    return Chart(build_heat_spec(kind, list(WEEKDAYS)), rows, [], "", kind, text, notes)
+    return Chart(build_heat_spec(kind, list(WEEKDAYS), flat=flat), rows, [], "", kind, text, notes)
 
 
 def _number(value: Cell, unit: str) -> str:

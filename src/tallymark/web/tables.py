@@ -65,6 +65,31 @@ def build_table(
     return Table(headings, rows, len(asked.rows))
 
 
+def build_matrix(columns: Sequence[tuple[str, Figures]], width: int) -> Table:
+    """Return figures of several metrics side by side, a row per group: each figure with n. `width` fields make a group."""
+    first = columns[0][1]
+    leads = [column for column in first.columns[:width] if column.name != "time"]
+    headings = [(column.name, _style(column)) for column in leads]
+    rows: dict[str, list[str]] = {}
+    weak: set[str] = set()
+    for title, figures in columns:
+        unit = next((one.unit or "" for one in figures.columns if one.name == "figure"), "")
+        headings.append((f"{title}, {unit}" if unit and unit != "ratio" else title, "number"))
+        for row in figures.rows:
+            texts = _write_row(row, figures.columns, "")
+            gathered = row[width] if figures.columns[width].name == GROUPS else 1
+            # How many groups stand together is counted for the first metric only.
+            name = "others" if isinstance(gathered, int) and gathered > 1 else repr(row[:width])
+            cells = rows.setdefault(name, [*texts[:width], *[NOTHING] * len(columns)])
+            n, enough = row[-4], row[-1]
+            place = width + len(headings) - len(leads) - 1
+            cells[place] = f"{texts[-5]} · n = {n:,}" if isinstance(n, int) else texts[-5]
+            if enough is False:
+                cells[place] += ", too few"
+                weak.add(name)
+    return Table(headings, [Row(cells, name in weak, "") for name, cells in rows.items()], len(rows))
+
+
 def _write_row(row: Sequence[Cell], columns: Sequence[Column], interval: str) -> list[str]:
     names = [column.name for column in columns]
     low, high = (row[names.index(end)] if _ENOUGH in names else None for end in ("low", "high"))

@@ -6,6 +6,7 @@ What was noted in the last seconds before a crash is lost: this answers which me
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -22,19 +23,22 @@ _WRITE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Uses:
-    """Counts by project, kind, name and who. `note` is for the event loop only."""
+    """Counts by project, kind, name and who. `note` may be called from any thread."""
 
     definitions: Definitions
     clock: Clock = SYSTEM_CLOCK
     _noted: dict[str, Counter[tuple[str, str, str]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, project: str, kind: str, name: str, who: str) -> None:
         """Count one look."""
-        self._noted.setdefault(project, Counter())[kind, name[:64], who[:128]] += 1
+        with self._lock:
+            self._noted.setdefault(project, Counter())[kind, name[:64], who[:128]] += 1
 
     def write(self) -> None:
         """Write what was noted; blocking."""
-        noted, self._noted = self._noted, {}
+        with self._lock:
+            noted, self._noted = self._noted, {}
         for project, asked in noted.items():
             try:
                 self.definitions.note_asked(project, dict(asked), self.clock.now())

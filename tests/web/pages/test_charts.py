@@ -209,3 +209,102 @@ def test_the_picture_is_told_in_words():
         "Line chart, one point per day. four: 2 points, lowest 90.00 % at 2026-01-01,"
         " highest 90.00 % at 2026-01-02, last 90.00 %."
     )
+
+
+def _fields(chart: Any) -> list[tuple[str, str]]:
+    return [
+        (layer["mark"]["type"], layer["encoding"].get("y", {}).get("field", "")) for layer in chart.spec["layer"]
+    ]
+
+
+def test_a_figure_between_gaps_is_seen_with_its_interval():
+    """Among hundreds of points, one without a neighbour is marked, and its interval drawn; others are left to the line."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    sure, none = [90, 100, 0.9, 0.83, 0.94], [0, 0, None, None, None]
+    rows = [
+        [(start + timedelta(days=day)).isoformat(), "g", *(none if day in (49, 51) else sure)]
+        for day in range(100)
+    ]
+    answer = _answer("ratio", BENIGN, "day")
+    chart = build_chart(_question("ratio", BENIGN, "day"), msgspec.structs.replace(answer, rows=rows))
+    assert chart is not None
+    assert [(row["a"], row["al"], row["ah"]) for row in chart.rows if "a" in row] == [(0.9, 0.83, 0.94)]
+    assert {("rule", "al"), ("point", "a")} <= set(_fields(chart))
+    whole = msgspec.structs.replace(answer, rows=[[row[0], "g", *sure] for row in rows])
+    joined = build_chart(_question("ratio", BENIGN, "day"), whole)
+    assert joined is not None
+    assert not any("a" in row for row in joined.rows)
+    assert ("point", "a") not in _fields(joined)
+
+
+def test_what_is_all_the_same_stands_on_a_scale():
+    """Figures that are all zero lie on the bottom of the axis, and a single figure makes no tick of six digits."""
+    for figure, scale in (
+        (0, {"zero": True, "nice": True, "domain": [0, 1]}),
+        (1.58684, {"zero": True, "nice": True}),
+    ):
+        for interval in ("day", None):
+            answer = _answer("trend", BENIGN, interval)
+            rows = [[*row[:-2], figure, figure] for row in answer.rows]
+            question = _question("trend", BENIGN, interval)
+            chart = build_chart(question, msgspec.structs.replace(answer, rows=rows))
+            assert chart is not None
+            axis = "y" if interval else "x"
+            scales = [
+                layer["encoding"][axis]["scale"]
+                for layer in chart.spec["layer"]
+                if layer["encoding"][axis].get("field") == "y"
+            ]
+            assert scales
+            assert all(one == scale for one in scales)
+
+
+def test_a_value_has_its_colour_also_alone():
+    """A chart of one value has the colour of that value; what is no value of a field begins with the first."""
+    asked = []
+
+    def choose(field, values):
+        asked.append((field, list(values)))
+        return dict.fromkeys(values, "s5")
+
+    question, answer = _question("ratio", BENIGN, "day"), _answer("ratio", BENIGN, "day")
+    chart = build_chart(question, answer, choose)
+    assert chart is not None
+    assert {row["k"] for row in chart.rows} == {"s5"}
+    assert asked == [("three", ["['four']"])]
+    plain = msgspec.structs.replace(question, breakdown=())
+    rows = [[row[0], *row[2:]] for row in answer.rows]
+    chart = build_chart(plain, msgspec.structs.replace(answer, rows=rows), choose)
+    assert chart is not None
+    assert {row["k"] for row in chart.rows} == {"s0"}
+
+
+def test_a_funnel_says_what_its_figures_carry():
+    """A step says who reached it, its share of the first, what was lost since the step before and how long it took."""
+    steps = [{"event_name": name} for name in ("seen", "put", "paid")]
+    asked = {"kind": "funnel", "from": "2026-01-01", "to": "2026-01-03", "by": "session_id", "window": "7d"}
+    question = msgspec.convert({**asked, "steps": steps}, Question)
+    rows = [
+        [1, "seen", 6000, 1.0, 1.0, None],
+        [2, "put", 4202, 0.7003, 0.7003, 35.25],
+        [3, "paid", 0, 0.0, 0.0, None],
+    ]
+    chart = build_chart(question, Answer((), rows, [], Cost(1.0, 1)))
+    assert chart is not None
+    assert [row["figure"] for row in chart.rows] == ["6,000", "4,202 · 70 %", "0 · 0.00 %"]
+    assert [row["more"] for row in chart.rows] == [
+        "",
+        "30 % lost since the step before · median 35.2 s",
+        "100.00 % lost since the step before",
+    ]
+    assert (
+        "2. put: 4,202 reached it, 70 % of the first step, 30 % lost since the step before, median 35.2 s from it to here"
+        in chart.text
+    )
+    few = [[1, "seen", 3, 1.0, 1.0, None], [2, "put", 2, 0.6667, 0.6667, 1.0]]
+    chart = build_chart(
+        msgspec.structs.replace(question, steps=question.steps[:2]), Answer((), few, [], Cost(1.0, 1))
+    )
+    assert chart is not None
+    # Two of three: the interval reaches from 21 to 94 %, so that tens are all that is known.
+    assert chart.rows[1]["figure"] == "2 · 70 %"

@@ -108,8 +108,20 @@ def _check_panel(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
             raise refuse(f"There is no metric {name!r}.{_near(name, metrics)}", f"{at}.metrics[{place}]")
     build_filters(panel.filters, f"{at}.filters", Parameters())
     parse_breakdown(panel.breakdown, ("time", GROUPS, "figure", "n", "low", "high", "enough"))
-    if len(panel.metrics) > 1 and panel.breakdown:
-        raise refuse("A panel shows several metrics or one by groups, not both.", f"{at}.breakdown")
+    if len(panel.metrics) > 1 and panel.breakdown and panel.kind != "table":
+        message = (
+            "Only a table shows several metrics by groups; other panels several metrics, or one by groups."
+        )
+        raise refuse(message, f"{at}.breakdown")
+    units = list(dict.fromkeys(metrics[name].figure_unit for name in panel.metrics))
+    if len(units) > 1 and panel.kind in _OVER_TIME:
+        named = ", ".join(unit or "none" for unit in units)
+        raise refuse(f"One axis has one unit, and these metrics have several: {named}.", f"{at}.metrics")
+    _check_kind(panel, at, metrics)
+
+
+def _check_kind(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
+    """Raise RequestRefused where the kind of panel cannot show these metrics."""
     kinds = {metrics[name].__struct_config__.tag for name in panel.metrics}
     if panel.kind == "funnel" and (len(panel.metrics) > 1 or kinds != {"funnel"}):
         raise refuse("A funnel panel shows one metric of the kind funnel.", f"{at}.metrics")
@@ -125,8 +137,10 @@ def _check_panel(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
         raise refuse(
             f"Only metrics that add up can be stacked: {', '.join(sorted(_ADDITIVE))}.", f"{at}.metrics"
         )
-    if panel.kind in _OVER_TIME and "funnel" in kinds:
-        raise refuse("A funnel is counted over the whole time. Allowed: number, table, funnel.", f"{at}.kind")
+    over_time = panel.kind in _OVER_TIME or (panel.kind == "bar" and not panel.breakdown)
+    if over_time and "funnel" in kinds:
+        allowed = "number, table, funnel, and bar by groups"
+        raise refuse(f"A funnel is counted over the whole time. Allowed: {allowed}.", f"{at}.kind")
 
 
 def list_panel_kinds(metric: Any) -> list[str]:

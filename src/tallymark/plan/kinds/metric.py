@@ -19,6 +19,7 @@ from tallymark.queries.kinds.histogram import Histogram, Sample
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.question import Filters, Interval, Measure, MeasureOp, Selection, Series, Step, Text
+from tallymark.queries.result import Cell
 
 # The name of the one figure in the answer to a metric of one series.
 FIGURE: Final = "figure"
@@ -34,8 +35,13 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     filters: Filters = ()
     breakdown: tuple[str, ...] = ()
     limit: int = 50
-    # Whether the groups beyond the limit stand together as one more.
+    # Whether the groups beyond the limit stand together as one more, and which groups are shown instead of the largest.
     others: bool = False
+    groups: tuple[tuple[Cell, ...], ...] = ()
+
+    def grouping(self) -> dict[str, Any]:
+        """Return the fields of a question whose figures stand in intervals and groups."""
+        return {"interval": self.interval, "others": self.others, "groups": self.groups, **self.parts()}
 
     def parts(self) -> dict[str, Any]:
         """Return the fields that every question has."""
@@ -76,6 +82,11 @@ class _Common(
     # The time that Prometheus is given the figure of, such as 5m or 1h; '' is not at all.
     scrape: Annotated[str, msgspec.Meta(pattern="^([1-9][0-9]{0,3}[smhd])?$")] = ""
 
+    @property
+    def figure_unit(self) -> str:
+        """The unit of its figures; `ratio` of a share that names none."""
+        return self.unit
+
     def uses(self) -> tuple[str, ...]:
         """Return the names of the metrics that this one is made of."""
         return ()
@@ -105,9 +116,7 @@ class _OfEvents(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=
         return Trend(
             series=(series,),
             filters=span.filters,
-            interval=span.interval,
-            others=span.others,
-            **span.parts(),
+            **span.grouping(),
         )
 
 
@@ -192,15 +201,18 @@ class Rate(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     denominator: Selection
     filters: Filters = ()
 
+    @property
+    def figure_unit(self) -> str:
+        """The unit of its figures."""
+        return self.unit or "ratio"
+
     def build(self, span: Span) -> Ratio:
         """Return the question for a time."""
         return Ratio(
             numerator=self.numerator,
             denominator=self.denominator,
             filters=(*self.filters, *span.filters),
-            interval=span.interval,
-            others=span.others,
-            **span.parts(),
+            **span.grouping(),
         )
 
 
@@ -216,6 +228,11 @@ class Conversion(
     step: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     of: Literal["first", "previous"] = "first"
     filters: Filters = ()
+
+    @property
+    def figure_unit(self) -> str:
+        """The unit of its figures."""
+        return self.unit or "ratio"
 
     @property
     def measured_step(self) -> int:
@@ -264,6 +281,12 @@ class Formula(
 
 
 Metric = Count | Unique | Sum | Average | Gauge | Quantile | Rate | Conversion | Formula
+
+
+def unit_of(metric: Metric) -> str:
+    """Return the unit of a metric's figures; `ratio` of a share that names none."""
+    return metric.figure_unit
+
 
 KIND: Final = "metric"
 PLURAL: Final = "metrics"

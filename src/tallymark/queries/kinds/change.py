@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from tallymark.queries.fields import Field, parse_breakdown
+from tallymark.queries.fields import SKETCH, Field, parse_breakdown, parse_field
 from tallymark.queries.filters import build_filters
 from tallymark.queries.grid import group_value
 from tallymark.queries.measures import build_measure
@@ -30,6 +30,8 @@ _COLUMNS: Final = (
     "values",
     "before",
     "after",
+    "n_before",
+    "n_after",
     "contribution",
     "share",
     "rate_effect",
@@ -79,9 +81,11 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         times = [_within(parameters, one) for one in (earlier, period)]
         figures = []
         for when in times:
-            for at, event, measure, filters in self._figures():
+            for at, event, measure, filters, numbers_of in self._figures():
                 own = build_filters(filters, f"{at}.filters", parameters)
                 condition = " AND ".join([when, f"event_name = {parameters.text(event)}", *own])
+                if numbers_of:
+                    condition += f" AND isNotNull({parse_field(numbers_of, f'{at}.measure.field').number()})"
                 figures.append(
                     build_measure(measure, f"{at}.measure", condition, parameters, exact=exact).sql
                 )
@@ -126,10 +130,15 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         )
         table: list[list[Cell]] = []
         for number in order:
-            table += _rows(fields[number].name, split[number], total, is_ratio=is_ratio)
+            table += _rows(
+                fields[number].name, split[number], total, is_ratio=is_ratio, counted=self._is_counted()
+            )
         unit = "ratio" if self.denominator is not None else None
-        kinds = ["text", "text", "integer", *["number"] * 6]
-        columns = tuple(Column(name, kind, unit) for name, kind in zip(_COLUMNS, kinds, strict=True))
+        kinds = ["text", "text", "integer", "number", "number", "integer", "integer", *["number"] * 4]
+        columns = tuple(
+            Column(name, kind, "events" if name.startswith("n_") else unit)
+            for name, kind in zip(_COLUMNS, kinds, strict=True)
+        )
         doubts = [at for place, (at, _) in enumerate(self.selections()) if not total.any(place)]
         return Table(columns, table, self._notes(total, exact=exact), doubts)
 
@@ -156,21 +165,33 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
                 raise refuse(message, f"{at}.measure.op")
             if selection.measure.op == "average" and self.denominator is not None:
                 raise refuse("An average is a ratio already: leave out the denominator.", f"{at}.measure.op")
+            if selection.measure.op == "average" and selection.measure.field == SKETCH:
+                message = "An average of sketch cannot be split into parts: the sum of sketch, or the number of events can."
+                raise refuse(message, f"{at}.measure.field")
 
     def _is_ratio(self) -> bool:
         return self.denominator is not None or self.numerator.measure.op == "average"
 
-    def _figures(self) -> list[tuple[str, str, Measure, Any]]:
-        """Return path, event, measure and filters of what is added up; an average is a sum per count."""
+    def _is_counted(self) -> bool:
+        """Whether the denominator says how many stand behind a figure."""
+        if self.denominator is None:
+            return self.numerator.measure.op == "average"
+        return self.denominator.measure.op in ("count", "unique")
+
+    def _figures(self) -> list[tuple[str, str, Measure, Any, str]]:
+        """Return path, event, measure and filters of what is added up; an average is a sum per count.
+
+        The last is the field whose numbers are counted, '' for all events.
+        """
         named = []
         for at, selection in self.selections():
             measure = selection.measure
             if measure.op == "average":
-                named.append(
-                    (at, selection.event_name, Measure(op="sum", field=measure.field), selection.filters)
-                )
-                measure = COUNT
-            named.append((at, selection.event_name, measure, selection.filters))
+                summed = Measure(op="sum", field=measure.field)
+                named.append((at, selection.event_name, summed, selection.filters, ""))
+                named.append((at, selection.event_name, COUNT, selection.filters, measure.field or ""))
+                continue
+            named.append((at, selection.event_name, measure, selection.filters, ""))
         return named
 
     def _fields(self) -> list[Field]:
@@ -305,7 +326,7 @@ def _gather(parts: list[_Part], limit: int) -> list[_Part]:
     return [*shown, _Part(None, len(others), sums, weight, rate, mix)]
 
 
-def _rows(name: str, parts: list[_Part], total: _Sums, *, is_ratio: bool) -> list[list[Cell]]:
+def _rows(name: str, parts: list[_Part], total: _Sums, *, is_ratio: bool, counted: bool) -> list[list[Cell]]:
     whole = total.change(is_ratio=is_ratio)
     return [
         [
@@ -313,6 +334,8 @@ def _rows(name: str, parts: list[_Part], total: _Sums, *, is_ratio: bool) -> lis
             part.value,
             part.values,
             *part.sums.figures(is_ratio=is_ratio),
+            round(part.sums.below_before) if counted else None,
+            round(part.sums.below_after) if counted else None,
             part.contribution,
             _divide(part.contribution, whole),
             part.rate_effect if is_ratio else None,

@@ -14,13 +14,19 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import RequestRefused
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.kinds.metric import Span
+from tallymark.queries.fields import parse_breakdown
+from tallymark.queries.question import GROUPS, MAX_LIMIT
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
 from tallymark.web.services import Services
 
+# The columns that an answer has besides those of the breakdown.
+_COLUMNS: Final = ("time", GROUPS, "figure", "n", "low", "high", "enough")
+_OTHERS: Final = {"": False, "0": False, "false": False, "1": True, "true": True}
 FIELDS: Final = ("from", "to", "interval", "timezone", "filters", "breakdown", "limit", "others", "compare")
 _KEY: Final = "key"
+_DEFAULT_LIMIT: Final = 50
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -56,6 +62,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "read")
         fields = dict(request.query_params)
         span, comparison = parse_span(fields), parse_comparison(fields) or "previous"
+        services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
         asker = await services.run(open_asker, services, holder.project)
         return render_json(await services.run(asker.explain, name, span, comparison, span.breakdown))
 
@@ -74,11 +81,27 @@ def parse_span(fields: dict[str, str]) -> Span:
     value["breakdown"] = [name for name in fields.get("breakdown", "").split(",") if name]
     try:
         value["filters"] = msgspec.json.decode(fields.get("filters") or "[]")
-        value["limit"] = int(fields.get("limit") or 50)
-        value["others"] = fields.get("others", "") in ("1", "true")
+        value["limit"] = _parse_limit(fields.get("limit", ""))
+        value["others"] = _parse_others(fields.get("others", ""))
+        parse_breakdown(value["breakdown"], _COLUMNS)
         return msgspec.convert(value, Span)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RequestRefused("invalid_question", str(error)) from None
+
+
+def _parse_limit(text: str) -> int:
+    if not text:
+        return _DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_LIMIT):
+        message = f"{text[:40]!r} is no number of groups. Allowed: 1 to {MAX_LIMIT:,}."
+        raise RequestRefused("invalid_question", message, at="limit")
+    return int(text)
+
+
+def _parse_others(text: str) -> bool:
+    if text not in _OTHERS:
+        raise RequestRefused("invalid_question", f"others is true or false, not {text[:40]!r}.", at="others")
+    return _OTHERS[text]
 
 
 def parse_comparison(fields: dict[str, str]) -> Comparison | None:

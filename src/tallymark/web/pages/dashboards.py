@@ -58,7 +58,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Show one dashboard."""
         visit = await open_visit(request, services)
         definition, dashboard = await _find(services, visit)
-        services.uses.note(visit.project, "dashboard", definition.name, visit.session.person)
+        _note(services, visit, dashboard.name, dashboard.uses())
         values = await _read(services, visit, definition, dashboard)
         template = "dashboard_panels.html" if visit.fields.get("part") == "panels" else "dashboard.html"
         return render_html(request, template, visit.page("/dashboards", **values), values["status"])
@@ -69,6 +69,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_visit(request, services)
         _, dashboard = await _find(services, visit)
         panel = find_panel(dashboard, visit.fields.get("panel", ""))
+        _note(services, visit, dashboard.name, panel.metrics)
         span = _find_span(services, visit, dashboard)
         asker = await services.run(open_asker, services, visit.project)
         view = await services.run(run_panel, asker, panel, span)
@@ -82,6 +83,14 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         return Response(made.body, media_type=made.media_type, headers=headers)
 
     return [show_dashboards, show_dashboard, show_export]
+
+
+def _note(services: Services, visit: Visit, dashboard: str, metrics: tuple[str, ...]) -> None:
+    """Count a look at a dashboard, which is one at what it shows."""
+    who = visit.session.person
+    services.uses.note(visit.project, "dashboard", dashboard, who)
+    for name in metrics:
+        services.uses.note(visit.project, "metric", name, who)
 
 
 def _find_span(services: Services, visit: Visit, dashboard: Dashboard) -> Span:

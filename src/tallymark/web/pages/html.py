@@ -29,6 +29,7 @@ from tallymark.web.shapes import (
     shape_time,
     shape_value,
 )
+from tallymark.web.spans import write_span
 from tallymark.web.texts import begin_sentence, lay_out_json, show_block, show_line
 
 STATIC_FOLDER: Final = Path(__file__).parents[1] / "static"
@@ -81,6 +82,7 @@ def environment() -> jinja2.Environment:
         "block": show_block,
         "sentence": begin_sentence,
         "laid_out": lay_out_json,
+        "span": write_span,
     }
     found.globals |= {
         "static": f"/static/{static_version()}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, get_args
 
@@ -12,42 +13,50 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.definitions import Definition, Use
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.metrics.figures import unit_of
+from tallymark.metrics.explain import find_obstacle
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.from_question import build_metric
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.kinds.dashboard import list_panel_kinds
-from tallymark.plan.kinds.metric import Metric, Span
+from tallymark.plan.kinds.metric import Conversion, Metric, Span, unit_of
 from tallymark.plan.objects import parse_object, render_yaml
 from tallymark.plan.references import find_users
 from tallymark.queries.fields import DERIVED
-from tallymark.queries.names import list_fields
+from tallymark.queries.names import MOST_COUNTED, count_values, find_newest, list_fields
 from tallymark.queries.parse import parse_question
+from tallymark.queries.period import build_period
 from tallymark.queries.question import Interval
-from tallymark.queries.result import Answer
-from tallymark.web.asking import Asker, open_asker
+from tallymark.queries.result import Answer, Cell
+from tallymark.web.asking import Asker, ComparedFigures, open_asker
 from tallymark.web.chart_specs import MAX_SERIES
+from tallymark.web.charts import build_chart
 from tallymark.web.defining import save_object
-from tallymark.web.drills import drill_figures
+from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
 from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
-from tallymark.web.shapes import shape_cell
 from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
 from tallymark.web.tables import build_table
 
 UNUSED_DAYS: Final = 30
-_DEFAULT: Final = Wanted(last="30d")
+_DEFAULT_DAYS: Final = 30
+_DEFAULT: Final = Wanted(last=f"{_DEFAULT_DAYS}d")
 _DIMENSIONS: Final = 6
+# A field with one value splits nothing, and one with more than these nobody reads; what most events lack says which
+# events they are, and not what they are like.
+_VALUES: Final = (2, MOST_COUNTED)
+_MOST_MISSING: Final = 0.5
+_MOST_CANDIDATES: Final = 60
 # The same for all events of a metric, or of no meaning to it.
 _SAME: Final = ("event_name", "event_type", "source")
 _MOST_ROWS: Final = 300
 # Of a breakdown: as many as have a colour.
 _GROUPS: Final = MAX_SERIES
+_CONTRIBUTION_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +153,10 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     """Ask, and gather what the page shows; blocking."""
     asker = open_asker(services, visit.project)
     metric = asker.find(definition.name)
-    wanted = read_wanted(visit.fields, _DEFAULT)
+    wanted, older = _find_time(services, asker, metric, visit)
     breakdown = tuple(name for name in visit.fields.get("by", "").replace(",", " ").split() if name)
     comparison = next((one for one in COMPARISONS if one == visit.fields.get("compare", "previous")), None)
-    shown: dict[str, Any] = {"error": None, "status": 200, **_EMPTY}
+    shown: dict[str, Any] = {"error": None, "status": 200, **_EMPTY, "older": older}
     try:
         span = find_span(wanted, services.clock.now(), breakdown=breakdown)
         shown |= _ask(asker, metric, span, comparison)
@@ -181,6 +190,41 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     }
 
 
+def _find_time(services: Services, asker: Asker, metric: Metric, visit: Visit) -> tuple[Wanted, str]:
+    """Return the time that is shown: without one in the address the last 30 days, or those up to the newest event.
+
+    The second is what must be said where its newest event is older than that.
+    """
+    wanted = read_wanted(visit.fields, _DEFAULT)
+    if any(visit.fields.get(name) for name in _TIMES):
+        return wanted, ""
+    names = {name for one in _all_parts(asker, metric) for name in _event_names(one)}
+    try:
+        zone = build_period("2026-01-01", "2026-01-02", "", wanted.timezone).zone
+        newest = find_newest(services.store, visit.project, sorted(names))
+    except TallymarkError:
+        # Whoever asks the metric says what is wrong.
+        return wanted, ""
+    if newest is None or services.clock.now() - newest < timedelta(days=_DEFAULT_DAYS):
+        return wanted, ""
+    end = newest.astimezone(zone).date() + timedelta(days=1)
+    start = end - timedelta(days=_DEFAULT_DAYS)
+    text = f"Its newest event is of {newest.astimezone(zone):%Y-%m-%d}: shown are the {_DEFAULT_DAYS} days up to it."
+    return replace(wanted, last="", start=start.isoformat(), end=end.isoformat()), text
+
+
+def _all_parts(asker: Asker, metric: Metric) -> list[Metric]:
+    """Return a metric and all that it is made of."""
+    found = {metric.name: metric}
+    waiting = [metric]
+    while waiting:
+        for name in waiting.pop().uses():
+            if name in asker.metrics and name not in found:
+                found[name] = asker.metrics[name]
+                waiting.append(found[name])
+    return list(found.values())
+
+
 def _read_definition(
     services: Services, visit: Visit, definition: Definition, metric: Metric
 ) -> dict[str, Any]:
@@ -211,31 +255,57 @@ _KEPT: Final = (*_TIMES, "interval", "by", "compare", "tz")
 _EMPTY: Final[dict[str, Any]] = {
     "chart": None, "headline": None, "delta": "", "figures": None, "table": None, "span": None, "explained": None,
     "explained_unit": "", "explained_notes": [],
-    "why_not": "", "dimensions": "",
+    "why_not": "", "dimensions": "", "can_split": True, "older": "",
 }  # fmt: skip
 
 
 def _ask(asker: Asker, metric: Metric, span: Span, comparison: Comparison | None) -> dict[str, Any]:
     """Return chart, table, and the one figure of the whole time with its comparison."""
+    if isinstance(metric, Conversion):
+        return _ask_funnel(asker, metric, span, comparison)
     span = msgspec.structs.replace(span, others=True, limit=_GROUPS)
     whole = msgspec.structs.replace(span, interval=None, breakdown=())
     one = asker.compared(metric.name, whole, comparison)
     figures = asker.figures(metric.name, span)
     title = metric.title or metric.name
     drills = drill_figures(metric, span, figures, asker.project)
-    headline = build_figures_chart([Line(title, one.figures)], "")
     interval = (span.interval or "") if any(column.name == "time" for column in figures.columns) else ""
     return {
+        **_headline(metric, one, comparison),
         "span": span,
         "chart": build_figures_chart(
             [Line(title, figures, drills)], interval, choose=asker.services.palette.of(asker.project)
         ),
-        "headline": headline.figures[0] if headline and headline.figures else None,
-        "delta": describe_difference(
-            one.figures.rows, one.compared.rows if one.compared else [], unit_of(metric), comparison
-        ),
         "figures": figures,
         "table": build_table(figures, _MOST_ROWS, drills, interval),
+    }
+
+
+def _ask_funnel(
+    asker: Asker, metric: Conversion, span: Span, comparison: Comparison | None
+) -> dict[str, Any]:
+    """Return the same of a funnel, which is counted over the whole time: its chart and its table have all its steps."""
+    span = msgspec.structs.replace(span, interval=None, limit=_GROUPS)
+    one = asker.compared(metric.name, msgspec.structs.replace(span, breakdown=()), comparison)
+    question = metric.build(span)
+    answer = asker.ask(question)
+    drills = build_drills(question, answer, asker.project, len(answer.rows))
+    return {
+        **_headline(metric, one, comparison),
+        "span": span,
+        "chart": build_chart(question, answer, asker.services.palette.of(asker.project), drills),
+        "figures": msgspec.structs.replace(asker.figures(metric.name, span), rows=answer.rows),
+        "table": build_table(answer, _MOST_ROWS, drills),
+    }
+
+
+def _headline(metric: Metric, one: ComparedFigures, comparison: Comparison | None) -> dict[str, Any]:
+    """Return the figure of the whole time, and how it differs from the compared one."""
+    headline = build_figures_chart([Line(metric.title or metric.name, one.figures)], "")
+    before = one.compared.rows if one.compared else []
+    return {
+        "headline": headline.figures[0] if headline and headline.figures else None,
+        "delta": describe_difference(one.figures.rows, before, unit_of(metric), comparison),
     }
 
 
@@ -245,10 +315,11 @@ def _explain(
     """Return what the change is made of, or why that cannot be told."""
     if comparison is None:
         return {"why_not": "Choose a time to compare with."}
+    obstacle = find_obstacle(metric)
+    if obstacle:
+        return {"why_not": obstacle, "can_split": False}
     fields = visit.fields.get("dimensions", "").replace(",", " ").split()
     dimensions = tuple(fields) or _choose_dimensions(services, visit.project, metric)
-    if not dimensions:
-        return {"why_not": "No field is known to split by."}
     try:
         answer = asker.explain(
             metric.name, msgspec.structs.replace(span, breakdown=()), comparison, dimensions
@@ -258,7 +329,7 @@ def _explain(
     is_share = any(column.unit == "ratio" for column in answer.columns)
     unit = "ratio" if is_share else unit_of(metric)
     return {
-        "explained": group_explanation(answer, unit),
+        "explained": group_explanation(answer, unit, metric.minimum_sample),
         "explained_unit": unit,
         "explained_notes": answer.notes,
         "dimensions": " ".join(dimensions),
@@ -266,23 +337,41 @@ def _explain(
 
 
 def _choose_dimensions(services: Services, project: str, metric: Metric) -> tuple[str, ...]:
-    """Return the fields that people split by: texts that are no ids, and that the metric does not filter by itself."""
-    sides = [getattr(metric, name, None) for name in ("numerator", "denominator")]
-    selections = [side for side in (metric, *sides) if side is not None]
-    event = next((one.event_name for one in selections if hasattr(one, "event_name")), "")
-    if not event:
-        return ()
-    own = {condition.field for one in selections for condition in getattr(one, "filters", ())}
-    found = [
-        field.name
-        for field in list_fields(services.store, project, event)
-        if list(field.types) == ["text"]
-        and field.name not in DERIVED
-        and not field.name.endswith("_id")
-        and field.name not in {*_SAME, *own}
-    ]
-    # Among the first, because the hour explains much and no sender has to send it.
+    """Return the fields that people split by, those of the fewest values first, and the hour.
+
+    They are texts of 2 to 100 values among the newest events of all of the metric's names, which most of these have, and
+    which the metric does not filter by itself.
+    """
+    own = {condition.field for one in _selections(metric) for condition in getattr(one, "filters", ())}
+    values: dict[str, int] = {}
+    for number, event in enumerate(_event_names(metric)):
+        names = [
+            field.name
+            for field in list_fields(services.store, project, event)
+            if list(field.types) == ["text"] and field.name not in {*DERIVED, *_SAME, *own}
+        ]
+        spreads = count_values(services.store, project, event, names[:_MOST_CANDIDATES])
+        fit = {
+            one.name: one.values
+            for one in spreads
+            if _VALUES[0] <= one.values <= _VALUES[1] and one.present >= 1 - _MOST_MISSING
+        }
+        values = fit if not number else {name: max(values[name], fit[name]) for name in values if name in fit}
+    found = sorted(values, key=lambda name: values[name])
+    # The hour explains much, and no sender has to send it.
     return (*found[: _DIMENSIONS - 1], "event_hour")
+
+
+def _selections(metric: Metric) -> list[Any]:
+    """Return what of a metric can have an event's name and conditions: itself, or its sides or steps."""
+    sides = [getattr(metric, name, None) for name in ("numerator", "denominator")]
+    return [one for one in (metric, *sides, *getattr(metric, "steps", ())) if one is not None]
+
+
+def _event_names(metric: Metric) -> tuple[str, ...]:
+    """Return the names of the events that a metric is made of; a formula has none of its own."""
+    names = (getattr(one, "event_name", "") for one in _selections(metric))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,20 +382,50 @@ class Explained:
     rows: list[dict[str, Any]]
 
 
-def group_explanation(answer: Answer, unit: str) -> list[Explained]:
-    """Return an explanation by field, with the width of each bar in per cent and the contribution as text."""
+def group_explanation(answer: Answer, unit: str, minimum_sample: int = 0) -> list[Explained]:
+    """Return an explanation by field, with the width of each bar in per cent, the contribution and n as texts.
+
+    `weak` of a row says why it is too little to rely on, '' where it is enough.
+    """
     names = [column.name for column in answer.columns]
-    largest = max((abs(row[names.index("contribution")] or 0.0) for row in answer.rows), default=0.0) or 1.0  # type: ignore[arg-type]
+    rows = [dict(zip(names, row, strict=True)) for row in answer.rows]
+    largest = max((abs(_number(one["contribution"])) for one in rows), default=0.0) or 1.0
     fields: dict[str, list[dict[str, Any]]] = {}
-    for row in answer.rows:
-        one = dict(zip(names, row, strict=True))
-        one["width"] = round(100 * abs(one["contribution"]) / largest)  # type: ignore[arg-type]
-        # A rate changes by percentage points: per cent of what would be another figure.
-        points = unit == "ratio"
-        text = shape_cell(one["contribution"] * (100 if points else 1))  # type: ignore[operator]
-        one["text"] = ("+" if one["contribution"] > 0 else "") + text + (" pp" if points else "")  # type: ignore[operator]
-        fields.setdefault(str(one["dimension"]), []).append(one)
+    for one in rows:
+        contribution = _number(one["contribution"])
+        samples = [one["n_before"], one["n_after"]]
+        counted = [n for n in samples if isinstance(n, int)]
+        weak = [n for n in counted if n < minimum_sample]
+        row: dict[str, Any] = {
+            **one,
+            "contribution": contribution,
+            "width": round(100 * abs(contribution) / largest),
+            "text": write_contribution(contribution, unit),
+            "n": f"n = {counted[0]:,} \N{RIGHTWARDS ARROW} {counted[1]:,}"
+            if len(counted) == len(samples)
+            else "",
+            "weak": f"fewer than {minimum_sample:,}: too few to rely on" if weak else "",
+        }
+        fields.setdefault(str(one["dimension"]), []).append(row)
     return [Explained(name, rows) for name, rows in fields.items()]
+
+
+def write_contribution(value: float, unit: str) -> str:
+    """Write by how much something moved a figure, with its sign: shares in percentage points with one decimal.
+
+    Other figures keep three significant digits, whole ones all.
+    """
+    if unit == "ratio":
+        # A rate changes by percentage points: per cent of what would be another figure.
+        return f"{round(value * 100, 1) or 0.0:+.1f} pp".replace("+0.0", "0.0")
+    if float(value).is_integer():
+        return f"{int(value):+,}" if value else "0"
+    places = max(0, _CONTRIBUTION_DIGITS - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:+,.{min(places, 12)}f}"
+
+
+def _number(cell: Cell) -> float:
+    return float(cell) if isinstance(cell, int | float) else 0.0
 
 
 def _api_link(visit: Visit, name: str, span: Span | None) -> str:

@@ -1,0 +1,78 @@
+"""Metrics as pictures: their own colour everywhere, and no figure that cannot be seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tallymark.metrics.figures import Figures
+from tallymark.queries.result import Column, Cost
+from tallymark.web.chart_specs import MAX_SERIES
+from tallymark.web.figure_charts import Line, build_figures_chart, build_spark
+from tallymark.web.palette import METRICS
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def figures(values, *, breakdown=(), unit=""):
+    """Return figures by day; a value is a number, None, or a figure with what stands behind it."""
+    names = ["time", *breakdown, "figure", "n", "low", "high", "enough"]
+    columns = tuple(Column(name, "number") for name in names)
+    rows = []
+    for day, value in enumerate(values):
+        tail = value if isinstance(value, tuple) else (value, 9, None, None, True)
+        rows.append([(START + timedelta(days=day)).isoformat(), *("x" for _ in breakdown), *tail])
+    return Figures("orders", unit, columns, rows, [], Cost(1.0, 1))
+
+
+def choose(field, values):
+    return dict.fromkeys(values, "s6" if field == METRICS else "s3")
+
+
+def test_a_metric_has_its_colour_also_alone():
+    """A course, a small course and a chart of one group have the key of what they show."""
+    chart = build_figures_chart([Line("Orders", figures([1, 2]))], "day", choose=choose)
+    assert {row["k"] for row in chart.rows} == {"s6"}
+    assert {row["k"] for row in build_spark(figures([1, 2]), choose).rows} == {"s6"}
+    grouped = build_figures_chart([Line("Orders", figures([1, 2], breakdown=["os"]))], "day", choose=choose)
+    assert {row["k"] for row in grouped.rows} == {"s3"}
+    assert {row["k"] for row in build_spark(figures([1, 2])).rows} == {"s0"}
+
+
+def test_bars_without_a_colour_each_have_that_of_their_metric():
+    """More groups than colours: all bars look the same, and as the metric does elsewhere."""
+    made = figures([1] * (MAX_SERIES + 1), breakdown=["os"])
+    rows = [[f"os{place}", *row[2:]] for place, row in enumerate(made.rows)]
+    whole = Figures("orders", "", made.columns[1:], rows, [], Cost(1.0, 1))
+    chart = build_figures_chart([Line("Orders", whole)], "", choose=choose)
+    assert {row["k"] for row in chart.rows} == {"s6"}
+
+
+@pytest.mark.parametrize("mark", ["line", "area", "stacked"])
+def test_a_single_day_is_seen(mark):
+    """A chart of one interval shows its figure, whatever it is drawn as."""
+    chart = build_figures_chart([Line("Orders", figures([7]))], "day", mark, choose)
+    assert [row["a"] for row in chart.rows] == [7]
+    (point,) = [layer for layer in chart.spec["layer"] if layer["encoding"]["y"]["field"] == "a"]
+    assert point["mark"]["type"] == "point"
+
+
+def test_a_figure_between_weak_ones_is_seen_with_its_interval():
+    """Weak neighbours are no neighbours: no line leads to them."""
+    weak, sure = (5, 2, 1.0, 9.0, False), (5, 900, 4.5, 5.5, True)
+    chart = build_figures_chart([Line("Orders", figures([weak, sure, weak]))], "day", choose=choose)
+    assert [(row["a"], row["al"], row["ah"]) for row in chart.rows if "a" in row] == [(5, 4.5, 5.5)]
+    (rule,) = [layer for layer in chart.spec["layer"] if layer["encoding"]["y"]["field"] == "al"]
+    assert rule["mark"]["type"] == "rule"
+    spark = build_spark(figures([1, None, 2, None, 3]))
+    assert [row.get("a") for row in spark.rows] == [1, None, 2, None, 3]
+
+
+@pytest.mark.parametrize("mark", ["line", "area", "stacked", "bar"])
+def test_zeros_lie_at_the_bottom(mark):
+    """A chart of nothing has its axis from zero up."""
+    chart = build_figures_chart([Line("Orders", figures([0, 0, 0]))], "day", mark, choose)
+    domains = [layer["encoding"]["y"]["scale"].get("domain") for layer in chart.spec["layer"]]
+    assert domains == [[0, 1]] * len(domains)
+    assert build_spark(figures([0, 0])).spec["layer"][0]["encoding"]["y"]["scale"] == {"domain": [0, 1]}
