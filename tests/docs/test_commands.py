@@ -42,6 +42,8 @@ RUN = {
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
     ("README.md", "yaml", "departure_rate"): "tests/docs/test_commands.py::test_readme_metric",
     ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
+    ("README.md", "bash", "keys create admin"): "tests/docs/test_commands.py::test_admin_key",
+    ("docs/metrics.md", "bash", "keys create admin"): "tests/docs/test_commands.py::test_admin_key",
     ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "yaml", "scrape_configs"): "tests/journeys/test_prometheus.py::test_prometheus_scrapes_figures",
     ("docs/dashboards.md", "yaml", "dashboards:"): "tests/docs/test_commands.py::test_metrics",
@@ -290,6 +292,19 @@ def test_metrics(server, tmp_path, build_event):
     for file in ("shop.yaml", "board.yaml"):
         (tmp_path / file).write_text("")
     assert server.run(*apply, TALLYMARK_ADMIN_KEY=server.admin_key).returncode == 0
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("page", ["README.md", "docs/metrics.md"])
+def test_admin_key(server, tmp_path, page):
+    """The command makes the key that apply needs, and apply runs with it as the next command of the same shell."""
+    (block,) = read_blocks(page, "bash", "keys create admin")
+    (tmp_path / "a.yaml").write_text("metrics: []\n")
+    block = block.replace("/srv/tallymark", shlex.quote(str(server.data)))
+    # A running server knows a new key within a second.
+    wait = 'until curl -sf $TALLYMARK_URL/v1/keys -H "Authorization: Bearer $TALLYMARK_ADMIN_KEY" >/dev/null; do sleep 0.1; done'
+    said = run_block(server, f"{block}\n{wait}\ntallymark apply {shlex.quote(str(tmp_path))} --origin keyed")
+    assert "Applied." in said or "0 to change" in said
 
 
 def test_readme_metric():

@@ -255,7 +255,46 @@ def test_plan_changes_nothing(server, signed_up, tmp_path):
     assert refused.returncode == 1
     assert "b.yaml:4:5" in refused.stdout
     assert "event_nam" in refused.stdout
+    assert "1 to change, 0 as they are; 1 mistake." in refused.stdout
+    assert refused.stdout.rstrip().endswith("Nothing was applied.")
     assert server.get("/v1/metrics/new_one").status == 404
+
+
+def test_what_has_mistakes_is_not_counted(server, signed_up, tmp_path):
+    """An object that is wrong is told with its mistake alone: neither as created nor, where it is there, as removed."""
+    origin = ("--origin", "mistaken")
+    file = tmp_path / "a.yaml"
+    good = "metrics:\n  - {name: there, kind: count, event_name: x}\n  - {name: also, kind: count, event_name: x}\n"
+    file.write_text(good)
+    applied = server.run("apply", str(tmp_path), *origin, TALLYMARK_ADMIN_KEY=server.admin_key)
+    assert "2 to change" in applied.stdout
+    wrong = good.replace("there, kind: count", "there, kind: cont")
+    wrong += "  - {name: half, kind: formula, expression: nowhere / 2}\n  - {name: new, kind: count, event_name: x}\n"
+    # Of another origin: the place alone says which one.
+    wrong += "  - {name: sms_code_verified, kind: count, event_name: x}\n"
+    file.write_text(wrong)
+    for command, key in (("plan", server.read_key), ("apply", server.admin_key)):
+        told = server.run(command, str(tmp_path), *origin, "--key", key)
+        assert told.returncode == 1
+        lines = [line for line in told.stdout.splitlines() if line[:1] in ("+", "-", "~")]
+        assert lines == ["+ create metric new a.yaml"]
+        assert "1 to change, 1 as they are; 3 mistakes." in told.stdout
+        assert ("Nothing was applied." in told.stdout) == (command == "apply")
+    file.write_text("metrics: [\n")
+    told = server.run("plan", str(tmp_path), *origin)
+    assert "0 to change, 0 as they are; 1 mistake." in told.stdout
+    file.write_text("")
+    assert server.run("apply", str(tmp_path), *origin, TALLYMARK_ADMIN_KEY=server.admin_key).returncode == 0
+
+
+@pytest.mark.parametrize("key", ["", "read", "unknown"])
+def test_apply_says_how_to_get_a_key(server, signed_up, tmp_path, key):
+    """Without an admin key the error names the command that makes one."""
+    (tmp_path / "a.yaml").write_text("metrics: []\n")
+    given = {"": "", "read": server.read_key, "unknown": "no-such-key"}[key]
+    refused = server.run("apply", str(tmp_path), "--origin", "keyless", TALLYMARK_ADMIN_KEY=given)
+    assert refused.returncode == 1
+    assert "tallymark keys create admin --data DIR" in refused.stderr
 
 
 def test_reading_keys_do_not_apply(server, signed_up):

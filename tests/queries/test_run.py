@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tallymark.errors import RequestRefused
+from tallymark.queries.ask import Limits
 from tallymark.queries.parse import parse_question
-from tallymark.queries.run import Limits, run_question
+from tallymark.queries.run import run_question
 from tallymark.store.client import StoreClient
 
 pytestmark = pytest.mark.store

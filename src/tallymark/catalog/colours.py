@@ -33,7 +33,7 @@ class Colours:
     def add(self, project: str, field: str, values: Sequence[str]) -> dict[str, int]:
         """Give a number to each value that has none, after those that the field has; return all of the project's."""
         counter = digest_meaning(field)
-        with self._catalog.engine.begin() as connection:
+        with self._catalog.begin_write() as connection:
             question = sa.select(COLOUR.c.meaning, COLOUR.c.slot).where(COLOUR.c.project == project)
             known = {row.meaning: row.slot for row in connection.execute(question)}
             used = known.get(counter, 0)

@@ -32,7 +32,7 @@ class Follows:
     def replace(self, person: str, project: str, owners: Iterable[str]) -> None:
         """Let a person follow these owners in a project, and no others."""
         rows = [{"person": person, "project": project, "owner": owner} for owner in sorted(set(owners))]
-        with self._catalog.engine.begin() as connection:
+        with self._catalog.begin_write() as connection:
             connection.execute(sa.delete(FOLLOW).where(_same(person, project)))
             if rows:
                 connection.execute(sa.insert(FOLLOW), rows)

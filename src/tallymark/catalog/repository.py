@@ -253,12 +253,18 @@ class Catalog:
             connection.execute(sa.delete(SESSION).where(SESSION.c.digest == digest(token)))
 
     @contextmanager
-    def change(self) -> Iterator[sa.Connection]:
-        """Open a transaction that raises the catalog's version."""
+    def begin_write(self) -> Iterator[sa.Connection]:
+        """Open a transaction that writes, and leaves the catalog's version: nobody has to read keys and projects anew."""
         with self.engine.begin() as connection:
             if self.engine.dialect.name == "sqlite":
                 # Take the write lock first: a read that turns into a write may not wait for another writer.
                 connection.exec_driver_sql("UPDATE fact SET value = value WHERE name = 'version'")
+            yield connection
+
+    @contextmanager
+    def change(self) -> Iterator[sa.Connection]:
+        """Open a transaction that raises the catalog's version."""
+        with self.begin_write() as connection:
             yield connection
             version = int(
                 connection.execute(sa.select(FACT.c.value).where(FACT.c.name == "version")).scalar() or 0

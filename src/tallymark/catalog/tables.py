@@ -103,7 +103,8 @@ ASKED = sa.Table(
 )
 
 # In every chart of a project one thing has one colour: `meaning` is a digest of a field and its value, so that no value is
-# kept here; `slot` counts a field's values in the order in which they were first drawn.
+# kept here; `slot` counts a field's values in the order in which they were first drawn. The row of a field alone, without a
+# value, has the number of its values.
 COLOUR = sa.Table(
     "colour",
     METADATA,

@@ -1,7 +1,7 @@
 """What a field is: a core column, an attribute, or the sketch of a timing; and how the engine reads it.
 
-Comes in: the text of a field as the user wrote it. Goes out: a `Field`, whose SQL is made of fixed column names
-and of backtick-quoted attribute names and of nothing else. Filters, measures and breakdowns call it.
+Comes in: the text of a field as the user wrote it. Goes out: a `Field`, whose SQL is made of fixed column names, of
+expressions over the event's time, of backtick-quoted attribute names and of nothing else. Filters, measures and breakdowns call it.
 """
 
 from __future__ import annotations
@@ -147,21 +147,23 @@ def find_type(text: str) -> Type:
     return DERIVED[text][0] if text in DERIVED else CORE.get(text, Type.ANY)
 
 
-def parse_breakdown(texts: Sequence[str], columns: Collection[str]) -> list[Field]:
+def parse_breakdown(texts: Sequence[str], columns: Collection[str], at: str = "breakdown") -> list[Field]:
     """Turn the texts of a breakdown into fields; `columns` are the names that the answer's other columns have.
+
+    `at` is the path of the list.
 
     Raises `RequestRefused` for what `parse_field` refuses, a sketch, and a name that would stand twice.
     """
     taken = set(columns)
     fields = []
     for number, text in enumerate(texts):
-        at = f"breakdown[{number}]"
-        field = parse_field(text, at)
+        here = f"{at}[{number}]"
+        field = parse_field(text, here)
         if field.type is Type.SKETCH:
-            raise refuse("sketch holds many values and makes no groups. Allowed: any other field.", at)
+            raise refuse("sketch holds many values and makes no groups. Allowed: any other field.", here)
         if text in taken:
             message = f"The column {text!r} would stand twice in the answer. An attribute is also {ATTRIBUTE_PREFIX}NAME."
-            raise refuse(message, at)
+            raise refuse(message, here)
         taken.add(text)
         fields.append(field)
     return fields

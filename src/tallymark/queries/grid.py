@@ -186,9 +186,7 @@ class GridQuery:
             f"GROUP BY {', '.join(['place', *(['k'] if key else [])])}\nHAVING n > 0"
         )
         cells = f"groupArray(({', '.join(['k', 'n', *names])}))"
-        return parameters.statement(
-            f"SELECT place, {cells}, sum(n)\nFROM (\n{inner}\n)\nGROUP BY place"
-        )
+        return parameters.statement(f"SELECT place, {cells}, sum(n)\nFROM (\n{inner}\n)\nGROUP BY place")
 
     def _fixed_groups(self, rows: list[list[Any]], numbers: list[int]) -> list[Group]:
         """Return the asked groups in their order, and all others last where there are any."""

@@ -75,7 +75,7 @@ def split_error(error: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def _kinds() -> str:
-    return ", ".join(_BY_TAG)
+    return ", ".join(KIND_NAMES)
 
 
 def tell_allowed(kind: type[msgspec.Struct], at: str) -> str:
@@ -112,3 +112,4 @@ def _plain(node: Any) -> Any:
 
 
 _BY_TAG: Final[dict[str, type[Question]]] = {str(kind.__struct_config__.tag): kind for kind in KINDS}
+KIND_NAMES: Final = tuple(_BY_TAG)

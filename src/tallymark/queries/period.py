@@ -80,12 +80,14 @@ class Period:
         if self.start < _FIRST or self.end > _LAST:
             # No event lies beyond, and looking for changes of the clock there would take its time.
             return Period(max(self.start, _FIRST), min(self.end, _LAST), "", self.zone).local_sql()
+        return self._local_sql()
+
+    def _local_sql(self) -> str:
         return f"({_SECONDS} + {self._offset_sql(_SECONDS)})"
 
     def key_sql(self) -> str:
         """Return an integer expression over `event_time`: the number of the event's interval."""
-        seconds = _SECONDS
-        local = f"({seconds} + {self._offset_sql(seconds)})"
+        seconds, local = _SECONDS, self._local_sql()
         if self.interval in _SHORT:
             return f"toUInt32({seconds} - {local} % {_SHORT[self.interval]})"
         if self.interval == "week":

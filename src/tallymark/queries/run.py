@@ -19,8 +19,6 @@ from tallymark.queries.names import Missing, find_missing
 from tallymark.queries.period import Period
 from tallymark.queries.result import Answer, Cost
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "QueryStore", "run_question"]
-
 
 def run_question(
     question: Question, store: QueryStore, project: str, limits: Limits = DEFAULT_LIMITS

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tallymark.queries.fields import LOCAL_SECONDS
-from tallymark.queries.period import Period
+from tallymark.queries.period import ALWAYS, Period
 from tallymark.store.schema import EVENTS_TABLE
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,19 +26,15 @@ class Statement:
     parameters: dict[str, Any]
 
 
-def _utc_seconds() -> str:
-    return "toUnixTimestamp(event_time)"
-
-
 @dataclass(slots=True)
 class Parameters:
     """Collects the values of one statement. Most methods return the placeholder that stands for the value.
 
-    `local_seconds` gives the SQL of an event's local time, for fields that are computed of it.
+    `local_seconds` gives the SQL of an event's local time, for fields that are computed of it; without it that is UTC.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
-    local_seconds: Callable[[], str] = _utc_seconds
+    local_seconds: Callable[[], str] = ALWAYS.local_sql
 
     def statement(self, sql: str) -> Statement:
         """Return the finished statement."""

@@ -257,7 +257,7 @@ def build_bar_spec(
         ("figure", "width", {"align": "right", "limit": {"expr": "width * 0.42"}, "style": "figure"}),
     ]
     if ghost:
-        texts.append(("more", 0, {"align": "left", "dy": 25 - raised, "style": "more"}))
+        texts.append(("more", 0, {"align": "left", "dy": 25 - raised, "fontSize": 11, "opacity": 0.75}))
     for field, place, more in texts:
         encoding = {"y": y, "x": {"value": place}, "text": {"field": field, "type": "nominal"}}
         layers.append({"mark": {**text, **more}, "encoding": encoding})

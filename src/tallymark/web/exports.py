@@ -16,6 +16,8 @@ from tallymark.web.pictures import PictureFormat
 from tallymark.web.services import Services
 
 FORMATS: Final = ("svg", "png", "csv", "json", "vl", "question")
+# Those that tell what a panel shows, but not how it was asked: neither its definition nor its conditions.
+FORMATS_FOR_GUESTS: Final = ("svg", "png", "csv", "json")
 _MEDIA_TYPES: Final = {"svg": "image/svg+xml", "png": "image/png", "vl": "application/json"}
 _PICTURES: Final[dict[str, PictureFormat]] = {"svg": "svg", "png": "png"}
 _WIDTH, _HEIGHT = 800, 360
@@ -30,14 +32,19 @@ class Exported:
 
 
 async def export_panel(
-    services: Services, view: View, span: Span, kind: str, fields: dict[str, str]
+    services: Services,
+    view: View,
+    span: Span,
+    kind: str,
+    fields: dict[str, str],
+    forms: tuple[str, ...] = FORMATS,
 ) -> Exported:
-    """Return a panel as svg, png, csv, json, vl (Vega-Lite) or question; raises RequestRefused.
+    """Return a panel as svg, png, csv, json, vl (Vega-Lite) or question, whichever are in `forms`; raises RequestRefused.
 
     `fields` may hold `width` and `height` in pixels and `theme` for pictures.
     """
-    if kind not in FORMATS:
-        raise RequestRefused("not_found", f"There is no form {kind[:20]!r}. Forms: {', '.join(FORMATS)}.")
+    if kind not in forms:
+        raise RequestRefused("not_found", f"There is no form {kind[:20]!r}. Forms: {', '.join(forms)}.")
     made = await services.run(_build, view, span, kind, fields)
     if kind not in _PICTURES:
         return made

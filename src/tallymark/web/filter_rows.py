@@ -40,14 +40,22 @@ class FilterRow:
 
 
 def parse_rows(fields: Mapping[str, str], prefix: str = "") -> list[FilterRow]:
-    """Return the rows of a form whose field is filled in: `{prefix}f0.field`, `.op`, `.value`, `{prefix}f1` and so on."""
+    """Return the rows of a form whose field is filled in: `{prefix}f0.field`, `.op`, `.value`, `{prefix}f1` and so on.
+
+    The row that `drop` names is left out: the button beside it says so.
+    """
     rows = []
     for number in range(MAX_FILTERS + 1):
         name = f"{prefix}f{number}"
         field = fields.get(f"{name}.field", "").strip()
-        if field:
+        if field and fields.get("drop") != name:
             rows.append(FilterRow(field, fields.get(f"{name}.op") or "eq", fields.get(f"{name}.value", "")))
     return rows
+
+
+def find_row_input(at: str) -> str:
+    """Return the name of the input that a place in a list of filters belongs to: filters[0].value is f0.value."""
+    return at.replace("filters[", "f").replace("]", "")
 
 
 def render_rows(rows: Sequence[FilterRow], prefix: str = "") -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ from litestar.openapi.spec import (
 from tallymark import __version__
 from tallymark.event import REPORT_HEADER, SENT_AT_HEADER, Event
 from tallymark.intake.answers import EventsAnswer
+from tallymark.queries.parse import KIND_NAMES
+from tallymark.web.api.figures import FIELDS
 from tallymark.web.api.keys import KeyOrder
 from tallymark.web.api.quarantine import ReplayOrder
 
@@ -100,15 +102,22 @@ _QUERY = {
     ("/v1/quarantine", "get"): ("code", "limit", "before"),
     ("/v1/fields", "get"): ("event_name",),
     ("/v1/trace", "get"): ("event_id",),
+    ("/v1/metrics/{name}/figures", "get"): FIELDS,
+    ("/v1/metrics/{name}/explain", "get"): FIELDS,
     ("/clickhouse", "get"): ("query", "default_format"),
     ("/clickhouse", "post"): ("query", "default_format"),
 }
 _MEANINGS = {
     "from": "Beginning (ISO 8601).",
     "to": "End, exclusive (ISO 8601).",
-    "interval": "minute, hour or day.",
+    "interval": "minute, hour or day; of metrics also week, month, quarter or year.",
+    "timezone": "IANA name; UTC without it.",
+    "filters": "Conditions as in a question, a JSON list.",
+    "breakdown": "Fields, with commas between.",
+    "others": "true: the groups beyond `limit` are one more row.",
+    "compare": "previous, week or year.",
     "event_name": "Only events of this name.",
-    "limit": "How many, 1 to 500.",
+    "limit": "How many: 1 to 500, groups of a metric 1 to 1000.",
     "before": "Where the last page ended.",
     "code": "Only events with this code.",
     "event_id": "The event's id.",
@@ -120,7 +129,10 @@ _MEANINGS = {
 def add_requests(document: OpenAPI) -> None:
     """Put what the other routes take into the framework's document: parameters, bodies, refusals."""
     bodies = {
-        "/v1/query": {"type": "object", "description": "A trend, ratio, funnel or change."},
+        "/v1/query": {
+            "type": "object",
+            "description": f"A question of one of the kinds {', '.join(KIND_NAMES)}.",
+        },
         "/v1/keys": _struct_schema(KeyOrder),
         "/v1/quarantine/replay": _struct_schema(ReplayOrder),
     }

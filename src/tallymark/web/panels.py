@@ -60,7 +60,6 @@ class View:
     questions: list[Question] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problem: str = ""
-    rows_read: int = 0
     # The same as HTML, once somebody has looked at it; all who look after that get it as it is.
     html: str = ""
 
@@ -128,7 +127,6 @@ def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
         lines.append(Line(one.title or one.name, figures, drills))
     for line in lines:
         view.notes += [note for note in line.figures.notes if note not in view.notes]
-        view.rows_read += line.figures.statistics.rows_read
         view.asked.append(line.figures)
     return lines
 
@@ -196,7 +194,6 @@ def _build_matrix(view: View, asker: Asker, span: Span) -> None:
             span = msgspec.structs.replace(span, groups=list_groups(figures, span))
         lines.append(Line(metric.title or metric.name, figures))
         view.notes += [note for note in figures.notes if note not in view.notes]
-        view.rows_read += figures.statistics.rows_read
         view.asked.append(figures)
     table = build_matrix([(line.label, line.figures) for line in lines], len(span.breakdown))
     if table.rows:
@@ -209,7 +206,6 @@ def _build_funnel(view: View, asker: Asker, span: Span) -> None:
     if isinstance(metric, Conversion):
         question = metric.build(msgspec.structs.replace(span, interval=None))
         answer = asker.ask(question)
-        view.rows_read += answer.statistics.rows_read
         view.asked.append(answer)
         view.notes += answer.notes
         drills = build_drills(question, answer, asker.project, len(answer.rows)) if view.linked else []
@@ -223,7 +219,6 @@ def _build_histogram(view: View, asker: Asker, span: Span) -> None:
         return
     question = metric.distribution(span)
     answer = asker.ask(question)
-    view.rows_read += answer.statistics.rows_read
     view.asked.append(answer)
     view.notes += answer.notes
     whole = asker.figures(metric.name, msgspec.structs.replace(span, interval=None, breakdown=()))
@@ -238,7 +233,6 @@ def _build_heat_map(view: View, asker: Asker, span: Span) -> None:
     """Draw the metric by weekday and hour."""
     (metric,) = view.metrics
     figures = asker.rhythm(metric.name, span)
-    view.rows_read += figures.statistics.rows_read
     view.asked.append(figures)
     view.notes += figures.notes
     view.unit = next((column.unit or "" for column in figures.columns if column.name == "figure"), "")

@@ -198,10 +198,7 @@ def _build_config(theme: Theme) -> dict[str, Any]:
         "axis": axis,
         "axisX": {"grid": False, "labelOverlap": "parity", "labelSeparation": 10, "labelFlush": True},
         "legend": {"labelColor": colours["soft"], "labelFont": _FONT},
-        "style": {
-            "figure": {"fill": colours["ink"], "fontWeight": 600},
-            "more": {"fill": colours["soft"], "fontSize": _SMALL},
-        },
+        "style": {"figure": {"fill": colours["ink"], "fontWeight": 600}},
         "rule": {"color": colours["soft"]},
         "text": text,
     }

@@ -213,7 +213,8 @@ def test_the_picture_is_told_in_words():
 
 def _fields(chart: Any) -> list[tuple[str, str]]:
     return [
-        (layer["mark"]["type"], layer["encoding"].get("y", {}).get("field", "")) for layer in chart.spec["layer"]
+        (layer["mark"]["type"], layer["encoding"].get("y", {}).get("field", ""))
+        for layer in chart.spec["layer"]
     ]
 
 

@@ -187,6 +187,9 @@ def test_what_was_dragged_over_another_version_is_not_saved(admin, server, fresh
     assert answer.status == 409
     assert "somebody else changed it" in page
     assert "Look through the dashboards" in page
+    (back,) = re.findall(r'href="([^"]+)">Back to the dashboard', page)
+    there = admin.request("GET", back.replace("&amp;", "&"))
+    assert (there.status, there.body.count(b'name="action"') > 3) == (200, True)
     assert _arrange(admin, fresh + 1, "c", "place", to="nowhere").status == 400
     found = server.request("GET", board, key=server.admin_key).json["object"]["panels"]
     assert [(one["name"], one["width"]) for one in found] == [("b", 3), ("c", 3), ("a", 3)]

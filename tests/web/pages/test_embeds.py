@@ -73,9 +73,9 @@ def test_who_may_frame_it(server, board):
     assert "frame-ancestors 'none'" in policy
 
 
-@pytest.mark.parametrize(("kind", "begin"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("csv", b"attributes.shop"), ("json", b'{"panel"'), ("vl", b'{"$schema"'), ("question", b'{"span"')])  # fmt: skip
+@pytest.mark.parametrize(("kind", "begin"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("csv", b"attributes.shop"), ("json", b'{"panel"')])  # fmt: skip
 def test_forms(server, board, kind, begin):
-    """A panel can be had as a picture, table, figures, specification and question."""
+    """A panel can be had as a picture, table and figures."""
     answer = server.request("GET", f"{_path(_embed(server, 'list'))}/panel.{kind}?theme=dark&width=400")
     assert answer.status == 200
     assert answer.body.startswith(begin)
@@ -125,3 +125,36 @@ def test_only_admins_make_tokens(server, board):
     """A read key cannot show anything to the world."""
     order = json.dumps({"dashboard": "shops", "panel": "total"})
     assert server.request("POST", "/v1/embeds", order, key=server.read_key).status == 403
+
+
+@pytest.mark.parametrize("file", ["panel.vl", "panel.question", "panel.html", "panel.svg/more", "a/b/c"])
+def test_forms_that_are_not_for_guests(server, board, file):
+    """What tells how a panel is asked is not given to who has its address; the answer leads nowhere."""
+    answer = server.request("GET", f"{_path(_embed(server, 'total'))}/{file}")
+    assert answer.status == 404
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert b"<" not in answer.body
+
+
+def test_conditions_are_in_no_form(server, board):
+    """Neither the page nor the figures say what the token fixes."""
+    embed = _embed(server, "total", filters=[{"field": "attributes.shop", "op": "ne", "value": "s3cret"}])
+    for file in ("", "/panel.json", "/panel.csv", "/panel.svg"):
+        answer = server.request("GET", _path(embed) + file)
+        assert answer.status == 200
+        assert b"s3cret" not in answer.body
+        assert b"attributes.shop" not in answer.body
+
+
+def test_a_picture_that_cannot_be_had_says_so_in_a_line(server, board):
+    """A wrong size is told as plain text with the embed's own headers, and no link."""
+    for query, at in (("width=99999", "width"), ("height=x", "height")):
+        answer = server.request("GET", f"{_path(_embed(server, 'total'))}/panel.svg?{query}")
+        assert answer.status == 400
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.body.decode().startswith(f"{at}: ")
+        assert b"href" not in answer.body
+    gone = server.request("GET", "/embed/nonsense/panel.svg")
+    assert (gone.status, gone.headers["content-type"]) == (404, "text/plain; charset=utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -53,7 +53,7 @@ def flown(server, build_event):
                         session_id=f"s{n}", attributes=attributes)
             for name in happened
         ]  # fmt: skip
-    events.append(build_event("today", event_name="heartbeat", event_time=datetime.now(UTC).isoformat()))
+    events.append(build_event("today", event_name="heartbeat", event_time=(datetime.now(UTC) - timedelta(minutes=1)).isoformat()))
     assert server.send(events).status == 200
     server.wait_loaded()
     sides = {"numerator": {"event_name": "departed"}, "denominator": {"event_name": "planned"}}
@@ -212,8 +212,8 @@ def test_what_a_dashboard_shows_is_looked_at(admin, server, flown):
 def test_prometheus_is_told_what_is_too_few(server, flown):
     """A figure below its minimum sample, one of an event that was never seen, and a caveat can be seen there."""
     said = {"role": "intermediate", "caveat": "Retries count\nas new tries."}
-    _put(server, "few", kind="count", event_name="heartbeat", scrape="9999d", minimum_sample=10, **said)
-    _put(server, "many", kind="count", event_name="planned", scrape="9999d", minimum_sample=10)
+    _put(server, "few", kind="count", event_name="heartbeat", scrape="1d", minimum_sample=10, **said)
+    _put(server, "many", kind="count", event_name="heartbeat", scrape="1d", minimum_sample=1)
     _put(server, "unseen", kind="count", event_name="never_seen", scrape="1h")
     text = server.get("/metrics").body.decode()
 
@@ -223,7 +223,7 @@ def test_prometheus_is_told_what_is_too_few(server, flown):
 
     assert [gauge("tallymark_figure_enough", one) for one in ("few", "many", "unseen")] == [0, 1, 0]
     assert [gauge("tallymark_figure_missing", one) for one in ("few", "many", "unseen")] == [0, 0, 1]
-    assert [gauge("tallymark_figure", one) for one in ("few", "many", "unseen")] == [1, 400, None]
+    assert [gauge("tallymark_figure", one) for one in ("few", "many", "unseen")] == [1, 1, None]
     assert [gauge("tallymark_figure_failed", one) for one in ("few", "many", "unseen")] == [0, 0, 0]
     (told,) = re.findall(r"^# HELP tallymark_figure (.*)$", text, re.MULTILINE)
     assert "few: Retries count\\nas new tries." in told

@@ -145,6 +145,21 @@ def test_one_colour_for_one_value(admin, told):
     assert len(set(colours.values())) == 2
 
 
+def test_a_filter_of_all_panels_can_be_removed(admin, told):
+    """The button beside a condition takes it away, in every panel and form; a wrong one is marked where it stands."""
+    two = "f0.field=agent_os&f0.value=iOS&f1.field=value&f1.op=lt&f1.value=30"
+    assert '20 <span class="unit">purchases' in _text(admin, f"/dashboard?name=board&{two}")
+    page = _text(admin, f"/dashboard?name=board&{two}&drop=f1")
+    assert '40 <span class="unit">purchases' in page
+    assert 'name="f0.field" value="agent_os"' in page
+    assert 'value="value"' not in page
+    wrong = admin.request(
+        "GET", "/dashboard?name=board&f0.field=agent_os&f0.op=matches&f0.value=" + "x" * 600
+    )
+    assert wrong.status == 400
+    assert "wrong" in wrong.body.decode()
+
+
 def test_a_metric_that_nobody_looks_after_is_found(admin, told):
     """An owner who is not there any more, and that nobody follows, is told; metrics without one are listed with them."""
     page = _text(admin, "/catalogue?orphans=1")

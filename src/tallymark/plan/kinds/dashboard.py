@@ -107,7 +107,8 @@ def _check_panel(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
         if name not in metrics:
             raise refuse(f"There is no metric {name!r}.{_near(name, metrics)}", f"{at}.metrics[{place}]")
     build_filters(panel.filters, f"{at}.filters", Parameters())
-    parse_breakdown(panel.breakdown, ("time", GROUPS, "figure", "n", "low", "high", "enough"))
+    columns = ("time", GROUPS, "figure", "n", "low", "high", "enough")
+    parse_breakdown(panel.breakdown, columns, f"{at}.breakdown")
     if len(panel.metrics) > 1 and panel.breakdown and panel.kind != "table":
         message = (
             "Only a table shows several metrics by groups; other panels several metrics, or one by groups."

@@ -195,7 +195,7 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         return named
 
     def _fields(self) -> list[Field]:
-        return parse_breakdown(self.dimensions, _COLUMNS)
+        return parse_breakdown(self.dimensions, _COLUMNS, "dimensions")
 
     def _pair(self, figures: list[Any]) -> tuple[float, float, float, float]:
         """Return numerator and denominator before, then after; a figure without a denominator is over 1."""

@@ -29,6 +29,10 @@ _SIGNS: Final = {
     "remove": "[red]-[/]",
 }
 _SUFFIXES: Final = (".yaml", ".yml")
+_KEY_NEEDED: Final = (
+    "apply needs an admin key in TALLYMARK_ADMIN_KEY. Make one where the server's data folder is: "
+    "tallymark keys create admin --data DIR"
+)
 
 
 def add_commands(application: typer.Typer) -> None:
@@ -71,29 +75,82 @@ def export(
 
 
 def _send(folder: Path, origin: str, url: str, key: str, *, apply: bool) -> None:
-    order = {"files": read_folder(folder), "origin": origin, "apply": apply}
-    answer = msgspec.json.decode(request(url, key, "POST", "/v1/plan", msgspec.json.encode(order)))
-    for problem in answer["plan"]["problems"]:
+    if apply and not key:
+        raise TallymarkError("unauthorized", f"There is no key. {_KEY_NEEDED}")
+    files = read_folder(folder)
+    order = {"files": files, "origin": origin, "apply": apply}
+    try:
+        answer = msgspec.json.decode(request(url, key, "POST", "/v1/plan", msgspec.json.encode(order)))
+    except TallymarkError as error:
+        if apply and error.code in ("unauthorized", "forbidden"):
+            raise TallymarkError(error.code, f"{error.message} {_KEY_NEEDED}", at=error.at) from error
+        raise
+    problems = answer["plan"]["problems"]
+    for problem in problems:
         place = f"{problem['file']}:{problem['line']}:{problem['column']}"
         path = f" ({problem['path']})" if problem["path"] else ""
         console.print(f"[red]{escape(place)}[/] {escape(problem['message'])}{escape(path)}")
-    _show_changes(answer["plan"]["changes"])
-    if answer["plan"]["problems"]:
+    _show_changes(answer["plan"]["changes"], problems, _find_mistaken(files, problems))
+    if problems:
+        if apply:
+            console.print("Nothing was applied.")
         raise typer.Exit(1)
     if apply:
         console.print("Applied." if answer["applied"] else "Nothing was applied.")
 
 
-def _show_changes(changes: list[dict[str, Any]]) -> None:
-    same = 0
+def _show_changes(
+    changes: list[dict[str, Any]], problems: list[dict[str, Any]], mistaken: set[tuple[str, ...]]
+) -> None:
+    """Print what would change; what has mistakes is neither listed nor counted, it is told with its mistake."""
+    same = shown = 0
     for change in changes:
+        if {(change["file"],), (change["kind"], change["name"])} & mistaken:
+            continue
         if change["action"] == "none":
             same += 1
             continue
+        shown += 1
         fields = f": {', '.join(change['fields'])}" if change["fields"] else ""
         text = f"{change['action']} {change['kind']} {change['name']}{fields}"
         console.print(f"{_SIGNS[change['action']]} {escape(text)} [dim]{escape(change['file'])}[/]")
-    console.print(f"{len(changes) - same} to change, {same} as they are.")
+    count = len(problems)
+    wrong = f"; {count} mistake{'s' if count > 1 else ''}" if count else ""
+    console.print(f"{shown} to change, {same} as they are{wrong}.")
+
+
+def _find_mistaken(files: list[dict[str, str]], problems: list[dict[str, Any]]) -> set[tuple[str, ...]]:
+    """Return what has mistakes: (kind, name) of objects, (file,) of files that could not be read as a whole.
+
+    An object that cannot be read is not among those of the plan: one of its name would seem to be removed.
+    """
+    from tallymark.plan.kinds import BY_PLURAL  # noqa: PLC0415 - slow to load, and seldom needed
+    from tallymark.plan.yaml_text import Document, parse_path, parse_yaml  # noqa: PLC0415
+
+    texts = {file["name"]: file["text"] for file in files}
+    documents: dict[str, Document] = {}
+    mistaken: set[tuple[str, ...]] = set()
+    for problem in problems:
+        name, path = problem["file"], parse_path(problem["path"])
+        if not path or name not in texts:
+            mistaken.add((name,))
+            continue
+        if name not in documents:
+            documents[name] = parse_yaml(texts[name])
+        document = documents[name]
+        if path == ("name",):
+            # Whose name it is stands in the line and column alone.
+            at = (problem["line"], problem["column"])
+            path = next(
+                (path for path, place in document.places.items() if place == at and len(path) > 2), path
+            )
+        if len(path) < 2 or path[0] not in BY_PLURAL:
+            mistaken.add((name,))
+            continue
+        one = document.value[path[0]][path[1]]
+        if isinstance(one, dict):
+            mistaken.add((BY_PLURAL[str(path[0])].name, str(one.get("name"))))
+    return mistaken
 
 
 def read_folder(folder: Path) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ somebody else was quicker nothing is overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME
-from tallymark.plan.kinds.dashboard import COLUMNS, Dashboard, Panel
+from tallymark.plan.kinds.dashboard import COLUMNS, MAX_PANELS, Dashboard, Panel
 from tallymark.plan.objects import parse_object
 from tallymark.web.answers import parse_count
 from tallymark.web.boards import find_dashboard
@@ -56,59 +56,58 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def add_panel(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Put a metric on a dashboard as a panel of the chosen kind."""
         visit = await open_form(request, services)
-        fields = visit.fields
-        width, height = _SIZES.get(fields.get("kind", ""), (6, 4))
-        wanted = {
-            "kind": fields.get("kind", ""),
-            "metrics": [fields.get("metric", "")],
-            "breakdown": fields.get("by", "").replace(",", " ").split(),
-            "width": width,
-            "height": height,
-        }
-
-        def add(dashboard: Dashboard) -> tuple[Panel, ...]:
-            taken = {panel.name for panel in dashboard.panels}
-            base = fields.get("metric", "")[:56] or "panel"
-            name = next(one for one in (base, *(f"{base}_{n}" for n in range(2, 99))) if one not in taken)
-            try:
-                return (*dashboard.panels, msgspec.convert({**wanted, "name": name}, Panel))
-            except msgspec.ValidationError as error:
-                raise RequestRefused("invalid_definition", str(error), at="panel") from None
-
-        return await _change(services, visit, add)
+        metric, kind = visit.fields.get("metric", ""), visit.fields.get("kind", "")
+        breakdown = visit.fields.get("by", "").replace(",", " ").split()
+        change = _change(
+            services,
+            visit,
+            lambda dashboard: (*dashboard.panels, build_panel(dashboard, metric, kind, breakdown)),
+        )
+        return await _lead_back(visit, change)
 
     @post_page("/dashboard/arrange")
     async def arrange(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Move, resize or remove one panel: by a step, or to the place `to` and the size `width` and `height`."""
         visit = await open_form(request, services)
         name, action = visit.fields.get("panel", ""), visit.fields.get("action", "")
-        return await _change(
+        change = _change(
             services,
             visit,
             lambda dashboard: arrange_panels(dashboard.panels, name, action, visit.fields),
             pressed=f"{name}:{action}",
         )
+        return await _lead_back(visit, change)
 
     @post_page("/dashboard/remove")
     async def remove_dashboard(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Remove a dashboard that was made here."""
         visit = await open_form(request, services)
-        name, who = visit.fields.get("name", ""), visit.session.person
-        seen = parse_count(visit.fields.get("version"), "version", 0, 2**31)
-        await services.run(remove_object, services, visit.project, _KIND, name, seen=seen, who=who)
-        return render_move(build_link("/dashboards", project=visit.project))
+        return await _lead_back(visit, _remove(services, visit))
 
     @post_page("/dashboard/embed")
     async def embed_panel(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Make an address for one panel, and show it."""
         visit = await open_form(request, services)
-        order = EmbedOrder(visit.fields.get("name", ""), visit.fields.get("panel", ""), days=_EMBED_DAYS)
-        embed = await services.run(create_embed, services, visit.project, order, visit.session.person)
-        url = f"{visit.address}/embed/{sign_token(embed, services.secret)}"
-        values = visit.page("/dashboards", url=url, embed=embed, framed=bool(services.embed_ancestors))
-        return render_html(request, "embed_made.html", values)
+        return await _lead_back(visit, _embed(services, visit))
 
     return [make_dashboard, add_panel, arrange, remove_dashboard, embed_panel]
+
+
+def build_panel(dashboard: Dashboard, metric: str, kind: str, breakdown: Sequence[str]) -> Panel:
+    """Return a panel of a metric under a name that is free on the dashboard; raises RequestRefused (invalid_definition)."""
+    if len(dashboard.panels) >= MAX_PANELS:
+        message = f"The dashboard has {MAX_PANELS} panels, the most that one can have. Remove one first."
+        raise RequestRefused("invalid_definition", message, at="panels")
+    taken = {panel.name for panel in dashboard.panels}
+    base = metric[:56] or "panel"
+    name = next(one for one in (base, *(f"{base}_{n}" for n in range(2, 99))) if one not in taken)
+    width, height = _SIZES.get(kind, (6, 4))
+    sizes = {"width": width, "height": height}
+    given = {"name": name, "kind": kind, "metrics": [metric], "breakdown": list(breakdown), **sizes}
+    try:
+        return msgspec.convert(given, Panel)
+    except msgspec.ValidationError as error:
+        raise RequestRefused("invalid_definition", str(error), at="panel") from None
 
 
 def arrange_panels(
@@ -176,6 +175,43 @@ async def _change(
         save_object, services, visit.project, _KIND, changed, seen=seen, who=visit.session.person
     )
     return _go(visit, name, _find_focus(dashboard, changed, pressed))
+
+
+async def _remove(services: Services, visit: Visit) -> Response[bytes]:
+    name, who = visit.fields.get("name", ""), visit.session.person
+    seen = parse_count(visit.fields.get("version"), "version", 0, 2**31)
+    await services.run(remove_object, services, visit.project, _KIND, name, seen=seen, who=who)
+    return render_move(build_link("/dashboards", project=visit.project))
+
+
+async def _embed(services: Services, visit: Visit) -> Response[bytes]:
+    order = EmbedOrder(visit.fields.get("name", ""), visit.fields.get("panel", ""), days=_EMBED_DAYS)
+    embed = await services.run(create_embed, services, visit.project, order, visit.session.person)
+    url = f"{visit.address}/embed/{sign_token(embed, services.secret)}"
+    values = visit.page("/dashboards", url=url, embed=embed, framed=bool(services.embed_ancestors))
+    return render_html(visit.request, "embed_made.html", values)
+
+
+async def _lead_back(visit: Visit, change: Awaitable[Response[bytes]]) -> Response[bytes]:
+    """Return what a form leads to; where it is refused a page that says why and leads back to its dashboard."""
+    try:
+        return await change
+    except RequestRefused as refused:
+        project, name = visit.project, visit.fields.get("name", "")
+        gone = refused.code == "not_found" and refused.at != "panel"
+        back = (
+            build_link("/dashboard", project=project, name=name, edit=1),
+            "Back to the dashboard as it is now",
+        )
+        ways = [(build_link("/dashboards", project=project), "Look through the dashboards")]
+        values = {
+            "title": "Nothing was changed",
+            "code": refused.code,
+            "message": refused.message,
+            "at": refused.at,
+            "ways": ways if gone else [back, *ways],
+        }
+        return render_html(visit.request, "error.html", values, refused.status)
 
 
 def _find_focus(before: Dashboard, after: Dashboard, pressed: str) -> str:

@@ -23,7 +23,7 @@ from tallymark.queries.sql import Parameters
 from tallymark.web.asking import open_asker
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.exports import FORMATS, export_panel
-from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, parse_rows
+from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
@@ -119,7 +119,7 @@ async def _read(
         views = await run_panels(services, visit.project, dashboard, span)
     except TallymarkError as failed:
         status = failed.status if isinstance(failed, RequestRefused) else 400
-        error = {"message": failed.message, "at": failed.at, "code": failed.code}
+        error = {"message": failed.message, "at": find_row_input(failed.at), "code": failed.code}
 
     def link(**changes: str) -> str:
         times = ("last", "from", "to") if "last" in changes else ()

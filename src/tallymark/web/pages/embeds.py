@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+import structlog
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
@@ -19,7 +20,7 @@ from tallymark.queries.question import Filters
 from tallymark.web.asking import open_asker
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.embed_tokens import is_valid, parse_number
-from tallymark.web.exports import Exported, export_panel
+from tallymark.web.exports import FORMATS_FOR_GUESTS, Exported, export_panel
 from tallymark.web.pages.html import POLICY, environment
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.static import runtime_version
@@ -27,6 +28,9 @@ from tallymark.web.panels import View, run_panel
 from tallymark.web.services import Services
 from tallymark.web.spans import find_span, own_time
 
+log = structlog.get_logger("tallymark.web")
+
+_FAULT: Final = "A fault of ours. The server's log says more."
 _OWN_ANCESTORS: Final = "frame-ancestors 'none'"
 
 
@@ -43,6 +47,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         except TallymarkError as error:
             # Told inside the frame: an error page of ours would not be shown there.
             problem, status = error.message, error.status if isinstance(error, RequestRefused) else 503
+        except Exception:
+            log.exception("embed_failed")
+            problem, status = _FAULT, 500
         theme = request.query_params.get("theme", "")
         values = {
             "view": view,
@@ -58,13 +65,36 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @get_page("/embed/{token:str}/{file:str}")
     async def show_export(request: Request[Any, Any, Any], token: str, file: str) -> Response[bytes]:
-        """Give the panel as `panel.svg`, `.png`, `.csv`, `.json`, `.vl` or `.question`; see `exports`."""
+        """Give the panel as `panel.svg`, `.png`, `.csv` or `.json`; see `exports`. What goes wrong is said as plain text."""
         kind = file.removeprefix("panel.")
-        view, span = await _open(services, token)
-        made: Exported = await export_panel(services, view, span, kind, dict(request.query_params))
+        fields = dict(request.query_params)
+        try:
+            view, span = await _open(services, token)
+            made: Exported = await export_panel(services, view, span, kind, fields, FORMATS_FOR_GUESTS)
+        except TallymarkError as error:
+            return _say(error, headers)
+        except Exception:
+            log.exception("embed_failed", file=file)
+            return _say(TallymarkError("internal_error", _FAULT), headers, 500)
         return Response(made.body, media_type=made.media_type, headers=headers)
 
-    return [show_embed, show_export]
+    @get_page("/embed/{token:str}/{file:str}/{rest:path}")
+    async def show_nothing(token: str, file: str, rest: str) -> Response[bytes]:
+        """Say that there is nothing, without a link to any page."""
+        del token, file, rest
+        return _say(RequestRefused("not_found", "This address does not show anything."), headers)
+
+    return [show_embed, show_export, show_nothing]
+
+
+def _say(error: TallymarkError, headers: dict[str, str], status: int = 503) -> Response[bytes]:
+    """Return what is wrong as text that leads nowhere: a page of ours would have links."""
+    if isinstance(error, RequestRefused):
+        status = error.status
+        if error.retry_after is not None:
+            headers = {**headers, "Retry-After": str(error.retry_after)}
+    text = f"{error.at + ': ' if error.at else ''}{error.message}\n".encode("utf-8", "replace")
+    return Response(text, status_code=status, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 def build_headers(ancestors: str) -> dict[str, str]:

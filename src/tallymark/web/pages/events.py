@@ -19,7 +19,14 @@ from tallymark.event import MAX_ID_BYTES
 from tallymark.queries.events import EventPage, find_event, list_events
 from tallymark.queries.names import list_event_names, list_fields
 from tallymark.web.api.events import Trace, read_trace
-from tallymark.web.filter_rows import OPERATOR_WORDS, FilterRow, build_filters, parse_rows, render_rows
+from tallymark.web.filter_rows import (
+    OPERATOR_WORDS,
+    FilterRow,
+    build_filters,
+    find_row_input,
+    parse_rows,
+    render_rows,
+)
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.kept import find_kept
 from tallymark.web.pages.routes import get_page
@@ -95,17 +102,11 @@ def _render_state(visit: Visit) -> list[tuple[str, str]]:
     pairs += [
         (name, value) for name in ("name", "from", "to", "tz") if (value := fields.get(name, "").strip())
     ]
-    return pairs + render_rows(_rows(visit))
-
-
-def _rows(visit: Visit) -> list[FilterRow]:
-    rows = parse_rows(visit.fields)
-    drop = visit.fields.get("drop", "")
-    return [row for number, row in enumerate(rows) if drop != f"f{number}"]
+    return pairs + render_rows(parse_rows(visit.fields))
 
 
 def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
-    fields, rows = visit.fields, _rows(visit)
+    fields, rows = visit.fields, parse_rows(visit.fields)
     names, known, error, page = [], [], None, EventPage([], None)
     try:
         names = list_event_names(services.store, visit.project)
@@ -150,8 +151,7 @@ def _search(services: Services, visit: Visit, rows: Sequence[FilterRow]) -> Even
 
 def _place(at: str) -> str:
     """Return the form's name for a place in the search."""
-    at = {"start": "from", "end": "to", "timezone": "tz"}.get(at, at)
-    return at.replace("filters[", "f").replace("]", "")
+    return find_row_input({"start": "from", "end": "to", "timezone": "tz"}.get(at, at))
 
 
 def _read_event(services: Services, project: str, event_id: str) -> dict[str, Any]:

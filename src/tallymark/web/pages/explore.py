@@ -15,7 +15,14 @@ import msgspec
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
+from tallymark.catalog.definitions import Write
 from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.plan.changes import collect_objects
+from tallymark.plan.from_question import build_metric
+from tallymark.plan.kinds import BY_NAME
+from tallymark.plan.kinds.dashboard import Dashboard, PanelKind
+from tallymark.plan.kinds.dashboard import check as check_dashboard
+from tallymark.plan.objects import check_object, decode_object, encode_object, parse_object
 from tallymark.queries.kinds import Question
 from tallymark.queries.names import EventName, list_event_names, list_fields, list_values
 from tallymark.queries.parse import parse_question
@@ -23,10 +30,12 @@ from tallymark.queries.question import Interval, MeasureOp
 from tallymark.queries.result import Answer, render_answer
 from tallymark.queries.run import run_question
 from tallymark.web.answers import render_json
+from tallymark.web.boards import find_dashboard
 from tallymark.web.chart_words import describe_question
 from tallymark.web.charts import build_chart
 from tallymark.web.drills import build_drills
 from tallymark.web.filter_rows import OPERATOR_WORDS
+from tallymark.web.pages.dashboard_edit import build_panel
 from tallymark.web.pages.explore_form import (
     KINDS,
     MAX_PARTS,
@@ -39,9 +48,9 @@ from tallymark.web.pages.explore_form import (
     parse_form,
     render_form,
 )
-from tallymark.web.pages.html import SECURITY_HEADERS, render_html, render_move
-from tallymark.web.pages.routes import get_page
-from tallymark.web.pages.sessions import Visit, open_visit
+from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html, render_move
+from tallymark.web.pages.routes import get_page, post_page
+from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.snippets import Snippet, build_question_snippets, build_send_snippets
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
@@ -56,6 +65,8 @@ _PRESETS: Final = (
     ("12 months", 365, "week"),
 )
 _DEFAULT_DAYS: Final = 30
+# What is said of a metric besides its question.
+_ABOUT: Final = ("name", "title", "owner", "unit")
 OP_WORDS: Final = {
     "count": "number of",
     "unique": "unique",
@@ -108,7 +119,21 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         response.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store"})
         return response
 
-    return [show_explore, download, offer_choices]
+    @post_page("/metric/save")
+    async def save_metric(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Make a metric of the question in `q`, and a panel of it where a dashboard is chosen; a refusal shows Explore again."""
+        visit = await open_form(request, services)
+        question = parse_question(visit.fields.get("q", "").encode())
+        try:
+            return render_move(await services.run(_save, services, visit, question))
+        except RequestRefused as refused:
+            form = form_of(msgspec.to_builtins(question))
+            names = await services.run(_names, services, visit.project)
+            values = await services.run(_read_answer, services, visit, form, names)
+            values |= {"save_problem": refused.message}
+            return render_html(request, "explore.html", visit.page("/explore", **values), refused.status)
+
+    return [show_explore, download, offer_choices, save_metric]
 
 
 class _Names(msgspec.Struct):
@@ -136,14 +161,20 @@ def _read_form(visit: Visit) -> ExploreForm:
 
 
 def _complete(form: ExploreForm, names: list[EventName], now: datetime) -> ExploreForm:
-    """Fill in what was not chosen: the most frequent event, and the thirty days up to the newest."""
-    start, end = _default_days(names, now, _DEFAULT_DAYS)
+    """Fill in what was not chosen: the most frequent event, and the thirty days up to the newest of the chosen ones."""
     parts = form.parts or tuple(Part(name.name) for name in names[:1])
     if form.kind == "ratio" and len(parts) == 1 and names:
         parts = (*parts, Part(names[0].name))
+    start, end = _default_days(_chosen(parts, names), now, _DEFAULT_DAYS)
     untouched = not form.start and not form.end and not form.parts
     interval = form.interval or ("day" if untouched and form.kind != "funnel" else "")
     return replace(form, parts=parts, start=form.start or start, end=form.end or end, interval=interval)
+
+
+def _chosen(parts: tuple[Part, ...], names: list[EventName]) -> list[EventName]:
+    """Return the event names that are asked for; where none of them exists, all."""
+    wanted = {part.event for part in parts}
+    return [name for name in names if name.name in wanted] or names
 
 
 def _default_days(names: list[EventName], now: datetime, days: int) -> tuple[str, str]:
@@ -196,7 +227,79 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "csv": "/explore.csv?" + urlencode([("project", visit.project), *render_form(form)]),
         "most_parts": MAX_PARTS,
         "runtime": runtime_version(),
+        **_offer_saving(services, visit, question),
     }
+
+
+def _offer_saving(services: Services, visit: Visit, question: Question | None) -> dict[str, Any]:
+    """Return what the form shows that saves the question: what was typed, and where a panel of it can be put as what."""
+    typed = {name: visit.fields.get(name, "").strip() for name in (*_ABOUT, "board", "as")}
+    shown = {"typed": typed, "boards": [], "panel_kinds": [], "save_problem": ""}
+    if question is None:
+        return shown
+    boards = services.definitions.list(visit.project, "dashboard")
+    titled = [
+        (one.name, decode_object("dashboard", one.body).title or one.name) for one in boards if not one.origin
+    ]
+    kinds = _panel_kinds(question)
+    typed["as"] = typed["as"] or next((one for one in _likely_kinds(question) if one in kinds), "")
+    return {**shown, "boards": titled, "panel_kinds": kinds}
+
+
+def _panel_kinds(question: Question) -> list[str]:
+    """Return the kinds of panel that the question can be shown as, with its breakdown; all where none can."""
+    allowed = []
+    for kind in get_args(PanelKind):
+        try:
+            metric = build_metric(question, {"name": "trial"})
+            empty = Dashboard(name="trial", last="30d")
+            panel = build_panel(empty, metric.name, kind, question.breakdown)
+            check_dashboard(msgspec.structs.replace(empty, panels=(panel,)), {metric.name: metric})
+        except RequestRefused:
+            continue
+        allowed.append(kind)
+    return allowed or list(get_args(PanelKind))
+
+
+def _likely_kinds(question: Question) -> tuple[str, ...]:
+    """Return the kinds of panel by how near they are to what Explore shows."""
+    over_time = bool(getattr(question, "interval", None))
+    return (
+        ("funnel", "line", "bar")
+        if over_time
+        else ("funnel", "bar" if question.breakdown else "number", "table")
+    )
+
+
+def _save(services: Services, visit: Visit, question: Question) -> str:
+    """Save the question as a metric, and as a panel where a dashboard is chosen: both or neither. Return where to go."""
+    about = {name: visit.fields.get(name, "").strip() for name in _ABOUT}
+    # Through the decoder, which checks names and lengths.
+    metric = parse_object(BY_NAME["metric"], msgspec.to_builtins(build_metric(question, about)))
+    present = services.definitions.list(visit.project)
+    for one in present:
+        if (one.kind, one.name) == ("metric", metric.name):
+            where = f", in {one.file}" if one.origin else ""
+            message = f"There is a metric {metric.name!r} already{where}. Choose another name."
+            raise RequestRefused("owned_by_file" if one.origin else "conflict", message, at="name")
+    objects = collect_objects(present)
+    objects["metric"][metric.name] = metric
+    check_object(BY_NAME["metric"], metric, objects)
+    writes = [Write("metric", metric.name, encode_object(metric), 0)]
+    target = build_link("/metric", project=visit.project, name=metric.name, by=" ".join(question.breakdown))
+    name = visit.fields.get("board", "")
+    if name:
+        found, dashboard = find_dashboard(services, visit.project, name, at="board")
+        if found.origin:
+            message = f"The dashboard {name!r} stands in {found.file}. Put the panel there and run 'tallymark apply'."
+            raise RequestRefused("owned_by_file", message, at="board")
+        panel = build_panel(dashboard, metric.name, visit.fields.get("as", ""), question.breakdown)
+        dashboard = msgspec.structs.replace(dashboard, panels=(*dashboard.panels, panel))
+        check_object(BY_NAME["dashboard"], dashboard, objects)
+        writes.append(Write("dashboard", name, encode_object(dashboard), found.version))
+        target = build_link("/dashboard", project=visit.project, name=name) + f"#panel-{panel.name}"
+    services.definitions.change(visit.project, visit.session.person, writes)
+    return target
 
 
 def _snippets(form: ExploreForm, visit: Visit) -> list[Snippet]:
@@ -220,7 +323,7 @@ def _presets(
     """Return (title, link, whether it is the present choice) for lengths of time up to the newest event."""
     presets = []
     for title, days, interval in _PRESETS:
-        start, end = _default_days(names, now, days)
+        start, end = _default_days(_chosen(form.parts, names), now, days)
         chosen = replace(form, start=start, end=end, interval=interval if form.interval else "")
         presets.append((title, _link(visit, chosen), (form.start, form.end) == (start, end)))
     return presets

@@ -16,27 +16,23 @@ from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.metrics.explain import find_obstacle
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.changes import collect_objects
-from tallymark.plan.from_question import build_metric
-from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.kinds.dashboard import list_panel_kinds
 from tallymark.plan.kinds.metric import Conversion, Metric, Span, unit_of
-from tallymark.plan.objects import parse_object, render_yaml
+from tallymark.plan.objects import render_yaml
 from tallymark.plan.references import find_users
 from tallymark.queries.fields import DERIVED
 from tallymark.queries.names import MOST_COUNTED, count_values, find_newest, list_fields
-from tallymark.queries.parse import parse_question
 from tallymark.queries.period import build_period
 from tallymark.queries.question import Interval
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.asking import Asker, ComparedFigures, open_asker
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.charts import build_chart
-from tallymark.web.defining import save_object
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
-from tallymark.web.pages.html import build_link, render_html, render_move
-from tallymark.web.pages.routes import get_page, post_page
-from tallymark.web.pages.sessions import Visit, open_form, open_visit
+from tallymark.web.pages.html import build_link, render_html
+from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
 from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
@@ -111,22 +107,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         values = await services.run(_read_metric, services, visit, definition)
         return render_html(request, "metric.html", visit.page("/catalogue", **values), values["status"])
 
-    @post_page("/metric/save")
-    async def save_metric(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Make a metric of the question in `q`, which somebody asked on the Explore page."""
-        visit = await open_form(request, services)
-        question = parse_question(visit.fields.get("q", "").encode())
-        about = {name: visit.fields.get(name, "").strip() for name in ("name", "title", "owner", "unit")}
-        # Through the decoder, which checks names and lengths.
-        given = msgspec.to_builtins(build_metric(question, about))
-        kind = BY_NAME["metric"]
-        metric = parse_object(kind, given)
-        await services.run(
-            save_object, services, visit.project, kind, metric, seen=0, who=visit.session.person
-        )
-        return render_move(build_link("/metric", project=visit.project, name=metric.name))
-
-    return [show_catalogue, show_metric, save_metric]
+    return [show_catalogue, show_metric]
 
 
 def _list_metrics(services: Services, project: str) -> list[Listed]:

@@ -51,8 +51,7 @@ async function run() {
 document.addEventListener("visibilitychange", () => plan(50));
 plan(every);
 
-const wall = document.querySelector("[data-wall]");
-wall?.addEventListener("click", () => {
-  if (document.fullscreenElement) document.exitFullscreen();
-  else panels.requestFullscreen();
+// The title, the time and the panels; the sheet leaves out the forms.
+document.querySelector("[data-wall]")?.addEventListener("click", () => {
+  document.getElementById("main").requestFullscreen();
 });

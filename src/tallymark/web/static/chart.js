@@ -56,17 +56,31 @@ function legend(figure, content, palette) {
   );
 }
 
+// Where a chart has the height of its place (a wall, a frame) and is not as high as it has rows.
+function grows(figure, content) {
+  const fixed = content.spec.height < 100 || content.rows.some((row) => row.r !== undefined);
+  return !fixed && getComputedStyle(figure).getPropertyValue("--grow").trim() === "1";
+}
+
 async function draw(figure) {
   const content = read(figure);
+  const high = grows(figure, content);
+  figure.classList.toggle("grows", high);
   const canvas = figure.querySelector(".canvas");
   const isLedger = content.interval === "balance";
   const palette = colours(isLedger ? "l" : "s");
   legend(figure, content, palette);
   await ready();
   drawn.get(figure)?.view.finalize();
+  const label = canvas.getAttribute("aria-label");
   const embedded = await window.vegaEmbed(
     canvas,
-    { ...content.spec, data: { name: "rows", values: content.rows }, autosize: { type: "fit-x", contains: "padding" } },
+    {
+      ...content.spec,
+      ...(high ? { height: "container" } : {}),
+      data: { name: "rows", values: content.rows },
+      autosize: { type: high ? "fit" : "fit-x", contains: "padding" },
+    },
     {
       mode: "vega-lite",
       renderer: "svg",
@@ -80,6 +94,10 @@ async function draw(figure) {
       loader: { load: refuse, sanitize: refuse, http: refuse, file: refuse },
     },
   );
+  // Vega calls every chart "Vega visualization", and a document: it is a picture with our name.
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", label);
+  canvas.removeAttribute("aria-roledescription");
   const { view } = embedded;
   drawn.set(figure, { view, content, palette, place: -1 });
   if (!content.interval) {
@@ -255,6 +273,10 @@ begin();
 // Somebody has put new charts into the page.
 document.addEventListener("charts", begin);
 
-document.addEventListener("theme", () => {
-  for (const figure of drawn.keys()) draw(figure).catch((error) => fail(figure, error));
-});
+function redraw() {
+  for (const figure of drawn.keys()) if (figure.isConnected) draw(figure).catch((error) => fail(figure, error));
+}
+
+document.addEventListener("theme", redraw);
+// Another size, and perhaps another way to fill it; once the page has been laid out for it.
+document.addEventListener("fullscreenchange", () => requestAnimationFrame(redraw));

@@ -30,7 +30,7 @@ export function buildConfig(palette) {
     },
     // Where labels have no room, every other one is left out, so that the steps between them stay even.
     axisX: { grid: false, labelOverlap: "parity", labelSeparation: 10, labelFlush: true, tickSize: 4 },
-    style: { figure: { fill: ink, fontWeight: 600 }, more: { fill: soft, fontSize: 11 } },
+    style: { figure: { fill: ink, fontWeight: 600 } },
     rule: { color: soft },
     text: { color: ink, font, fontSize: 12 },
     bar: { cornerRadiusEnd: 2 },
