@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from tallymark.queries.names import FieldValue, list_event_names, list_fields, list_values
+from tallymark.queries.names import (
+    FieldValue,
+    count_values,
+    find_newest,
+    list_event_names,
+    list_fields,
+    list_values,
+)
 
 pytestmark = pytest.mark.store
 
@@ -64,6 +73,35 @@ def test_values_are_listed_by_frequency(store, project):
     """The values of a field to choose from, and how many events lack it."""
     assert list_values(store, project, "a", "os") == [FieldValue("iOS", 2), FieldValue("Web", 1)]
     assert FieldValue(None, 3) in list_values(store, project, "a", "missing")
+
+
+def test_values_are_counted_and_missing_ones_told(store, insert):
+    """How many different values a field has, up to a hundred, and which share of the name's events has it."""
+    project = insert(
+        [
+            {"event_name": "a", "user_id": f"u{n}" if n % 2 else "", "attributes": {"id": f"i{n}", "os": f"o{n % 3}", "b.c": "x"}}
+            for n in range(300)
+        ]
+    )  # fmt: skip
+    fields = ["user_id", "attributes.id", "os", "attributes.b.c", "attributes.missing"]
+    found = [(one.name, one.values, one.present) for one in count_values(store, project, "a", fields)]
+    assert found == [
+        ("user_id", 101, 0.5),
+        ("attributes.id", 101, 1.0),
+        ("os", 3, 1.0),
+        ("attributes.b.c", 1, 1.0),
+        ("attributes.missing", 0, 0.0),
+    ]
+    assert count_values(store, project, "a", []) == []
+    assert [one.present for one in count_values(store, project, "never", ["os"])] == [0.0]
+
+
+def test_the_newest_event_is_found(store, project):
+    """Of several names the newest; of names that were never seen, none."""
+    assert find_newest(store, project, ["a", "b"]) == datetime(2024, 3, 1, 12, tzinfo=UTC)
+    assert find_newest(store, project, ["b"]) == datetime(2024, 1, 1, tzinfo=UTC)
+    assert find_newest(store, project, ["never"]) is None
+    assert find_newest(store, project, []) is None
 
 
 def test_an_empty_project_has_no_names(store):

@@ -28,7 +28,7 @@ def view(caveat="", notes=()):
     ]  # fmt: skip
     role = {"role": "intermediate", "caveat": caveat} if caveat else {}
     metric = Count(name="put", event_name="put", unit="carts", **role)
-    made = View(Panel("course", "line", ("put", "paid")), "In carts", [metric])
+    made = View(Panel(name="course", kind="line", metrics=("put", "paid")), "In carts", [metric])
     made.chart = build_figures_chart(lines, "day")
     made.notes = [*notes, *made.chart.notes]
     return made
@@ -36,7 +36,9 @@ def view(caveat="", notes=()):
 
 def test_a_caveat_and_notes_stand_under_the_title():
     """Unit and time come first, then the caveat, then what the chart leaves out."""
-    title = build_picture(view(CAVEAT), SPAN, "light", 800, 360)["title"]
+    title = build_picture(view(CAVEAT, [f"An intermediate metric: {CAVEAT}"]), SPAN, "light", 800, 360)[
+        "title"
+    ]
     assert title["subtitle"][0].startswith("carts")
     assert title["subtitle"][1:] == [
         f"Intermediate. {CAVEAT}",
@@ -57,8 +59,10 @@ def test_what_must_be_said_fits_the_width(width):
 
 def test_swatches_are_as_strong_as_their_lines():
     """In a chart with pale bands the legend's squares have the full colour of the lines."""
-    picture = render_picture(msgspec.json.encode(build_picture(view(), SPAN, "light", 600, 300)), "svg").decode()
-    symbols = picture[picture.index("role-legend-symbol") :].split("</g>")[0]
-    colours = read_colours("light")
-    assert f'fill="{colours["s0"]}" stroke-width="0" opacity="1"' in symbols
-    assert f'fill="{colours["s1"]}" stroke-width="0" opacity="1"' in symbols
+    picture = render_picture(
+        msgspec.json.encode(build_picture(view(), SPAN, "light", 600, 300)), "svg"
+    ).decode()
+    symbols = picture[picture.index("role-legend-symbol") :]
+    for key in ("s0", "s1"):
+        colour = read_colours("light")[key]
+        assert f'fill="{colour}" stroke="{colour}" stroke-width="0" opacity="1"' in symbols

@@ -15,6 +15,7 @@ _MESSAGE = re.compile(r"Code: (\d+)\. (?:DB::Exception: )?(.*)", re.DOTALL)
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)\s*(?:\(version [^)]*\))?[\s.]*$")
 
 # Limits of time, memory and size. ClickHouse answers most of them with 500; here the asker can act on them.
+_MEMORY: Final = 241
 LIMIT_CODES: Final = frozenset({158, 159, 160, 241, 307, 396})
 
 CODE_NAMES: Final = {
@@ -92,6 +93,11 @@ class QueryTooExpensive(StoreError):
 
     def __init__(self, number: int, name: str, message: str) -> None:
         super().__init__(number, name, message, code="query_too_expensive")
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether all statements together had no memory left, and not this one: a moment later it may go well."""
+        return self.number == _MEMORY and "(total)" in self.message
 
 
 class StoreUnavailable(TallymarkError):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import msgspec
 
 from tallymark.errors import RequestRefused
-from tallymark.plan.kinds.metric import Span
+from tallymark.plan.kinds.metric import Formula, Span
 from tallymark.queries.result import Answer, render_answer
 from tallymark.web.panels import View
 from tallymark.web.picture_specs import Theme, build_picture, check_size
@@ -20,6 +22,7 @@ FORMATS: Final = ("svg", "png", "csv", "json", "vl", "question")
 FORMATS_FOR_GUESTS: Final = ("svg", "png", "csv", "json")
 _MEDIA_TYPES: Final = {"svg": "image/svg+xml", "png": "image/png", "vl": "application/json"}
 _PICTURES: Final[dict[str, PictureFormat]] = {"svg": "svg", "png": "png"}
+_NOT_NOW: Final = "This panel cannot be shown now."
 _WIDTH, _HEIGHT = 800, 360
 
 
@@ -49,6 +52,48 @@ async def export_panel(
     if kind not in _PICTURES:
         return made
     return Exported(await services.pictures.draw(made.body, _PICTURES[kind]), made.media_type)
+
+
+def show_guests(view: View) -> View:
+    """Return a panel without the sentences that say how it was asked: names of events and fields, and its conditions.
+
+    Such sentences tell its people why there is nothing to show; who has no more than the panel can do nothing about it.
+    """
+    asked = msgspec.to_builtins(view.questions)
+    terms = sorted({re.escape(term) for term in _names(asked) if term}, key=len, reverse=True)
+    # A formula's parts are no questions of its own: of what is said about those only the chart's own words are safe.
+    opaque = any(isinstance(one, Formula) for one in view.metrics)
+    telling = re.compile(rf"(?<!\w)(?:{'|'.join(terms)})(?!\w)") if terms else None
+    drawn = view.chart.notes if view.chart else []
+
+    def fits(note: str) -> bool:
+        return note in drawn or not (opaque or (telling and telling.search(note)))
+
+    return replace(
+        view,
+        notes=[note for note in view.notes if fits(note)],
+        asked=[
+            msgspec.structs.replace(one, notes=[note for note in one.notes if fits(note)])
+            for one in view.asked
+        ],
+        problem="" if not view.problem else view.problem if fits(view.problem) else _NOT_NOW,
+        html="",
+    )
+
+
+def _names(asked: Any) -> Iterator[str]:
+    """Yield what a question names: events, fields, and the values of conditions."""
+    if isinstance(asked, list | tuple):
+        for one in asked:
+            yield from _names(one)
+    elif isinstance(asked, dict):
+        for name, value in asked.items():
+            if name in ("event_name", "field", "by") and isinstance(value, str):
+                yield from (value, value.removeprefix("attributes."))
+            elif name == "value":
+                yield from (str(one) for one in (value if isinstance(value, list | tuple) else [value]))
+            else:
+                yield from _names(value)
 
 
 def _build(view: View, span: Span, kind: str, fields: dict[str, str]) -> Exported:

@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.metrics.remembered import Key, Remembered
 from tallymark.metrics.usual import Judged, ask_days, judge_day
 from tallymark.plan.kinds.metric import Metric
 from tallymark.queries.events import list_events
 from tallymark.web.asking import Asker
+from tallymark.web.remembered import Key, Remembered
 from tallymark.web.services import Services
 
 KEPT_SECONDS: Final = 300

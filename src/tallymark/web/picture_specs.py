@@ -93,9 +93,12 @@ def build_picture(view: View, span: Span, theme: Theme, width: int, height: int)
 
 def _remark(view: View, width: int) -> list[str]:
     """Return caveats and notes as lines of the picture's width, the most important first: a picture is passed on alone."""
-    said = [f"Intermediate. {one.caveat}" for one in view.metrics if one.role == "intermediate"]
+    caveats = list(dict.fromkeys(one.caveat for one in view.metrics if one.role == "intermediate"))
     drawn = view.chart.notes if view.chart else []
-    said += [*drawn, *(note for note in view.notes if note not in drawn)]
+    notes = [*drawn, *(note for note in view.notes if note not in drawn)]
+    # Among the notes of its figures a caveat stands a second time.
+    said = [f"Intermediate. {one}" for one in caveats]
+    said += [note for note in notes if not any(one and one in note for one in caveats)]
     characters = max(20, int((width - 2 * _PADDING) / _CHARACTER))
     lines = [line for text in said for line in textwrap.wrap(show_line(text), characters)]
     if len(lines) > _MOST_REMARKS:

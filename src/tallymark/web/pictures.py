@@ -25,6 +25,8 @@ PictureFormat = Literal["svg", "png"]
 _MOST_PICTURES: Final = 256
 _SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.5
+# Who looks at a picture can wait for it; who sends events is not to notice.
+_NICE: Final = 10
 
 
 def render_picture(spec: bytes, kind: PictureFormat) -> bytes:
@@ -43,6 +45,7 @@ class Pictures:
 
     _pool: ProcessPoolExecutor | None = None
     _kept: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
+    _drawing: dict[tuple[str, str], asyncio.Future[bytes]] = field(default_factory=dict)
 
     async def draw(self, spec: bytes, kind: PictureFormat) -> bytes:
         """Return the picture of a specification in JSON; raises RequestRefused (overloaded) when it cannot be drawn in time."""
@@ -51,10 +54,15 @@ class Pictures:
         if found is not None:
             self._kept.move_to_end(key)
             return found
-        loop = asyncio.get_running_loop()
-        try:
+        drawing = self._drawing.get(key)
+        if drawing is None:
+            loop = asyncio.get_running_loop()
             drawing = loop.run_in_executor(self._open(), render_picture, spec, kind)
-            picture = await asyncio.wait_for(drawing, _SECONDS)
+            self._drawing[key] = drawing
+            drawing.add_done_callback(lambda _: self._drawing.pop(key, None))
+        try:
+            # Others may wait for the same one: who gives up does not end it for them.
+            picture = await asyncio.wait_for(asyncio.shield(drawing), _SECONDS)
         except (TimeoutError, BrokenProcessPool) as error:
             self.close()
             raise RequestRefused(
@@ -76,12 +84,13 @@ class Pictures:
     def _open(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, _watch_parent, (os.getpid(),))
+            self._pool = ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
         return self._pool
 
 
-def _watch_parent(parent: int) -> None:
-    """End this process when the one that it draws for is gone, however that ended."""
+def _begin(parent: int) -> None:
+    """Let all others go first, and end this process when the one that it draws for is gone, however that ended."""
+    os.nice(_NICE)
 
     def watch() -> None:
         while os.getppid() == parent:

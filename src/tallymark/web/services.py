@@ -6,6 +6,8 @@ Everything here may be used from several threads at once.
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,16 +21,20 @@ from tallymark.catalog.follows import Follows
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.snapshot import Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.errors import RequestRefused
 from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
-from tallymark.metrics.remembered import Remembered
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
+from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
+from tallymark.queries.run import run_question
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
+from tallymark.store.errors import QueryTooExpensive
 from tallymark.web.palette import Palette
 from tallymark.web.pictures import Pictures
+from tallymark.web.remembered import Remembered
 from tallymark.web.uses import Uses
 
 # Of a panel that is remembered.
@@ -39,6 +45,9 @@ T = TypeVar("T")
 
 # Questions that run at once; more wait. The store has its own bound behind it.
 _QUESTIONS = 8
+# Panels that are made at once: each question of theirs takes all processors that there are. With more of them nobody gets a
+# dashboard sooner, all hold their memory at the same time, and no thread is left for who asks something else.
+_PANELS = max(3, (os.cpu_count() or 1) + 1)
 
 
 def _weigh_view(view: Any) -> int:
@@ -88,6 +97,10 @@ class Services:
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="question")
     )
+    _again: threading.Lock = field(default_factory=threading.Lock)
+    _panels: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_PANELS, thread_name_prefix="panel")
+    )
     _health: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="health")
     )
@@ -105,15 +118,36 @@ class Services:
             self._threads, lambda: function(*args, **kwargs)
         )
 
+    async def run_panel(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what makes a panel beside the event loop, a few at a time."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._panels, lambda: function(*args, **kwargs)
+        )
+
     async def run_health(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short blocking call in a thread that no question can occupy."""
         return await asyncio.get_running_loop().run_in_executor(
             self._health, lambda: function(*args, **kwargs)
         )
 
+    def answer(self, question: Question, project: str) -> Answer:
+        """Ask the store; blocking. Raises RequestRefused as `run_question` does.
+
+        What found the store's memory taken by others is asked once more, by itself among those to which that happened.
+        """
+        try:
+            return run_question(question, self.store, project, self.query_limits)
+        except RequestRefused as refusal:
+            cause = refusal.__cause__
+            if not isinstance(cause, QueryTooExpensive) or not cause.is_of_all:
+                raise
+        with self._again:
+            return run_question(question, self.store, project, self.query_limits)
+
     def close(self) -> None:
         """Let go of threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._panels.shutdown(wait=False, cancel_futures=True)
         self._health.shutdown(wait=False, cancel_futures=True)
         self.pictures.close()
         self.store.close()

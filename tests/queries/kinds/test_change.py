@@ -161,11 +161,40 @@ def test_averages_and_unique(ask, flights_project, flights):
     assert any("several values" in note for note in ask(flights_project, unique).notes)
 
 
+@pytest.mark.store
+def test_rows_say_how_many_stand_behind_them(ask, insert):
+    """A ratio's n are its denominators, an average's the numbers: what has no number counts in neither; sums have none."""
+    events = [
+        {"event_name": name, "event_time": f"2024-01-0{day}T00:00:00Z", "attributes": {"os": "a" if n % 3 else "b"}, **value}
+        for day, number in ((1, 6), (2, 9))
+        for n in range(number)
+        for name, value in (("shown", {}), ("done", {"value": float(n)} if n < 4 else {}))
+    ]  # fmt: skip
+    project = insert(events)
+    times = {"from": "2024-01-02", "to": "2024-01-03", "before": {"from": "2024-01-01", "to": "2024-01-02"}}
+    asked = {"kind": "change", **times, "dimensions": ["os"]}
+    done, shown = {"event_name": "done"}, {"event_name": "shown"}
+    mean = {**done, "measure": {"op": "average", "field": "value"}}
+    summed = {**done, "measure": {"op": "sum", "field": "value"}}
+
+    def found(**more):
+        rows = _by_dimension(ask(project, asked, **more))["os"]
+        return {row["value"]: (row["n_before"], row["n_after"]) for row in rows}
+
+    assert found(numerator=done, denominator=shown) == {"a": (4, 6), "b": (2, 3)}
+    assert found(numerator=mean) == {"a": (2, 2), "b": (2, 2)}
+    assert found(numerator=summed) == found(numerator=done) == {"a": (None, None), "b": (None, None)}
+    assert found(numerator=done, denominator=summed) == {"a": (None, None), "b": (None, None)}
+    for row in _by_dimension(ask(project, asked, numerator=mean))["os"]:
+        assert row["before"] == row["after"] == 1.5
+
+
 @pytest.mark.parametrize(
     ("more", "at"),
     [
         ({"numerator": {"event_name": "a", "measure": {"op": "quantile", "field": "value", "q": 0.5}}}, "numerator.measure.op"),
         ({"numerator": {"event_name": "a", "measure": {"op": "average", "field": "value"}}}, "numerator.measure.op"),
+        ({"numerator": {"event_name": "a", "measure": {"op": "average", "field": "sketch"}}, "denominator": None}, "numerator.measure.field"),
         ({"breakdown": ["os"]}, "breakdown"),
         ({"dimensions": []}, "dimensions"),
         ({"before": {"from": "2013-02-02", "to": "2013-02-01"}}, "to"),

@@ -146,6 +146,20 @@ def test_conditions_are_in_no_form(server, board):
         assert b"attributes.shop" not in answer.body
 
 
+def test_why_there_is_nothing_is_no_guests_business(server, board):
+    """Where a condition fits no event, its people read which; a guest does not."""
+    fixed = [{"field": "attributes.shop", "op": "eq", "value": 17}]
+    embed = _embed(server, "total", filters=fixed)
+    for file in ("", "/panel.json"):
+        body = server.request("GET", _path(embed) + file).body.decode()
+        assert "shop" not in body
+        assert "the filter" not in body
+    question = {"kind": "trend", "series": [{"event_name": "purchase"}], "filters": fixed}
+    asked = {**question, "from": "2026-01-30", "to": "2026-01-31"}
+    answer = server.request("POST", "/v1/query", json.dumps(asked), key=server.read_key)
+    assert "shop" in str(answer.json["notes"])
+
+
 def test_a_picture_that_cannot_be_had_says_so_in_a_line(server, board):
     """A wrong size is told as plain text with the embed's own headers, and no link."""
     for query, at in (("width=99999", "width"), ("height=x", "height")):

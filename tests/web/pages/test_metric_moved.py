@@ -53,7 +53,11 @@ def flown(server, build_event):
                         session_id=f"s{n}", attributes=attributes)
             for name in happened
         ]  # fmt: skip
-    events.append(build_event("today", event_name="heartbeat", event_time=(datetime.now(UTC) - timedelta(minutes=1)).isoformat()))
+    events.append(
+        build_event(
+            "today", event_name="heartbeat", event_time=(datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+        )
+    )
     assert server.send(events).status == 200
     server.wait_loaded()
     sides = {"numerator": {"event_name": "departed"}, "denominator": {"event_name": "planned"}}

@@ -78,12 +78,15 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         earlier = build_period(self.before.start, self.before.end, "", self.timezone)
         both = Period(min(earlier.start, period.start), max(earlier.end, period.end), "", period.zone)
         parameters = Parameters(local_seconds=both.local_sql)
-        times = [_within(parameters, one) for one in (earlier, period)]
+        times = _build_times(parameters, earlier, period)
+        events = list(dict.fromkeys(selection.event_name for _, selection in self.selections()))
         figures = []
         for when in times:
             for at, event, measure, filters, numbers_of in self._figures():
                 own = build_filters(filters, f"{at}.filters", parameters)
-                condition = " AND ".join([when, f"event_name = {parameters.text(event)}", *own])
+                if len(events) > 1:
+                    own.insert(0, f"event_name = {parameters.text(event)}")
+                condition = " AND ".join([when, *own])
                 if numbers_of:
                     condition += f" AND isNotNull({parse_field(numbers_of, f'{at}.measure.field').number()})"
                 figures.append(
@@ -91,8 +94,9 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
                 )
         fields = self._fields()
         shared = build_filters(self.filters, "filters", parameters)
-        events = [selection.event_name for _, selection in self.selections()]
-        scope = build_scope(parameters, project, None, events, [f"({' OR '.join(times)})", *shared])
+        if earlier.end != period.start:
+            shared.insert(0, f"({' OR '.join(times)})")
+        scope = build_scope(parameters, project, both, events, shared)
         names = [f"v{number}" for number in range(len(fields))]
         texts = [
             f"CAST({field.text()} AS Nullable(String)) AS {name}"
@@ -345,8 +349,15 @@ def _rows(name: str, parts: list[_Part], total: _Sums, *, is_ratio: bool, counte
     ]
 
 
-def _within(parameters: Parameters, period: Period) -> str:
-    return f"(event_time >= {parameters.time(period.start)} AND event_time < {parameters.time(period.end)})"
+def _build_times(parameters: Parameters, earlier: Period, later: Period) -> list[str]:
+    """Return the conditions of both times, for events that lie between the begin of the first and the end of the last."""
+    if earlier.end == later.start:
+        border = parameters.time(later.start)
+        return [f"event_time < {border}", f"event_time >= {border}"]
+    return [
+        f"(event_time >= {parameters.time(one.start)} AND event_time < {parameters.time(one.end)})"
+        for one in (earlier, later)
+    ]
 
 
 def _divide(above: float, below: float) -> float | None:

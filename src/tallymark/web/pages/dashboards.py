@@ -72,7 +72,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         _note(services, visit, dashboard.name, panel.metrics)
         span = _find_span(services, visit, dashboard)
         asker = await services.run(open_asker, services, visit.project)
-        view = await services.run(run_panel, asker, panel, span)
+        view = await services.run_panel(run_panel, asker, panel, span)
         if visit.fields.get("form") == _TABLE:
             return render_html(request, "panel_table.html", _read_table(visit, view, span))
         form = visit.fields.get("form", "")
@@ -177,7 +177,7 @@ def _list_forms(visit: Visit, panel: str) -> list[tuple[str, str]]:
 async def run_panels(services: Services, project: str, dashboard: Dashboard, span: Span) -> list[View]:
     """Run a dashboard's panels side by side; a panel that fails tells it in its place."""
     asker = await services.run(open_asker, services, project)
-    tasks = [services.run(run_panel, asker, panel, span) for panel in dashboard.panels]
+    tasks = [services.run_panel(run_panel, asker, panel, span) for panel in dashboard.panels]
     return list(await asyncio.gather(*tasks))
 
 

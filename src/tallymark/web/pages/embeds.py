@@ -20,7 +20,7 @@ from tallymark.queries.question import Filters
 from tallymark.web.asking import open_asker
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.embed_tokens import is_valid, parse_number
-from tallymark.web.exports import FORMATS_FOR_GUESTS, Exported, export_panel
+from tallymark.web.exports import FORMATS_FOR_GUESTS, Exported, export_panel, show_guests
 from tallymark.web.pages.html import POLICY, environment
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.static import runtime_version
@@ -94,7 +94,7 @@ def _say(error: TallymarkError, headers: dict[str, str], status: int = 503) -> R
         if error.retry_after is not None:
             headers = {**headers, "Retry-After": str(error.retry_after)}
     text = f"{error.at + ': ' if error.at else ''}{error.message}\n".encode("utf-8", "replace")
-    return Response(text, status_code=status, media_type="text/plain; charset=utf-8", headers=headers)
+    return Response(text, status_code=status, media_type="text/plain", headers=headers)
 
 
 def build_headers(ancestors: str) -> dict[str, str]:
@@ -115,7 +115,7 @@ async def _open(services: Services, token: str) -> tuple[View, Span]:
     embed = await services.run(services.embeds.find, number) if number is not None else None
     if embed is None or not is_valid(token, embed, services.secret, services.clock.now()):
         raise RequestRefused("not_found", "This address does not show anything, or not any more.")
-    return await services.run(_read, services, embed)
+    return await services.run_panel(_read, services, embed)
 
 
 def _read(services: Services, embed: Embed) -> tuple[View, Span]:
@@ -128,4 +128,4 @@ def _read(services: Services, embed: Embed) -> tuple[View, Span]:
     filters = msgspec.json.decode(embed.filters, type=Filters)
     span = find_span(own_time(dashboard), services.clock.now(), (*dashboard.filters, *filters))
     # Nothing leads from an embedded panel to any other page.
-    return run_panel(open_asker(services, embed.project), panel, span, linked=False), span
+    return show_guests(run_panel(open_asker(services, embed.project), panel, span, linked=False)), span

@@ -1,0 +1,101 @@
+"""What is remembered as long as it holds, and made once however many wait for it: answers, panels, verdicts.
+
+A key is a project, what was asked, and a number that says how long it holds: for answers the position up to which events are
+in the store. With the same number nothing is older than what the store would say.
+
+What takes long to make holds a little longer, as long again as it took: where events arrive all the time, a heavy dashboard
+would otherwise be made anew without end, by all who look, and nobody would get it sooner.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from tallymark.clock import SYSTEM_CLOCK, Clock
+
+T = TypeVar("T")
+
+Key = tuple[str, bytes, int]
+
+# In seconds. What is made faster is always made anew; nothing is older than twice the most.
+_SLOW: Final = 0.25
+_MOST: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Entry(Generic[T]):
+    """Something that was made, or is being made; times are monotonic, `done` is negative until then."""
+
+    number: int
+    made: Future[T]
+    begun: float
+    done: float = -1.0
+
+    def holds(self, number: int, now: float) -> bool:
+        """Whether it may be given to somebody who asks now."""
+        if number == self.number:
+            return True
+        if self.done < 0:
+            return _SLOW <= now - self.begun <= _MOST
+        took = self.done - self.begun
+        return took >= _SLOW and now - self.done <= min(took, _MOST)
+
+
+class Remembered(Generic[T]):
+    """Keeps the last `most` things. Thread-safe. Failures are not remembered: the next one tries again.
+
+    `weigh` tells how large a thing is; one above `heaviest` is given, and not kept.
+    """
+
+    def __init__(
+        self, most: int, weigh: Callable[[T], int], heaviest: int, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._most = most
+        self._weigh = weigh
+        self._heaviest = heaviest
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, bytes], _Entry[T]] = OrderedDict()
+
+    def get(self, key: Key, make: Callable[[], T]) -> T:
+        """Return what belongs to the key, making it when nobody has or does."""
+        project, asked, number = key
+        name = (project, asked)
+        with self._lock:
+            now = self._clock.monotonic()
+            found = self._kept.get(name)
+            if found is not None and found.holds(number, now):
+                self._kept.move_to_end(name)
+                mine = None
+            else:
+                mine = self._kept[name] = _Entry(number, Future(), now)
+                self._kept.move_to_end(name)
+        if mine is None:
+            return found.made.result()  # type: ignore[union-attr]
+        try:
+            made = make()
+        except BaseException as error:
+            self._forget(name, mine)
+            mine.made.set_exception(error)
+            raise
+        mine.done = self._clock.monotonic()
+        mine.made.set_result(made)
+        if self._weigh(made) > self._heaviest:
+            self._forget(name, mine)
+        self._shrink()
+        return made
+
+    def _forget(self, name: tuple[str, bytes], entry: _Entry[T]) -> None:
+        with self._lock:
+            if self._kept.get(name) is entry:
+                del self._kept[name]
+
+    def _shrink(self) -> None:
+        with self._lock:
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
