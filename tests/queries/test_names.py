@@ -92,7 +92,9 @@ def test_values_are_counted_and_missing_ones_told(store, insert):
         ("attributes.b.c", 1, 1.0),
         ("attributes.missing", 0, 0.0),
     ]
-    assert count_values(store, project, "a", []) == []
+    assert (
+        count_values(store, project, "a", []) == count_values(store, project, "a", ["attributes.:`x"]) == []
+    )
     assert [one.present for one in count_values(store, project, "never", ["os"])] == [0.0]
 
 

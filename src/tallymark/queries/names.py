@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tallymark.errors import RequestRefused
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
 from tallymark.queries.fields import ATTRIBUTE_PREFIX, CORE, DERIVED, SKETCH, Type, parse_field
 from tallymark.queries.kinds import Question
@@ -115,7 +116,11 @@ def list_values(
 def count_values(
     store: QueryStore, project: str, event_name: str, fields: Sequence[str]
 ) -> list[FieldSpread]:
-    """Return how the fields are spread over the newest events of a name, in the order given; one question for all."""
+    """Return how the fields are spread over the newest events of a name, in the order given; one question for all.
+
+    Those that no question can name are left out.
+    """
+    fields = [one for one in fields if _can_be_asked(one)]
     if not fields:
         return []
     parameters = Parameters()
@@ -131,6 +136,14 @@ def count_values(
         FieldSpread(name, values, present / total)
         for name, values, present in zip(fields, row[1::2], row[2::2], strict=True)
     ]
+
+
+def _can_be_asked(field: str) -> bool:
+    try:
+        parse_field(field, "field")
+    except RequestRefused:
+        return False
+    return True
 
 
 def find_newest(store: QueryStore, project: str, event_names: Sequence[str]) -> datetime | None:

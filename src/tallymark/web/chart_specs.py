@@ -174,9 +174,8 @@ def build_heat_spec(unit: str, days: list[str], *, flat: bool = False) -> dict[s
         },
     }
     if flat:
-        # The cells have the key of the lowest step; their figure would be a scale of no length.
-        colour = {"field": "f", "type": "quantitative", "legend": None}
-        colour["scale"] = {"range": "heatmap", "domain": [0, 1]}
+        # The cells say the lowest step; their figures would be a scale of no length.
+        colour |= {"field": "f", "scale": {"range": "heatmap", "domain": [0, 1]}, "legend": None}
     sure, hollow = {"filter": "datum.v !== null"}, {"filter": "datum.v === null"}
     cell = {"type": "rect", "aria": False}
     return {
@@ -226,7 +225,6 @@ def build_bar_spec(
         "scale": {"paddingInner": 0, "paddingOuter": 0},
     }
     height = _TALL_ROW if ghost else _ROW_HEIGHT
-    # Rows grow downwards: label and bar keep their place from the top.
     raised = (height - _ROW_HEIGHT) // 2
     x = _value_axis(unit, zero=not spread, flat=flat)
     bar = {"type": "bar", "height": 12, "yOffset": 9 - raised, "aria": False}

@@ -385,7 +385,7 @@ def group_explanation(answer: Answer, unit: str, minimum_sample: int = 0) -> lis
             "n": f"n = {counted[0]:,} \N{RIGHTWARDS ARROW} {counted[1]:,}"
             if len(counted) == len(samples)
             else "",
-            "weak": f"fewer than {minimum_sample:,}: too few to rely on" if weak else "",
+            "weak": f"fewer than {minimum_sample:,}" if weak else "",
         }
         fields.setdefault(str(one["dimension"]), []).append(row)
     return [Explained(name, rows) for name, rows in fields.items()]
