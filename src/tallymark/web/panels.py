@@ -24,6 +24,7 @@ from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.charts import Chart, Figure, build_chart
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
+from tallymark.web.palette import METRICS
 from tallymark.web.spans import write_span
 from tallymark.web.spread_charts import build_heat_chart, build_histogram_chart
 from tallymark.web.tables import Table, build_matrix, build_table
@@ -165,7 +166,7 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         spark = None
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))
-            spark = build_spark(course)
+            spark = build_spark(course, asker.services.palette.of(asker.project))
         drills = drill_figures(metric, whole, compared.figures, asker.project) if view.linked else []
         view.numbers.append(Number(picture.figures[0], delta, spark, drills[0] if drills else ""))
 
@@ -226,7 +227,9 @@ def _build_histogram(view: View, asker: Asker, span: Span) -> None:
     figure = whole.rows[0][0] if whole.rows and not isinstance(metric, Sum) else None
     drills = build_drills(question, answer, asker.project, len(answer.rows)) if view.linked else []
     at = figure if isinstance(figure, float) else None
-    _take(view, build_histogram_chart(answer, unit_of(metric), drills, at, metric.title or metric.name))
+    key = asker.services.palette.of(asker.project)(METRICS, [metric.name])[metric.name]
+    title = metric.title or metric.name
+    _take(view, build_histogram_chart(answer, unit_of(metric), drills, at, title, key=key))
 
 
 def _build_heat_map(view: View, asker: Asker, span: Span) -> None:
