@@ -17,6 +17,7 @@ from tallymark.web.shapes import NOTHING, shape_cell, shape_count
 _NUMBERS = ("integer", "number")
 # The columns of figures that share their digits, and the one that says whether they can be relied on.
 _FIGURES = ("figure", "low", "high")
+_ENDS = ("low", "high")
 _ENOUGH = "enough"
 
 
@@ -51,7 +52,11 @@ def build_table(
     Times are written as short as the `interval` between them allows.
     """
     names = [column.name for column in asked.columns]
-    shown = [place for place, name in enumerate(names) if name not in (GROUPS, _ENOUGH)]
+    hidden = {GROUPS, _ENOUGH}
+    if _ENOUGH in names:
+        # Counts have no interval: two columns of nothing tell nobody anything.
+        hidden |= {end for end in _ENDS if all(row[names.index(end)] is None for row in asked.rows)}
+    shown = [place for place, name in enumerate(names) if name not in hidden]
     rows = []
     for number, row in enumerate(asked.rows[:most]):
         cells = _write_row(row, asked.columns, interval or "")
@@ -125,6 +130,8 @@ def _write_time(text: str, interval: str) -> str:
 
 
 def _heading(column: Column) -> str:
+    if column.name in _ENDS:
+        return column.name
     return (
         f"{column.name}, {column.unit}"
         if column.unit and column.unit not in ("ratio", "events")
