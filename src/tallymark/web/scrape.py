@@ -32,8 +32,12 @@ _FAMILIES: Final = (
     ),
     ("tallymark_figure_missing", "1 where there is no figure, such as when no such event was ever seen."),
 )
-_WHO: Final = "Prometheus"
 _MOST_HELP: Final = 4_000
+
+
+def list_chosen(asker: Asker) -> list[Metric]:
+    """Return the metrics that Prometheus is given."""
+    return [metric for metric in asker.metrics.values() if metric.scrape]
 
 
 def render_scrape(asker: Asker, now: datetime) -> bytes:
@@ -56,7 +60,7 @@ class _Found(Collector):
 
     def collect(self) -> list[GaugeMetricFamily]:
         """Ask every chosen metric."""
-        chosen = [metric for metric in self._asker.metrics.values() if metric.scrape]
+        chosen = list_chosen(self._asker)
         caveats = self._caveats(chosen)
         families = [
             GaugeMetricFamily(name, text + ("" if number else caveats), labels=_LABELS)
@@ -66,7 +70,6 @@ class _Found(Collector):
             "tallymark_figure_failed", "1 where a metric could not be asked.", labels=_LABELS
         )
         for metric in chosen:
-            self._asker.services.uses.note(self._asker.project, "metric", metric.name, _WHO)
             labels = (self._asker.project, metric.name, metric.unit)
             try:
                 cells = self._ask(metric)

@@ -20,7 +20,7 @@ from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
-from tallymark.web.scrape import render_scrape
+from tallymark.web.scrape import list_chosen, render_scrape
 from tallymark.web.services import Services
 
 
@@ -72,6 +72,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if parse_key(request.headers.get("authorization"), request.query_params):
             holder = require_key(request, services, "read")
             asker = await services.run(open_asker, services, holder.project)
+            for metric in list_chosen(asker):
+                services.uses.note(holder.project, "metric", metric.name, "Prometheus")
             text += await services.run(render_scrape, asker, services.clock.now())
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -115,7 +115,10 @@ async def _open(services: Services, token: str) -> tuple[View, Span]:
     embed = await services.run(services.embeds.find, number) if number is not None else None
     if embed is None or not is_valid(token, embed, services.secret, services.clock.now()):
         raise RequestRefused("not_found", "This address does not show anything, or not any more.")
-    return await services.run_panel(_read, services, embed)
+    view, span = await services.run_panel(_read, services, embed)
+    for metric in view.metrics:
+        services.uses.note(embed.project, "metric", metric.name, "an embed")
+    return view, span
 
 
 def _read(services: Services, embed: Embed) -> tuple[View, Span]:
