@@ -103,7 +103,7 @@ def test_ratio_and_funnel(open_page):
     reached = [(row[1], row[2]) for row in figures(page)]
     assert reached == [("visited", "30"), ("put_in_cart", "15"), ("paid", "3")]
     texts = page.locator(".canvas svg text").all_text_contents()
-    assert "3 · 10.00 %" in texts
+    assert "3 · 10 %" in texts
 
 
 def test_a_row_can_be_taken_away_and_another_kind_chosen(open_page):

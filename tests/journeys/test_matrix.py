@@ -64,6 +64,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], str, str]] = {
     # Who has a token needs no key, and a key helps nobody who has none.
     ("GET", "/embed/{token:str}"): (EVERYONE, "/embed/no-token", ""),
     ("GET", "/embed/{token:str}/{file:str}"): (EVERYONE, "/embed/no-token/panel.json", ""),
+    ("GET", "/embed/{token:str}/{file:str}/{rest:path}"): (EVERYONE, "/embed/no-token/panel.json/deeper", ""),
     ("GET", "/clickhouse"): (READERS, "/clickhouse?query=select+*+from+events", ""),
     ("POST", "/clickhouse"): (READERS, "/clickhouse", "select * from events"),
     ("GET", "/clickhouse/{tail:path}"): (READERS, "/clickhouse/?query=select+*+from+events", ""),
