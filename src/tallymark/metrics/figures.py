@@ -29,11 +29,11 @@ from tallymark.plan.kinds.metric import (
     Span,
     Sum,
     Unique,
-    unit_of,
 )
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.ratio import wilson_interval
 from tallymark.queries.kinds.trend import Trend
+from tallymark.queries.measures import COUNTED
 from tallymark.queries.question import COUNT, Filter, Filters, Measure, Series
 from tallymark.queries.result import Answer, Cell, Column, Cost
 
@@ -42,7 +42,6 @@ Ask = Callable[[Question], Answer]
 
 _N: Final = "n"
 _TAIL: Final = (FIGURE, _N, "low", "high", "enough")
-_COUNTED: Final = frozenset({"count", "unique"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
     Raises RequestRefused as `run_question` does, and `invalid_definition` where a formula's part is gone.
     """
     found = _find(metric, span, ask, others)
-    unit = unit_of(metric)
+    unit = metric.figure_unit
     columns = (
         *found.lead,
         Column(FIGURE, "number", unit),
@@ -170,7 +169,7 @@ def _find_ratio(metric: Rate, span: Span, ask: Ask, _: Mapping[str, Metric]) -> 
     """Find a share with Wilson's interval, or a ratio of sums with the delta method's."""
     answer = ask(metric.build(span))
     found = _collect(answer, 5, lambda cells: Figure(cells[2], _whole(cells[1]), cells[3], cells[4]))
-    if metric.denominator.measure.op in _COUNTED:
+    if metric.denominator.measure.op in COUNTED:
         return found
     # What the denominator adds up is no sample size: count the events behind it. With those of the numerator beside
     # them groups have the same order as above.

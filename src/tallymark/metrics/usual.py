@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from tallymark.metrics.figures import NOTHING, Ask, Figure, ask_metric
 from tallymark.plan.kinds.metric import Conversion, Count, Gauge, Metric, Rate, Span, Unique
-from tallymark.queries.measures import Z
+from tallymark.queries.measures import COUNTED, Z
 from tallymark.queries.period import parse_zone
 
 Verdict = Literal["below", "above", "usual", "no data", "too little history"]
@@ -37,7 +37,6 @@ _SMALL_SAMPLE: Final = {4: 1.361, 5: 1.218, 6: 1.188, 7: 1.139, 8: 1.127, 9: 1.1
 _SMALL_SAMPLE_LATER: Final = 0.8
 # Sums of the same values in another order differ by less.
 _ROUNDING: Final = 1e-9
-_COUNTED: Final = frozenset({"count", "unique"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +174,7 @@ def judge_day(metric: Metric, days: Mapping[date, Day], day: date, *, quiet: boo
 def _clip(metric: Metric, band: Band, values: Sequence[float]) -> Band:
     """Return the band without what the metric cannot be: fewer than none, or more than all."""
     is_share = isinstance(metric, Conversion) or (
-        isinstance(metric, Rate) and {metric.numerator.measure.op, metric.denominator.measure.op} <= _COUNTED
+        isinstance(metric, Rate) and {metric.numerator.measure.op, metric.denominator.measure.op} <= COUNTED
     )
     if not is_share and not isinstance(metric, Count | Unique):
         return band

@@ -22,6 +22,8 @@ SKETCH_ERROR: Final = "relative error of at most 1 %"
 Z: Final = 1.959963984540054
 # Measures whose figures of parts add up to the figure of the whole.
 ADDITIVE: Final = frozenset({"count", "sum"})
+# Measures whose figures are numbers of something: two of them divided are a share.
+COUNTED: Final = frozenset({"count", "unique"})
 _NUMERIC: Final = {
     "sum": "sum",
     "average": "avg",

@@ -16,6 +16,11 @@ import msgspec
 Cell = str | int | float | bool | None
 
 
+def read_number(cell: Cell) -> float | None:
+    """Return a cell that is a number, None for any other."""
+    return cell if isinstance(cell, int | float) else None
+
+
 class Column(msgspec.Struct, frozen=True):
     """One column: `type` is time, text, integer, number or boolean; `unit` such as events or s, None = unknown."""
 

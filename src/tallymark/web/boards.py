@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tallymark.catalog.definitions import Definition
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.dashboard import Dashboard, Panel
@@ -17,6 +19,15 @@ def find_dashboard(
     if found is None:
         raise RequestRefused("not_found", f"There is no dashboard {name[:80]!r}.", at=at)
     return found, decode_object("dashboard", found.body)
+
+
+def list_boards(present: Iterable[Definition]) -> list[tuple[str, str]]:
+    """Return names and titles of the dashboards that no file owns: those that can be changed here."""
+    return [
+        (one.name, decode_object("dashboard", one.body).title or one.name)
+        for one in present
+        if one.kind == "dashboard" and not one.origin
+    ]
 
 
 def find_panel(dashboard: Dashboard, name: str) -> Panel:

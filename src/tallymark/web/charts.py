@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio, wilson_interval
 from tallymark.queries.kinds.trend import Trend
+from tallymark.queries.measures import COUNTED
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.chart_specs import (
     BALANCE_SPEC,
@@ -176,7 +178,7 @@ def _split_lead(question: OfTime, row: list[Cell]) -> tuple[list[Cell], int]:
 def _build_trend(question: Trend, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
     first = len(answer.columns) - len(question.series)
     columns = answer.columns[first:]
-    counts = all(series.measure.op in ("count", "unique") for series in question.series)
+    counts = all(series.measure.op in COUNTED for series in question.series)
     unit = "count" if counts else "number"
     if not question.interval:
         named = []
@@ -259,8 +261,13 @@ def build_lines(
     zero: bool,
     band: bool,
     notes: list[str],
+    weak: bool = False,
+    mark: str = "line",
 ) -> Chart:
-    """Return lines over time of rows with `x` (milliseconds), `k`, `y` and, for a band, `low` and `high`."""
+    """Return lines over time of rows with `x` (milliseconds), `k`, `y` and, for a band, `low` and `high`.
+
+    `weak` and `mark` are those of `build_line_spec`.
+    """
     notes = [*groups.notes(), *notes]
     if len(rows) > MAX_POINTS:
         notes.append(
@@ -268,11 +275,31 @@ def build_lines(
         )
         rows = rows[:MAX_POINTS]
     times = sorted({row["x"] for row in rows})
-    ticks = choose_ticks(times, interval)
-    alone, flat = mark_alone(rows), find_flat(rows)
-    spec = build_line_spec(unit, len(times), ticks, zero=zero, band=band, alone=alone, flat=flat)
+    if mark == "bar":
+        _widen(rows, times)
+    # Stacked areas lie on one another: none has a place of its own, unless there is one time only.
+    alone = mark != "bar" and (mark != "stacked" or len(times) == 1) and mark_alone(rows)
+    spec = build_line_spec(
+        unit,
+        len(times),
+        choose_ticks(times, interval),
+        zero=zero,
+        band=band,
+        weak=weak,
+        alone=alone,
+        flat=find_flat(rows, ("y", "low", "high", "w") if band else ("y", "w")),
+        mark=mark,
+    )
     text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
     return Chart(spec, rows, groups.labels, interval, unit, text, notes)
+
+
+def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
+    """Give bars their width: up to the next interval, less a gap."""
+    step = min((later - earlier for earlier, later in pairwise(times)), default=3_600_000)
+    for row in rows:
+        row["x2"] = row["x"] + step - step // 6
+        row["y0"] = 0
 
 
 def mark_alone(rows: list[dict[str, Any]]) -> bool:

@@ -5,6 +5,7 @@ What stands in a file is changed there; who changes an object says which version
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tallymark.catalog.definitions import Definition, Removal, Write
@@ -15,22 +16,34 @@ from tallymark.plan.objects import Objects, check_object, encode_object
 from tallymark.plan.references import find_users
 from tallymark.web.services import Services
 
+# A kind, an object of it, and the version of it that its maker saw (0: a new one).
+Made = tuple[Kind, Any, int]
+
 
 def save_object(services: Services, project: str, kind: Kind, one: Any, *, seen: int, who: str) -> None:
-    """Write an object that somebody made in the pages or over the API; blocking.
+    """Write an object that somebody made in the pages or over the API; raises as `save_objects` does."""
+    save_objects(services, project, [(kind, one, seen)], who)
 
-    Raises RequestRefused: `invalid_definition`, `owned_by_file`, `in_use` where something that uses it would not hold
+
+def save_objects(services: Services, project: str, made: Sequence[Made], who: str) -> None:
+    """Write objects that somebody made, all or none; each may use those before it. Blocking.
+
+    Raises RequestRefused: `invalid_definition`, `owned_by_file`, `in_use` where something that uses one would not hold
     any more, `conflict`.
     """
     present = services.definitions.list(project)
-    _refuse_owned(next((item for item in present if (item.kind, item.name) == (kind.name, one.name)), None))
     objects = collect_objects(present)
-    before = objects[kind.name].get(one.name)
-    objects[kind.name][one.name] = one
-    check_object(kind, one, objects)
-    if before is not None:
-        _refuse_breaking(kind, before, objects)
-    services.definitions.change(project, who, [Write(kind.name, one.name, encode_object(one), seen)])
+    for kind, one, _ in made:
+        _refuse_owned(
+            next((item for item in present if (item.kind, item.name) == (kind.name, one.name)), None)
+        )
+        before = objects[kind.name].get(one.name)
+        objects[kind.name][one.name] = one
+        check_object(kind, one, objects)
+        if before is not None:
+            _refuse_breaking(kind, before, objects)
+    writes = [Write(kind.name, one.name, encode_object(one), seen) for kind, one, seen in made]
+    services.definitions.change(project, who, writes)
 
 
 def remove_object(services: Services, project: str, kind: Kind, name: str, *, seen: int, who: str) -> None:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.metrics.periods import Comparison
 from tallymark.queries.question import GROUPS
-from tallymark.queries.result import Cell
-from tallymark.web.chart_specs import OTHERS_KEY, build_bar_spec, build_line_spec, build_spark_spec
-from tallymark.web.chart_ticks import choose_ticks
-from tallymark.web.chart_words import describe_bars, describe_lines
+from tallymark.queries.result import Cell, read_number
+from tallymark.web.chart_specs import OTHERS_KEY, build_bar_spec, build_spark_spec
+from tallymark.web.chart_words import describe_bars
 from tallymark.web.charts import (
     MAX_BARS,
     MAX_POINTS,
@@ -25,6 +23,7 @@ from tallymark.web.charts import (
     Figure,
     Groups,
     bar_notes,
+    build_lines,
     find_flat,
     lead_on,
     mark_alone,
@@ -97,7 +96,19 @@ def build_figures_chart(
                 weak += 1
                 drawn |= {"y": None, "low": None, "high": None, "w": figure}
             rows.append(lead_on(drawn, line.drills, place))
-    return _draw(rows, groups, interval, unit, weak, mark)
+    notes = [f"{weak:,} figures stand on too few events: they are drawn as hollow points."] if weak else []
+    band = mark == "line" and any(row["low"] is not None for row in rows[:MAX_POINTS])
+    return build_lines(
+        rows,
+        groups,
+        interval=interval,
+        unit=unit,
+        zero=unit == "count",
+        band=band,
+        notes=notes,
+        weak=weak > 0,
+        mark=mark,
+    )
 
 
 def _name_groups(lines: Sequence[Line], choose: ChooseKeys) -> Groups:
@@ -131,7 +142,7 @@ def build_spark(figures: Figures, choose: ChooseKeys = keys_in_order) -> Chart |
         for row in figures.rows
         if figures.columns[0].name == "time"
     ]
-    values = [value for row in rows if (value := _number(row["y"])) is not None]
+    values = [value for row in rows if (value := read_number(row["y"])) is not None]
     if len(values) < 2 or len(rows) > MAX_POINTS:
         return None
     text = f"Its course: from {write_figure(values[0], None, None, figures.unit)} to {write_figure(values[-1], None, None, figures.unit)}."
@@ -146,7 +157,7 @@ def describe_difference(
     if comparison is None or not rows or not before:
         return ""
     (new, _, low, high, _), (old, _, old_low, old_high, _) = (
-        [_number(cell) for cell in row[0][-_TAIL:]] for row in (rows, before)
+        [read_number(cell) for cell in row[0][-_TAIL:]] for row in (rows, before)
     )
     if new is None or old is None:
         return ""
@@ -160,46 +171,6 @@ def describe_difference(
         return text
     apart = low > old_high or high < old_low
     return text + (": the 95 % intervals lie apart" if apart else ": the 95 % intervals overlap")
-
-
-def _draw(
-    rows: list[dict[str, Any]], groups: Groups, interval: str, unit: str, weak: int, mark: str
-) -> Chart:
-    notes = groups.notes()
-    if weak:
-        notes.append(f"{weak:,} figures stand on too few events: they are drawn as hollow points.")
-    if len(rows) > MAX_POINTS:
-        notes.append(
-            f"The chart shows the first {MAX_POINTS:,} of {len(rows):,} points. Choose a longer interval."
-        )
-        rows = rows[:MAX_POINTS]
-    times = sorted({row["x"] for row in rows})
-    band = mark == "line" and any(row["low"] is not None for row in rows)
-    if mark == "bar":
-        _widen(rows, times)
-    # Stacked areas lie on one another: none has a place of its own, unless there is one time only.
-    alone = mark != "bar" and (mark != "stacked" or len(times) == 1) and mark_alone(rows)
-    spec = build_line_spec(
-        unit,
-        len(times),
-        choose_ticks(times, interval),
-        zero=unit == "count",
-        band=band,
-        weak=weak > 0,
-        alone=alone,
-        flat=find_flat(rows, ("y", "low", "high", "w") if band else ("y", "w")),
-        mark=mark,
-    )
-    text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
-    return Chart(spec, rows, groups.labels, interval, unit, text, notes)
-
-
-def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
-    """Give bars their width: up to the next interval, less a gap."""
-    step = min((later - earlier for earlier, later in pairwise(times)), default=3_600_000)
-    for row in rows:
-        row["x2"] = row["x"] + step - step // 6
-        row["y0"] = 0
 
 
 def _build_bars(lines: Sequence[Line], unit: str, groups: Groups, choose: ChooseKeys) -> Chart:
@@ -216,7 +187,7 @@ def _build_bars(lines: Sequence[Line], unit: str, groups: Groups, choose: Choose
         identity, label, gathered = line.name_of(row)
         figure, n, low, high, enough = row[-_TAIL:]
         key = OTHERS_KEY if gathered else groups.key(identity) if coloured else plain
-        text = write_figure(_number(figure), _number(low), _number(high), line.figures.unit)
+        text = write_figure(read_number(figure), read_number(low), read_number(high), line.figures.unit)
         if not enough:
             text += f" · n = {n}, too few"
             figure = low = high = None
@@ -240,9 +211,5 @@ def _single(line: Line, row: list[Cell]) -> Figure:
         details.append(f"n = {n:,}")
     if not enough:
         details.append("too few to rely on")
-    value = write_figure(_number(figure), _number(low), _number(high), unit)
+    value = write_figure(read_number(figure), read_number(low), read_number(high), unit)
     return Figure(show_line(line.label), value, ", ".join(details), weak=not enough)
-
-
-def _number(cell: Cell) -> float | None:
-    return cell if isinstance(cell, int | float) else None

@@ -16,7 +16,7 @@ from tallymark.metrics.digits import write_figure, write_range
 from tallymark.metrics.figures import Figure
 from tallymark.metrics.usual import Band, Judged, News, find_last_day, find_news
 from tallymark.plan.changes import collect_objects
-from tallymark.plan.kinds.metric import Count, Metric, Unique, unit_of
+from tallymark.plan.kinds.metric import Count, Metric, Unique
 from tallymark.plan.references import list_used
 from tallymark.web.asking import open_asker
 from tallymark.web.judging import Failed, Judging
@@ -231,7 +231,7 @@ def _say_no_data(metric: Metric, found: Judged, last: date) -> str:
 
 
 def _describe(metric: Metric, found: Judged, band: Band) -> Out:
-    figure, unit = found.of_day.figure, unit_of(metric)
+    figure, unit = found.of_day.figure, metric.figure_unit
     value = float(figure.value or 0)
     reach = (band.high - band.low) / 2
     news = find_news(found.verdict, metric.better)

@@ -16,7 +16,7 @@ from tallymark.errors import TallymarkError
 from tallymark.metrics.figures import Figures, list_groups
 from tallymark.metrics.rhythm import RHYTHM
 from tallymark.plan.kinds.dashboard import Panel
-from tallymark.plan.kinds.metric import Conversion, Metric, OfNumbers, Span, Sum, unit_of
+from tallymark.plan.kinds.metric import Conversion, Metric, OfNumbers, Span, Sum
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
@@ -162,7 +162,7 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         if picture is None or not picture.figures:
             continue
         before = compared.compared.rows if compared.compared else []
-        delta = describe_difference(compared.figures.rows, before, unit_of(metric), view.panel.compare)
+        delta = describe_difference(compared.figures.rows, before, metric.figure_unit, view.panel.compare)
         spark = None
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))
@@ -229,7 +229,7 @@ def _build_histogram(view: View, asker: Asker, span: Span) -> None:
     at = figure if isinstance(figure, float) else None
     key = asker.services.palette.of(asker.project)(METRICS, [metric.name])[metric.name]
     title = metric.title or metric.name
-    _take(view, build_histogram_chart(answer, unit_of(metric), drills, at, title, key=key))
+    _take(view, build_histogram_chart(answer, metric.figure_unit, drills, at, title, key=key))
 
 
 def _build_heat_map(view: View, asker: Asker, span: Span) -> None:

@@ -12,7 +12,7 @@ from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.metrics.rhythm import HOURS
 from tallymark.queries.fields import WEEKDAYS
-from tallymark.queries.result import Answer, Cell
+from tallymark.queries.result import Answer, Cell, read_number
 from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
 from tallymark.web.charts import Chart, find_flat, lead_on
 from tallymark.web.shapes import shape_count, shape_number, shape_share
@@ -68,7 +68,7 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
     for place, (day, hour, figure, n, low, high, enough) in enumerate(figures.rows):
         if not isinstance(figure, int | float) or not isinstance(hour, int):
             continue
-        text = write_figure(figure, _float(low), _float(high), unit)
+        text = write_figure(figure, read_number(low), read_number(high), unit)
         row: dict[str, Any] = {
             "d": day,
             "o": f"{hour:02}",
@@ -108,7 +108,3 @@ def _number(value: Cell, unit: str) -> str:
 
 def _whole(cell: Cell) -> int:
     return cell if isinstance(cell, int) else 0
-
-
-def _float(cell: Cell) -> float | None:
-    return cell if isinstance(cell, int | float) else None

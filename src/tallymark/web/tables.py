@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.queries.question import GROUPS
-from tallymark.queries.result import Answer, Cell, Column
+from tallymark.queries.result import Answer, Cell, Column, read_number
 from tallymark.web.shapes import NOTHING, shape_cell, shape_count
 
 _NUMBERS = ("integer", "number")
@@ -103,7 +103,7 @@ def _write_row(row: Sequence[Cell], columns: Sequence[Column], interval: str) ->
         if _ENOUGH in names and column.name in _FIGURES:
             # The unit of many figures below each other stands in the heading; per cent are part of the figure.
             unit = "ratio" if column.unit == "ratio" else ""
-            texts.append(write_figure(_number(cell), _number(low), _number(high), unit))
+            texts.append(write_figure(read_number(cell), read_number(low), read_number(high), unit))
         elif column.name == "time" and isinstance(cell, str):
             texts.append(_write_time(cell, interval))
         else:
@@ -141,7 +141,3 @@ def _heading(column: Column) -> str:
 
 def _style(column: Column) -> str:
     return "number" if column.type in _NUMBERS else column.type
-
-
-def _number(cell: Cell) -> float | None:
-    return cell if isinstance(cell, int | float) else None

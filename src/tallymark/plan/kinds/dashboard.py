@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
@@ -144,13 +144,14 @@ def _check_kind(panel: Panel, at: str, metrics: Mapping[str, Any]) -> None:
         raise refuse(f"A funnel is counted over the whole time. Allowed: {allowed}.", f"{at}.kind")
 
 
-def list_panel_kinds(metric: Any) -> list[str]:
-    """Return the kinds of panel that a metric can be shown as by itself."""
+def list_panel_kinds(metric: Any, breakdown: Sequence[str] = ()) -> list[str]:
+    """Return the kinds of panel that a metric can be shown as by itself, with a breakdown."""
     kinds = []
     for kind in get_args(PanelKind):
+        given = {"name": "trial", "kind": kind, "metrics": [metric.name], "breakdown": list(breakdown)}
         try:
-            _check_panel(Panel(name="trial", kind=kind, metrics=(metric.name,)), "", {metric.name: metric})
-        except RequestRefused:
+            _check_panel(msgspec.convert(given, Panel), "", {metric.name: metric})
+        except (RequestRefused, msgspec.ValidationError):
             continue
         kinds.append(kind)
     return kinds

@@ -282,12 +282,6 @@ class Formula(
 
 Metric = Count | Unique | Sum | Average | Gauge | Quantile | Rate | Conversion | Formula
 
-
-def unit_of(metric: Metric) -> str:
-    """Return the unit of a metric's figures; `ratio` of a share that names none."""
-    return metric.figure_unit
-
-
 KIND: Final = "metric"
 PLURAL: Final = "metrics"
 # The kinds whose numbers have a distribution.

@@ -12,14 +12,13 @@ from typing import Any, Final
 
 from tallymark.queries.fields import parse_field
 from tallymark.queries.grid import GridQuery, OfTime
-from tallymark.queries.measures import Z, needs_exact
+from tallymark.queries.measures import COUNTED, Z, needs_exact
 from tallymark.queries.period import Period
 from tallymark.queries.question import Selection
 from tallymark.queries.result import Cell, Column, Table
 from tallymark.queries.sql import Parameters
 
 _COLUMNS: Final = ("numerator", "denominator", "ratio", "low", "high")
-_COUNTS: Final = frozenset({"count", "unique"})
 
 
 class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="ratio", kw_only=True):
@@ -49,7 +48,7 @@ class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             Column("low", "number", "ratio"),
             Column("high", "number", "ratio"),
         )
-        are_counts = all(selection.measure.op in _COUNTS for _, selection in self.selections())
+        are_counts = all(selection.measure.op in COUNTED for _, selection in self.selections())
         table: list[list[Cell]] = []
         tally = _Tally()
         for lead, figures in query.lead_rows(grid):

@@ -15,14 +15,11 @@ import msgspec
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
-from tallymark.catalog.definitions import Write
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.plan.changes import collect_objects
 from tallymark.plan.from_question import build_metric
 from tallymark.plan.kinds import BY_NAME
-from tallymark.plan.kinds.dashboard import Dashboard, PanelKind
-from tallymark.plan.kinds.dashboard import check as check_dashboard
-from tallymark.plan.objects import check_object, decode_object, encode_object, parse_object
+from tallymark.plan.kinds.dashboard import PanelKind, list_panel_kinds
+from tallymark.plan.objects import parse_object
 from tallymark.queries.kinds import Question
 from tallymark.queries.names import EventName, list_event_names, list_fields, list_values
 from tallymark.queries.parse import parse_question
@@ -30,9 +27,10 @@ from tallymark.queries.question import Interval, MeasureOp
 from tallymark.queries.result import Answer, render_answer
 from tallymark.queries.run import run_question
 from tallymark.web.answers import render_json
-from tallymark.web.boards import find_dashboard
+from tallymark.web.boards import find_dashboard, list_boards
 from tallymark.web.chart_words import describe_question
 from tallymark.web.charts import build_chart
+from tallymark.web.defining import Made, save_objects
 from tallymark.web.drills import build_drills
 from tallymark.web.filter_rows import OPERATOR_WORDS
 from tallymark.web.pages.dashboard_edit import build_panel
@@ -237,28 +235,19 @@ def _offer_saving(services: Services, visit: Visit, question: Question | None) -
     shown = {"typed": typed, "boards": [], "panel_kinds": [], "save_problem": ""}
     if question is None:
         return shown
-    boards = services.definitions.list(visit.project, "dashboard")
-    titled = [
-        (one.name, decode_object("dashboard", one.body).title or one.name) for one in boards if not one.origin
-    ]
+    boards = list_boards(services.definitions.list(visit.project, "dashboard"))
     kinds = _panel_kinds(question)
     typed["as"] = typed["as"] or next((one for one in _likely_kinds(question) if one in kinds), "")
-    return {**shown, "boards": titled, "panel_kinds": kinds}
+    return {**shown, "boards": boards, "panel_kinds": kinds}
 
 
 def _panel_kinds(question: Question) -> list[str]:
     """Return the kinds of panel that the question can be shown as, with its breakdown; all where none can."""
-    allowed = []
-    for kind in get_args(PanelKind):
-        try:
-            metric = build_metric(question, {"name": "trial"})
-            empty = Dashboard(name="trial", last="30d")
-            panel = build_panel(empty, metric.name, kind, question.breakdown)
-            check_dashboard(msgspec.structs.replace(empty, panels=(panel,)), {metric.name: metric})
-        except RequestRefused:
-            continue
-        allowed.append(kind)
-    return allowed or list(get_args(PanelKind))
+    try:
+        metric = build_metric(question, {"name": "trial"})
+    except RequestRefused:
+        return list(get_args(PanelKind))
+    return list_panel_kinds(metric, question.breakdown) or list(get_args(PanelKind))
 
 
 def _likely_kinds(question: Question) -> tuple[str, ...]:
@@ -282,10 +271,7 @@ def _save(services: Services, visit: Visit, question: Question) -> str:
             where = f", in {one.file}" if one.origin else ""
             message = f"There is a metric {metric.name!r} already{where}. Choose another name."
             raise RequestRefused("owned_by_file" if one.origin else "conflict", message, at="name")
-    objects = collect_objects(present)
-    objects["metric"][metric.name] = metric
-    check_object(BY_NAME["metric"], metric, objects)
-    writes = [Write("metric", metric.name, encode_object(metric), 0)]
+    made: list[Made] = [(BY_NAME["metric"], metric, 0)]
     target = build_link("/metric", project=visit.project, name=metric.name, by=" ".join(question.breakdown))
     name = visit.fields.get("board", "")
     if name:
@@ -295,10 +281,9 @@ def _save(services: Services, visit: Visit, question: Question) -> str:
             raise RequestRefused("owned_by_file", message, at="board")
         panel = build_panel(dashboard, metric.name, visit.fields.get("as", ""), question.breakdown)
         dashboard = msgspec.structs.replace(dashboard, panels=(*dashboard.panels, panel))
-        check_object(BY_NAME["dashboard"], dashboard, objects)
-        writes.append(Write("dashboard", name, encode_object(dashboard), found.version))
+        made.append((BY_NAME["dashboard"], dashboard, found.version))
         target = build_link("/dashboard", project=visit.project, name=name) + f"#panel-{panel.name}"
-    services.definitions.change(visit.project, visit.session.person, writes)
+    save_objects(services, visit.project, made, visit.session.person)
     return target
 
 

@@ -17,15 +17,16 @@ from tallymark.metrics.explain import find_obstacle
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.dashboard import list_panel_kinds
-from tallymark.plan.kinds.metric import Conversion, Metric, Span, unit_of
+from tallymark.plan.kinds.metric import Conversion, Metric, Span
 from tallymark.plan.objects import render_yaml
 from tallymark.plan.references import find_users
 from tallymark.queries.fields import DERIVED
 from tallymark.queries.names import MOST_COUNTED, count_values, find_newest, list_fields
 from tallymark.queries.period import build_period
 from tallymark.queries.question import Interval
-from tallymark.queries.result import Answer, Cell
+from tallymark.queries.result import Answer, read_number
 from tallymark.web.asking import Asker, ComparedFigures, open_asker
+from tallymark.web.boards import list_boards
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.charts import build_chart
 from tallymark.web.drills import build_drills, drill_figures
@@ -215,11 +216,7 @@ def _read_definition(
     since = services.clock.now().date() - timedelta(days=UNUSED_DAYS)
     uses = services.definitions.list_uses(visit.project, "metric", since)
     return {
-        "boards": [
-            (one.name, objects["dashboard"][one.name].title or one.name)
-            for one in present
-            if one.kind == "dashboard" and not one.origin
-        ],
+        "boards": list_boards(present),
         "panel_kinds": list_panel_kinds(metric),
         "metric": metric,
         "definition": definition,
@@ -286,7 +283,7 @@ def _headline(metric: Metric, one: ComparedFigures, comparison: Comparison | Non
     before = one.compared.rows if one.compared else []
     return {
         "headline": headline.figures[0] if headline and headline.figures else None,
-        "delta": describe_difference(one.figures.rows, before, unit_of(metric), comparison),
+        "delta": describe_difference(one.figures.rows, before, metric.figure_unit, comparison),
     }
 
 
@@ -308,7 +305,7 @@ def _explain(
     except RequestRefused as refusal:
         return {"why_not": refusal.message, "dimensions": " ".join(fields)}
     is_share = any(column.unit == "ratio" for column in answer.columns)
-    unit = "ratio" if is_share else unit_of(metric)
+    unit = "ratio" if is_share else metric.figure_unit
     return {
         "explained": group_explanation(answer, unit, metric.minimum_sample),
         "explained_unit": unit,
@@ -370,10 +367,10 @@ def group_explanation(answer: Answer, unit: str, minimum_sample: int = 0) -> lis
     """
     names = [column.name for column in answer.columns]
     rows = [dict(zip(names, row, strict=True)) for row in answer.rows]
-    largest = max((abs(_number(one["contribution"])) for one in rows), default=0.0) or 1.0
+    largest = max((abs(read_number(one["contribution"]) or 0.0) for one in rows), default=0.0) or 1.0
     fields: dict[str, list[dict[str, Any]]] = {}
     for one in rows:
-        contribution = _number(one["contribution"])
+        contribution = float(read_number(one["contribution"]) or 0.0)
         samples = [one["n_before"], one["n_after"]]
         counted = [n for n in samples if isinstance(n, int)]
         weak = [n for n in counted if n < minimum_sample]
@@ -403,10 +400,6 @@ def write_contribution(value: float, unit: str) -> str:
         return f"{int(value):+,}" if value else "0"
     places = max(0, _CONTRIBUTION_DIGITS - 1 - math.floor(math.log10(abs(value))))
     return f"{value:+,.{min(places, 12)}f}"
-
-
-def _number(cell: Cell) -> float:
-    return float(cell) if isinstance(cell, int | float) else 0.0
 
 
 def _api_link(visit: Visit, name: str, span: Span | None) -> str:
