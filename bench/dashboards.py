@@ -27,12 +27,13 @@ from typing import Any, cast
 
 import running
 from browsing import Cache
-from dashboard_site import MEMORY, PAGE, Site, build_sign_up, fill_store, open_site, panel_path
+from dashboard_site import PAGE, Site, build_sign_up, fill_store, open_site, panel_path
 from serving import Server
 from writing import row
 
 ROWS = 10_000_000
 RUNS = 7
+_SMALL = 1 << 30
 # So many viewers look for so long, and where a load takes long each of them at least so often.
 _VIEW_SECONDS = 30
 _LEAST_LOADS = {1: 20, 4: 6, 16: 4}
@@ -51,15 +52,15 @@ def _time(call: Callable[[], Any]) -> float:
 
 
 def measure_page(site: Site) -> Rows:
-    """Measure the page with the server's own settings, then with as much memory as the baseline's store has."""
-    rows = _measure_page(site, "")
-    site.server.restart(f"store_memory_bytes={MEMORY}", f"query_memory_bytes={MEMORY // 4}")
-    rows += _measure_page(site, f", store with {MEMORY >> 30} GiB")
+    """Measure the page with the server's own settings, then with what it chooses on a machine of 4 GiB."""
+    rows = _measure_page(site, "", 1.3, 1.1)
+    site.server.restart(f"store_memory_bytes={_SMALL}")
+    rows += _measure_page(site, f", store with {_SMALL >> 30} GiB", None, None)
     site.server.restart()
     return rows
 
 
-def _measure_page(site: Site, settings: str) -> Rows:
+def _measure_page(site: Site, settings: str, must: float | None, aim: float | None) -> Rows:
     """Measure the page after the data changed, the same page again, and the baseline's SQL, in turns."""
     viewer = site.viewer()
 
@@ -76,8 +77,8 @@ def _measure_page(site: Site, settings: str) -> Rows:
     cold, warm, plain = (statistics.median(found) for found in times.values())
     what = "dashboard of 12 panels, {} vs. baseline SQL (must ≤ 1.3× + 100 ms, aim ≤ 1.1× + 30 ms)"
     return [
-        row(what.format(name + settings), value, "ms", round(plain * 1.3 + 100, 1), round(plain * 1.1 + 30, 1), "below",
-            f"{value:.0f} ms; baseline {plain:.0f} ms")
+        row(what.format(name + settings), value, "ms", must and round(plain * must + 100, 1),
+            aim and round(plain * aim + 30, 1), "below", f"{value:.0f} ms; baseline {plain:.0f} ms")
         for name, value in (("cold", cold), ("warm", warm))
     ]  # fmt: skip
 

@@ -158,7 +158,7 @@ def render_operations(page: str) -> str:
     before, _, rest = page.partition(_SETTINGS)
     after = rest.partition(_SETTINGS_END)[2]
     rows = [
-        f"| `{name}` | {getattr(Config(), name) or '–'} | {MEANINGS[name]} |"
+        f"| `{name}` | {'–' if getattr(Config(), name) == '' else getattr(Config(), name)} | {MEANINGS[name]} |"
         for name in Config.__struct_fields__
     ]
     table = "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])

@@ -77,7 +77,7 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
         secret=secret,
         public_url=config.public_url,
         embed_ancestors=config.embed_ancestors,
-        query_limits=Limits(config.query_seconds, config.query_memory_bytes, config.query_rows),
+        query_limits=Limits(config.query_seconds, config.find_query_memory(), config.query_rows),
     )
     return intake, services
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tallymark.errors import ConfigError
+from tallymark.server.memory import choose_query_memory, choose_store_memory, find_memory
 
 FILE_NAME = "tallymark.toml"
 _PREFIX = "TALLYMARK_"
@@ -62,13 +63,21 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     trace_days: _Seconds = 7.0
     restart_pause_seconds: _Seconds = 15.0
 
-    store_memory_bytes: _Size = 1024 * _MIB
+    store_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     query_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
-    query_memory_bytes: _Size = 768 * _MIB
+    query_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     query_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000_000
 
     own_project: str = ""
     own_seconds: Annotated[float, msgspec.Meta(ge=1)] = 10.0
+
+    def find_store_memory(self) -> int:
+        """Return the bytes that the embedded store may use."""
+        return self.store_memory_bytes or choose_store_memory(find_memory())
+
+    def find_query_memory(self) -> int:
+        """Return the bytes that one question may use."""
+        return self.query_memory_bytes or choose_query_memory(self.find_store_memory())
 
 
 # One sentence each, for `tallymark config` and the docs.
@@ -98,9 +107,9 @@ MEANINGS: dict[str, str] = {
     "quarantine_days": "How long quarantined events are kept.",
     "restart_pause_seconds": "Longest pause before a process that keeps ending is started again.",
     "trace_days": "How long ids of events that were not stored are remembered.",
-    "store_memory_bytes": "Memory that the embedded store may use.",
+    "store_memory_bytes": "Memory that the embedded store may use; 0: a quarter of the machine's, from 1 to 4 GiB.",
     "query_seconds": "Longest time for one question; then 422.",
-    "query_memory_bytes": "Most memory for one question; then 422.",
+    "query_memory_bytes": "Most memory for one question; then 422. 0: three quarters of the store's.",
     "query_rows": "Most rows that one question may read; then 422.",
     "own_project": "Project in which tallymark records its own health as events; empty: none is recorded.",
     "own_seconds": "How often it does.",
@@ -180,9 +189,10 @@ def _check(config: Config, sources: Mapping[str, str]) -> None:
     if config.clickhouse_url and not config.clickhouse_url.startswith(("http://", "https://")):
         message = f"clickhouse_url = {config.clickhouse_url!r} must begin with http:// or https://."
         raise ConfigError(message, at=sources["clickhouse_url"])
-    if config.query_memory_bytes > config.store_memory_bytes and not config.clickhouse_url:
+    store_memory = config.find_store_memory()
+    if config.query_memory_bytes > store_memory and not config.clickhouse_url:
         raise ConfigError(
-            f"query_memory_bytes ({config.query_memory_bytes}) is more than store_memory_bytes "
-            f"({config.store_memory_bytes}): one question could take all.",
+            f"query_memory_bytes ({config.query_memory_bytes}) is more than the store's memory ({store_memory}): "
+            "one question could take all. Allowed is that much at most; store_memory_bytes changes it.",
             at=sources["query_memory_bytes"],
         )

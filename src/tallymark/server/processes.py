@@ -39,7 +39,7 @@ def run_store(orders: Orders) -> None:
         Path(config.data),
         orders.store_port,
         orders.store_password,
-        memory_limit_bytes=config.store_memory_bytes,
+        memory_limit_bytes=config.find_store_memory(),
         ready=lambda _: say_ready(),
     )
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from tallymark.errors import RequestRefused
+from tallymark.plan.kinds.dashboard import Panel
 from tallymark.plan.kinds.metric import Formula, Span
 from tallymark.queries.result import Answer, render_answer
-from tallymark.web.panels import View
+from tallymark.web.asking import Asker
+from tallymark.web.panels import View, recall_panel, run_panel
 from tallymark.web.picture_specs import Theme, build_picture, check_size
 from tallymark.web.pictures import PictureFormat
 from tallymark.web.services import Services
@@ -32,6 +35,23 @@ class Exported:
 
     body: bytes
     media_type: str
+
+
+async def make_view(
+    services: Services, asker: Asker, panel: Panel, span: Span, kind: str, *, linked: bool = True
+) -> View:
+    """Return a panel for one of its forms; what is to be a picture waits for its turn, unless nothing has to be asked.
+
+    Raises RequestRefused (overloaded) where too many wait.
+    """
+    make = partial(run_panel, asker, panel, span, linked=linked)
+    if kind not in _PICTURES:
+        return await services.run_panel(make)
+    found = recall_panel(asker, panel, span, linked=linked)
+    if found is not None:
+        return found
+    async with services.pictures.turn():
+        return await services.run_panel(make)
 
 
 async def export_panel(

@@ -82,15 +82,25 @@ def run_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True) ->
 
     `linked` lets its figures lead to their events.
     """
+    key = _name_panel(asker, panel, span, linked)
+    view: View = asker.services.views.get(key, lambda: build_panel(asker, panel, span, linked=linked))
+    return view
+
+
+def recall_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True) -> View | None:
+    """Return what `run_panel` would return without asking, where that is so."""
+    found: View | None = asker.services.views.recall(_name_panel(asker, panel, span, linked))
+    return found
+
+
+def _name_panel(asker: Asker, panel: Panel, span: Span, linked: bool) -> tuple[str, bytes, int]:
     parts = [
         asker.digest,
         msgspec.json.encode(panel),
         msgspec.json.encode(span),
         b"linked" if linked else b"",
     ]
-    key = (asker.project, b"\0".join(parts), asker.data_version)
-    view: View = asker.services.views.get(key, lambda: build_panel(asker, panel, span, linked=linked))
-    return view
+    return asker.project, b"\0".join(parts), asker.data_version
 
 
 def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View:

@@ -1,7 +1,8 @@
 """Drawing specifications without a browser: SVG or PNG, by Vega in a process of its own.
 
 Drawing holds the interpreter for tens of milliseconds, so it is never done in this process: the intake's loop is here.
-Pictures are remembered by what they show.
+Pictures are remembered by what they show. Those that must be made are made one after another, with what is asked for them: a
+page of thirty pictures would otherwise take all processors, and who sends events would wait for one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -25,8 +28,7 @@ PictureFormat = Literal["svg", "png"]
 _MOST_PICTURES: Final = 256
 _SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.5
-# Who looks at a picture can wait for it; who sends events is not to notice.
-_NICE: Final = 10
+_RETRY_AFTER: Final = 5
 
 
 def render_picture(spec: bytes, kind: PictureFormat) -> bytes:
@@ -45,6 +47,7 @@ class Pictures:
 
     _pool: ProcessPoolExecutor | None = None
     _kept: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     _drawing: dict[tuple[str, str], asyncio.Future[bytes]] = field(default_factory=dict)
 
     async def draw(self, spec: bytes, kind: PictureFormat) -> bytes:
@@ -56,22 +59,49 @@ class Pictures:
             return found
         drawing = self._drawing.get(key)
         if drawing is None:
-            loop = asyncio.get_running_loop()
-            drawing = loop.run_in_executor(self._open(), render_picture, spec, kind)
+            drawing = asyncio.ensure_future(self._draw(spec, kind))
             self._drawing[key] = drawing
-            drawing.add_done_callback(lambda _: self._drawing.pop(key, None))
+            drawing.add_done_callback(lambda ended: self._forget(key, ended))
         try:
             # Others may wait for the same one: who gives up does not end it for them.
-            picture = await asyncio.wait_for(asyncio.shield(drawing), _SECONDS)
+            picture = await asyncio.shield(drawing)
         except (TimeoutError, BrokenProcessPool) as error:
-            self.close()
             raise RequestRefused(
-                "overloaded", "The picture could not be drawn in time.", retry_after=5
+                "overloaded", "The picture could not be drawn in time.", retry_after=_RETRY_AFTER
             ) from error
         self._kept[key] = picture
         while len(self._kept) > _MOST_PICTURES:
             self._kept.popitem(last=False)
         return picture
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until it is one's turn to make something for a picture; raises RequestRefused (overloaded) after a while."""
+        try:
+            await asyncio.wait_for(self._turn.acquire(), _SECONDS)
+        except TimeoutError:
+            message = "Too many pictures were asked for at once."
+            raise RequestRefused("overloaded", message, retry_after=_RETRY_AFTER) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _draw(self, spec: bytes, kind: PictureFormat) -> bytes:
+        """Draw in turn; a process that does not answer in time, or is gone, is ended."""
+        async with self.turn():
+            drawing = asyncio.get_running_loop().run_in_executor(self._open(), render_picture, spec, kind)
+            try:
+                return await asyncio.wait_for(drawing, _SECONDS)
+            except (TimeoutError, BrokenProcessPool):
+                self.close()
+                raise
+
+    def _forget(self, key: tuple[str, str], ended: asyncio.Future[bytes]) -> None:
+        del self._drawing[key]
+        if not ended.cancelled():
+            # Those who waited were told; where nobody waits any more, nobody has to be.
+            ended.exception()
 
     def close(self) -> None:
         """End the drawing process; the next picture starts another."""
@@ -90,7 +120,8 @@ class Pictures:
 
 def _begin(parent: int) -> None:
     """Let all others go first, and end this process when the one that it draws for is gone, however that ended."""
-    os.nice(_NICE)
+    # Who looks at a picture can wait for it; who sends events is not to notice.
+    os.nice(19)
 
     def watch() -> None:
         while os.getppid() == parent:

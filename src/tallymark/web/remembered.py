@@ -90,6 +90,14 @@ class Remembered(Generic[T]):
         self._shrink()
         return made
 
+    def recall(self, key: Key) -> T | None:
+        """Return what belongs to the key where it is made already and still holds."""
+        project, asked, number = key
+        with self._lock:
+            found = self._kept.get((project, asked))
+            there = found is not None and found.done >= 0 and found.holds(number, self._clock.monotonic())
+        return found.made.result() if found is not None and there else None
+
     def _forget(self, name: tuple[str, bytes], entry: _Entry[T]) -> None:
         with self._lock:
             if self._kept.get(name) is entry:

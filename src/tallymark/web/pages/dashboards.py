@@ -22,7 +22,7 @@ from tallymark.queries.question import Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import open_asker
 from tallymark.web.boards import find_dashboard, find_panel
-from tallymark.web.exports import FORMATS, export_panel
+from tallymark.web.exports import FORMATS, export_panel, make_view
 from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
@@ -72,10 +72,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         _note(services, visit, dashboard.name, panel.metrics)
         span = _find_span(services, visit, dashboard)
         asker = await services.run(open_asker, services, visit.project)
-        view = await services.run_panel(run_panel, asker, panel, span)
-        if visit.fields.get("form") == _TABLE:
-            return render_html(request, "panel_table.html", _read_table(visit, view, span))
         form = visit.fields.get("form", "")
+        view = await make_view(services, asker, panel, span, form)
+        if form == _TABLE:
+            return render_html(request, "panel_table.html", _read_table(visit, view, span))
         made = await export_panel(services, view, span, form, visit.fields)
         headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
         if form in ("csv", "png", "svg"):

@@ -15,16 +15,17 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.embeds import Embed
 from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.plan.kinds.dashboard import Panel
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.question import Filters
-from tallymark.web.asking import open_asker
+from tallymark.web.asking import Asker, open_asker
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.embed_tokens import is_valid, parse_number
-from tallymark.web.exports import FORMATS_FOR_GUESTS, Exported, export_panel, show_guests
+from tallymark.web.exports import FORMATS_FOR_GUESTS, Exported, export_panel, make_view, show_guests
 from tallymark.web.pages.html import POLICY, environment
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.static import runtime_version
-from tallymark.web.panels import View, run_panel
+from tallymark.web.panels import View
 from tallymark.web.services import Services
 from tallymark.web.spans import find_span, own_time
 
@@ -69,7 +70,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         kind = file.removeprefix("panel.")
         fields = dict(request.query_params)
         try:
-            view, span = await _open(services, token)
+            view, span = await _open(services, token, kind)
             made: Exported = await export_panel(services, view, span, kind, fields, FORMATS_FOR_GUESTS)
         except TallymarkError as error:
             return _say(error, headers)
@@ -109,19 +110,21 @@ def build_headers(ancestors: str) -> dict[str, str]:
     }
 
 
-async def _open(services: Services, token: str) -> tuple[View, Span]:
-    """Return what a token shows; raises RequestRefused (not_found) for one that is altered, over or revoked."""
+async def _open(services: Services, token: str, kind: str = "") -> tuple[View, Span]:
+    """Return what a token shows, for one of a panel's forms; raises RequestRefused (not_found) for one that is altered, over or revoked."""
     number = parse_number(token)
     embed = await services.run(services.embeds.find, number) if number is not None else None
     if embed is None or not is_valid(token, embed, services.secret, services.clock.now()):
         raise RequestRefused("not_found", "This address does not show anything, or not any more.")
-    view, span = await services.run_panel(_read, services, embed)
+    asker, panel, span = await services.run(_read, services, embed)
+    # Nothing leads from an embedded panel to any other page.
+    view = show_guests(await make_view(services, asker, panel, span, kind, linked=False))
     for metric in view.metrics:
         services.uses.note(embed.project, "metric", metric.name, "an embed")
     return view, span
 
 
-def _read(services: Services, embed: Embed) -> tuple[View, Span]:
+def _read(services: Services, embed: Embed) -> tuple[Asker, Panel, Span]:
     try:
         _, dashboard = find_dashboard(services, embed.project, embed.dashboard)
         panel = find_panel(dashboard, embed.panel)
@@ -130,5 +133,4 @@ def _read(services: Services, embed: Embed) -> tuple[View, Span]:
         raise RequestRefused("not_found", "The panel that this address showed is gone.") from None
     filters = msgspec.json.decode(embed.filters, type=Filters)
     span = find_span(own_time(dashboard), services.clock.now(), (*dashboard.filters, *filters))
-    # Nothing leads from an embedded panel to any other page.
-    return show_guests(run_panel(open_asker(services, embed.project), panel, span, linked=False)), span
+    return open_asker(services, embed.project), panel, span
