@@ -125,3 +125,18 @@ def test_large_and_many_are_let_go():
     for version in (1, 2, 3, 1):
         answers.get(("p", b"small", version), lambda: asked.append("small") or _ANSWER)
     assert asked == ["large", "large", "small", "small", "small", "small"]
+
+
+def test_recalling_makes_nothing():
+    """What is made and holds is recalled; what is not there, is old, or is still being made, is not."""
+    clock = FixedClock()
+    answers = _remembered(clock=clock)
+    assert answers.recall(_KEY) is None
+
+    def ask() -> Answer:
+        assert answers.recall(_KEY) is None
+        return _ANSWER
+
+    answers.get(_KEY, ask)
+    assert answers.recall(_KEY) is _ANSWER
+    assert answers.recall(("p", b"q", 2)) is None

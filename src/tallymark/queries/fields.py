@@ -108,7 +108,13 @@ class Field:
     def text(self) -> str:
         """Return the value as text for breakdowns: NULL or '' where the event has none."""
         if self.is_attribute:
-            return self.first(tuple(f"{path}::Nullable(String)" for path in self.paths))
+            # Turning values into text takes its time; for those that are text already the engine skips it.
+            return self.first(
+                tuple(
+                    f"if(isNotNull(dynamicElement({path}, 'String')), dynamicElement({path}, 'String'), {path}::Nullable(String))"
+                    for path in self.paths
+                )
+            )
         if self.type is Type.TEXTS:
             return f"arrayStringConcat({self.paths[0]}, ', ')"
         return self.paths[0]

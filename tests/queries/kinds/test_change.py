@@ -189,6 +189,41 @@ def test_rows_say_how_many_stand_behind_them(ask, insert):
         assert row["before"] == row["after"] == 1.5
 
 
+@pytest.mark.store
+def test_fields_of_every_kind_stand_side_by_side(ask, insert):
+    """Texts, numbers, truth values, lists, attributes of several types, and what is computed of the time: one statement."""
+    events = [
+        {
+            "event_name": "done", "event_time": f"2024-01-0{1 + n % 2}T0{n % 5}:00:00Z", "service_version": f"{n % 3}",
+            "performer_is_bot": bool(n % 2), "performer_groups": ["a", "b"][: n % 3], "value": float(n % 4),
+            "attributes": {"mixed": [1, 1.5, "1", True, None][n % 5]},
+        }
+        for n in range(30)
+    ]  # fmt: skip
+    project = insert(events)
+    fields = [
+        "service_version",
+        "performer_is_bot",
+        "performer_groups",
+        "value",
+        "mixed",
+        "event_hour",
+        "event_weekday",
+    ]
+    times = {"from": "2024-01-02", "to": "2024-01-03", "before": {"from": "2024-01-01", "to": "2024-01-02"}}
+    asked = {"kind": "change", **times, "numerator": {"event_name": "done"}, "dimensions": fields}
+    found = _by_dimension(ask(project, asked))
+    values = {field: {row["value"] for row in rows} for field, rows in found.items()}
+    assert all(sum(row["before"] + row["after"] for row in rows) == 30 for rows in found.values())
+    assert values["service_version"] == {"0", "1", "2"}
+    assert values["performer_groups"] == {None, "a", "a, b"}
+    assert values["mixed"] == {"1", "1.5", "true", None}
+    assert values["event_weekday"] == {"Mon", "Tue"}
+    assert len(values["event_hour"]) == 5
+    assert len(values["value"]) == 4
+    assert len(values["performer_is_bot"]) == 2
+
+
 @pytest.mark.parametrize(
     ("more", "at"),
     [

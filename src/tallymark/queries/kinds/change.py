@@ -98,10 +98,7 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             shared.insert(0, f"({' OR '.join(times)})")
         scope = build_scope(parameters, project, both, events, shared)
         names = [f"v{number}" for number in range(len(fields))]
-        texts = [
-            f"CAST({field.text()} AS Nullable(String)) AS {name}"
-            for field, name in zip(fields, names, strict=True)
-        ]
+        texts = [f"{field.text()} AS {name}" for field, name in zip(fields, names, strict=True)]
         # Conditions are computed once per event and not once per field: half of the time of joining an array of values.
         sets = ", ".join(f"({name})" for name in names)
         return parameters.statement(
@@ -199,7 +196,7 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         return named
 
     def _fields(self) -> list[Field]:
-        return parse_breakdown(self.dimensions, _COLUMNS, "dimensions")
+        return parse_breakdown(self.dimensions, (), "dimensions")
 
     def _pair(self, figures: list[Any]) -> tuple[float, float, float, float]:
         """Return numerator and denominator before, then after; a figure without a denominator is over 1."""
