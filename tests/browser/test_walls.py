@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -122,3 +123,22 @@ def test_a_chart_is_called_by_its_name(board, open_page):
         assert canvas.get_attribute("aria-roledescription") is None
         page.get_by_role("button", name="Dark").or_(page.get_by_role("button", name="Light")).first.click()
         page.wait_for_timeout(500)
+
+
+def test_filters_of_all_panels_offer_what_there_is(board, open_page):
+    """Fields are offered once somebody begins, then the values of the field chosen, over all names of events."""
+    page = open_page(width=1280)
+    page.goto("/dashboard?name=wall")
+    page.get_by_text("Filters for all panels").click()
+    page.get_by_label("Field").first.focus()
+    page.wait_for_function(
+        "document.querySelectorAll('#fields option[value=\"attributes.plan\"]').length === 1"
+    )
+    page.get_by_label("Field").first.fill("attributes.plan")
+    value = page.get_by_label("Value").first
+    value.focus()
+    page.wait_for_function("document.querySelectorAll('#values-f0\\\\.value option').length > 1")
+    value.fill("a")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page).to_have_url(re.compile(r"f0\.field=attributes\.plan&.*f0\.value=a\b"))
+    expect(page.locator("summary", has_text="Filters for all panels (1)")).to_be_visible()

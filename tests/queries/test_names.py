@@ -73,6 +73,9 @@ def test_values_are_listed_by_frequency(store, project):
     """The values of a field to choose from, and how many events lack it."""
     assert list_values(store, project, "a", "os") == [FieldValue("iOS", 2), FieldValue("Web", 1)]
     assert FieldValue(None, 3) in list_values(store, project, "a", "missing")
+    everywhere = {one.value: one.count for one in list_values(store, project, None, "event_name")}
+    assert everywhere["a"] == 3
+    assert len(everywhere) > 1
 
 
 def test_values_are_counted_and_missing_ones_told(store, insert):

@@ -7,6 +7,7 @@ which something was not found. `run` and the web room call it.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -100,9 +101,20 @@ def list_fields(store: QueryStore, project: str, event_name: str | None = None) 
 
 
 def list_values(
-    store: QueryStore, project: str, event_name: str, field: str, *, limit: int = 50
+    store: QueryStore, project: str, event_name: str | None, field: str, *, limit: int = 50
 ) -> list[FieldValue]:
-    """Return the field's most frequent values among the newest events of that name, as text."""
+    """Return the field's most frequent values among the newest events of that name, or of all names, as text."""
+    counts: Counter[Cell] = Counter()
+    for name in [event_name] if event_name else _names(store, project)[:_SAMPLED_NAMES]:
+        for one in _count_values(store, project, name, field, limit):
+            counts[one.value] += one.count
+    ordered = sorted(counts.items(), key=lambda found: (-found[1], str(found[0])))
+    return [FieldValue(value, events) for value, events in ordered[:limit]]
+
+
+def _count_values(
+    store: QueryStore, project: str, event_name: str, field: str, limit: int
+) -> list[FieldValue]:
     parameters = Parameters()
     text = parse_field(field, "field").text()
     sample = f"SELECT {text} AS value\n{_newest(parameters, project, event_name)}"

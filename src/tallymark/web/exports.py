@@ -13,7 +13,7 @@ import msgspec
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.dashboard import Panel
 from tallymark.plan.kinds.metric import Formula, Span
-from tallymark.queries.result import Answer, render_answer
+from tallymark.queries.result import Answer, Column, render_answer
 from tallymark.web.asking import Asker
 from tallymark.web.panels import View, recall_panel, run_panel
 from tallymark.web.picture_specs import Theme, build_picture, check_size
@@ -140,10 +140,16 @@ def _build(view: View, span: Span, kind: str, fields: dict[str, str]) -> Exporte
 
 
 def _render_csv(view: View) -> bytes:
-    """Return all figures, one table below the other with an empty line between."""
+    """Return all figures, one table below the other with an empty line between.
+
+    What must be said about them stands in the first row, in a column of its own: a comment would be no row to most readers.
+    """
     tables = []
     for asked in view.asked:
-        cost = asked.statistics
         columns, rows = asked.columns, asked.rows
-        tables.append(render_answer(Answer(columns, rows, [], cost), "text/csv"))
+        if asked.notes and rows:
+            said = " ".join(asked.notes)
+            columns = (*columns, Column("notes", "text"))
+            rows = [[*row, None if number else said] for number, row in enumerate(rows)]
+        tables.append(render_answer(Answer(columns, rows, [], asked.statistics), "text/csv"))
     return b"\r\n".join(tables)

@@ -109,7 +109,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @get_page("/explore/choices")
     async def offer_choices(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return fields of an event name, or the frequent values of one of its fields, as JSON."""
+        """Return fields of an event name, or of all, or the frequent values of one of those fields, as JSON."""
         visit = await open_visit(request, services)
         event, field = visit.fields.get("event", ""), visit.fields.get("field", "")
         choices = await services.run(_find_choices, services, visit.project, event, field)
@@ -321,6 +321,6 @@ def _render_csv(services: Services, project: str, question: Question) -> bytes:
 
 def _find_choices(services: Services, project: str, event: str, field: str) -> dict[str, list[str]]:
     if field:
-        values = list_values(services.store, project, event, field)
+        values = list_values(services.store, project, event or None, field)
         return {"values": [str(value.value) for value in values if value.value not in (None, "")]}
     return {"fields": [info.name for info in list_fields(services.store, project, event or None)]}

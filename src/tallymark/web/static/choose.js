@@ -41,6 +41,15 @@ function fill(list, texts) {
 for (const asking of document.querySelectorAll("[data-event-input]")) {
   const project = asking.elements.namedItem("project").value;
   const event = () => asking.elements.namedItem(asking.dataset.eventInput)?.value || "";
+  // A form without a name of events is about all of them.
+  const about_all = !asking.dataset.eventInput;
+
+  if (about_all) {
+    const list = document.createElement("datalist");
+    list.id = "fields";
+    asking.append(list);
+    asking.addEventListener("focusin", async () => fill(list, (await choices({ project })).fields || []), { once: true });
+  }
 
   asking.elements.namedItem(asking.dataset.eventInput)?.addEventListener("change", async () => {
     const found = await choices({ project, event: event() });
@@ -52,7 +61,7 @@ for (const asking of document.querySelectorAll("[data-event-input]")) {
       const field = asking.elements.namedItem(input.dataset.values).value;
       const own = input.closest(".part")?.querySelector("[name$='.event']")?.value;
       const wanted = `${own || event()}\n${field}`;
-      if (!field || !(own || event()) || input.dataset.has === wanted) return;
+      if (!field || !(own || event() || about_all) || input.dataset.has === wanted) return;
       input.dataset.has = wanted;
       const found = await choices({ project, event: own || event(), field });
       let list = input.list;
