@@ -239,6 +239,15 @@ def test_a_filter_that_cannot_be_is_refused_with_its_place(one, at):
     assert caught.value.code == ("unknown_field" if at == "field" else "invalid_question")
 
 
+@pytest.mark.parametrize("pattern", ["(", "a**", "(?=a)", "x{1001}", "é(", "\\1"])
+def test_a_pattern_that_does_not_compile_is_refused_before_it_is_asked(pattern):
+    """What the store's RE2 would not take is refused where it is written, so that no definition holds it."""
+    filters = [{"field": "user_id", "op": "matches", "value": pattern}]
+    with pytest.raises(RequestRefused, match="is no RE2 regular expression: ") as caught:
+        parse_question({**YEAR, "series": [{"event_name": "seen", "filters": filters}]})
+    assert caught.value.at == "series[0].filters[0].value"
+
+
 @pytest.mark.store
 def test_a_broken_pattern_is_the_askers_mistake(ask, project):
     """A regular expression that does not compile is answered as a mistake in the question, not as a fault."""

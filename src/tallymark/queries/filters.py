@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+import re2
 
 from tallymark.queries.fields import Field, Type, parse_field
 from tallymark.queries.period import parse_time
@@ -120,11 +121,23 @@ def _build_matches(field: Field, one: Filter, at: str, parameters: Parameters) -
     if not isinstance(one.value, str) or not 1 <= len(one.value) <= MAX_PATTERN:
         message = f"matches takes a regular expression (RE2) of 1 to {MAX_PATTERN} characters, not {_shown(one.value)}."
         raise refuse(message, at)
+    _check_pattern(one.value, at)
     placeholder = parameters.text(_check_value(field, one.value, one.op, at))
     if not field.is_attribute:
         column = field.paths[0]
         return f"(match({column}, {placeholder}) AND {column} != '')"
     return _any(f"match({typed}, {placeholder})" for typed in field.typed("String"))
+
+
+def _check_pattern(pattern: str, at: str) -> None:
+    """Raise RequestRefused for what the store could not compile: a definition is to be refused before anybody looks at it."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "replace") if error.args else ""
+        raise refuse(f"{_shown(pattern)} is no RE2 regular expression: {why}.", at) from None
 
 
 _BUILDERS: Final[dict[str, Callable[[Field, Filter, str, Parameters], str]]] = {
