@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -143,3 +144,83 @@ def test_an_error_is_a_page_that_leads_on(open_page, guard):
         expect(page.locator("h2")).to_be_visible()
         page.get_by_role("link", name=link).click()
         expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def board(site):
+    """Define a dashboard with a table of two short columns and one of four metrics with long titles, by browser."""
+    names = [f"visits_{number}" for number in range(4)]
+    put = [
+        (
+            f"metrics/{name}",
+            {"kind": "count", "event_name": "visited", "title": f"Visits of the kind number {name[-1]}"},
+        )
+        for name in names
+    ]
+    panels = [
+        {
+            "name": "short",
+            "kind": "table",
+            "metrics": names[:1],
+            "breakdown": ["attributes.plan"],
+            "width": 6,
+        },
+        {"name": "long", "kind": "table", "metrics": names, "breakdown": ["agent_browser"], "width": 12},
+    ]
+    put.append(("dashboards/lists", {"from": "2026-01-01", "to": "2026-01-04", "panels": panels}))
+    for path, body in put:
+        answer = site.request("PUT", f"/v1/{path}", json.dumps(body), key=site.admin_key)
+        assert answer.status == 200, answer.body
+    return site  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_that_fits_has_no_shadow(board, open_page, scheme):
+    """What covers the shadow has the colour of what it lies on, so that nothing is seen where nothing is hidden."""
+    page = open_page(width=1280, scheme=scheme)
+    page.goto("/dashboard?name=lists")
+    place = page.locator("#panel-short .scroll")
+    assert place.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    cover, panel, head = place.evaluate(
+        """(one) => [
+          getComputedStyle(one).backgroundImage,
+          getComputedStyle(one.closest(".panel")).backgroundColor,
+          getComputedStyle(one.querySelector("th")).backgroundColor,
+        ]"""
+    )
+    assert cover.startswith(f"linear-gradient(to left, {panel} 12px")
+    assert head == panel
+
+
+def test_a_phone_breaks_no_word_of_a_table(board, open_page):
+    """Names stay whole in a dashboard's table; what has no room beside them is scrolled to."""
+    page = open_page(width=390)
+    page.goto("/dashboard?name=lists")
+    place = page.locator("#panel-long .scroll")
+    assert place.evaluate("(one) => one.scrollWidth > one.clientWidth")
+    heights = place.locator("tr > :first-child > bdi").evaluate_all(
+        "(names) => names.map((name) => name.getBoundingClientRect().height)"
+    )
+    assert len(heights) == 3
+    assert max(heights) <= 20
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # A name that nothing could hold is broken after all, and does not fill the screen.
+    hostile = page.locator("#panel-short td:first-child").evaluate_all(
+        "(cells) => Math.max(...cells.map((cell) => cell.getBoundingClientRect().width))"
+    )
+    assert hostile <= 200
+
+
+def test_conditions_are_read_whole(open_page):
+    """In Explore an input is as wide as what stands in it; another one goes to the next line."""
+    page = open_page(width=1280)
+    condition = "attributes.a_long_name_of_a_field"
+    page.goto(
+        f"/explore?kind=ratio&{PERIOD}&s0.event=visited&s0.f0.field={condition}&s0.f0.value=POST_VERIFICATION_OF_IT"
+        f"&s1.event=visited&f0.field=agent_browser&f0.op=in&f0.value=Firefox,Chrome,Safari&b0={condition}"
+    )
+    cut = page.locator("form.ask input").evaluate_all(
+        "(all) => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.value)"
+    )
+    assert cut == []
+    assert page.locator("form.ask").evaluate("(form) => form.scrollWidth <= form.clientWidth")

@@ -8,6 +8,8 @@ import json
 
 import pytest
 
+from tallymark.queries.parse import KIND_NAMES
+
 pytestmark = pytest.mark.store
 
 # Names that a spreadsheet would run, that CSV must quote, and that are no ASCII.
@@ -112,3 +114,11 @@ def test_forms_by_command(server, asked):
     refused = server.run("query", json.dumps(QUESTION), "--format", "xml")
     assert refused.returncode == 2
     assert "ndjson" in refused.stderr
+
+
+def test_the_command_names_all_kinds(server):
+    """Its help has every kind of question that there is."""
+    done = server.run("query", "--help", COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    (said,) = [line for line in done.stdout.splitlines() if "Ask a question" in line]
+    assert said.split("of the kinds ")[1].strip().rstrip(".").split(", ") == list(KIND_NAMES)

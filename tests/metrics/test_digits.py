@@ -26,8 +26,30 @@ from tallymark.metrics.digits import places_for, write_figure, write_range
     ],
 )  # fmt: skip
 def test_written(value, low, high, unit, text):
-    """Half the interval's first digit decides; without one counts are whole and the rest has four digits."""
+    """Half the interval's first digit decides; without one counts are whole and other exact figures have four digits."""
     assert write_figure(value, low, high, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "unit", "text"),
+    [
+        (12.639_07, 1, "min", "13 min"), (12.639_07, 100, "min", "13 min"), (12.639_07, 1000, "min", "12.6 min"),
+        (12.639_07, 10**6, "min", "12.64 min"), (0.98784, 902, "ratio", "99 %"), (1234.5, 3, "ms", "1,200 ms"),
+        (1234.0, 3, "ms", "1,200 ms"), (5.0, 3, "", "5"), (0.0, 3, "", "0"), (5e-324, 10**9, "", "0.000000000000"), (1.5, 0, "", "1.5"),
+    ],
+)  # fmt: skip
+def test_an_estimate_without_an_interval(value, n, unit, text):
+    """It has the digits of a standard error of |figure| / √n, at least two and at most four; n of an interval is not looked at."""
+    assert write_figure(value, None, None, unit, n) == text
+    assert write_figure(value, 0.0, 2.0, unit, n) == write_figure(value, 0.0, 2.0, unit)
+
+
+@given(value=st.floats(-1e6, 1e6), first=st.integers(0, 10**9), second=st.integers(0, 10**9))
+def test_more_events_never_take_digits_away(value, first, second):
+    """Two to four digits, and with a larger n as many or more; without n as many as any n allows."""
+    few, many = sorted((first, second))
+    assert places_for(value, None, None, few) <= places_for(value, None, None, many)
+    assert places_for(value, None, None, many) <= places_for(value, None, None)
 
 
 @given(value=st.floats(-1e6, 1e6), reach=st.floats(1e-6, 1e5))

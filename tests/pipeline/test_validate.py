@@ -119,3 +119,22 @@ def test_refused_wherever_it_stands(attributes, outside):
     event |= attributes if outside else {"attributes": attributes}
     refused, kept = _judge(msgspec.json.encode(event), quick=True)
     assert (len(refused), kept) == (1, [])
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize(
+    ("sketch", "refused"),
+    [({"sketch_values": [1.5, 2.5], "sketch_counts": [3, 4]}, 0), ({"sketch_values": [1.5]}, 1), ({"sketch_values": [1.5], "sketch_counts": [1, 2]}, 1)],
+)  # fmt: skip
+def test_a_sketch_has_a_count_for_each_value(sketch, refused, quick):
+    """Values and counts of different lengths are refused at the door: stored, one would break every question about its sketch."""
+    event = {
+        "event_id": "i",
+        "event_time": "2026-01-31T12:00:00Z",
+        "event_type": "t",
+        "event_name": "n",
+        **sketch,
+    }
+    found, kept = _judge(msgspec.json.encode([event]), quick=quick)
+    assert [(code, place) for _, code, place in found] == [("field_invalid", "sketch_counts")] * refused
+    assert len(kept) == 1 - refused

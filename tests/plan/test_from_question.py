@@ -42,6 +42,7 @@ def test_the_metric_asks_the_same(kind):
     [
         ({"kind": "trend", "series": [{"event_name": "a"}, {"event_name": "b"}]}, "one figure"),
         ({"kind": "trend", "series": [{"event_name": "a", "measure": {"op": "maximum", "field": "value"}}]}, "no kind of metric for maximum"),
+        ({"kind": "trend", "series": [{"event_name": "a", "measure": {"op": "count", "field": "sketch"}}]}, "no kind of metric for count of sketch"),
         ({"kind": "funnel", "by": "session_id", "window": "1d", "steps": [{"event_name": "a"}]}, "no conversion"),
         ({"kind": "change", "before": TIME, "numerator": {"event_name": "a"}, "dimensions": ["os"]}, "no metric"),
     ],

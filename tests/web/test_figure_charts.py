@@ -9,6 +9,7 @@ import pytest
 from tallymark.metrics.figures import Figures
 from tallymark.queries.result import Column, Cost
 from tallymark.web.chart_specs import MAX_SERIES
+from tallymark.web.chart_words import Parts, wall_time
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark
 from tallymark.web.palette import METRICS
 
@@ -76,3 +77,56 @@ def test_zeros_lie_at_the_bottom(mark):
     domains = [layer["encoding"]["y"]["scale"].get("domain") for layer in chart.spec["layer"]]
     assert domains == [[0, 1]] * len(domains)
     assert build_spark(figures([0, 0])).spec["layer"][0]["encoding"]["y"]["scale"] == {"domain": [0, 1]}
+
+
+LAST = Parts(
+    frozenset({wall_time(START + timedelta(days=2))}), ("The last day is counted in part: 00:00 to 10:30.",)
+)
+
+
+@pytest.mark.parametrize(
+    ("mark", "drawn"), [("line", "point"), ("area", "point"), ("stacked", "point"), ("bar", "rect")]
+)
+def test_what_is_counted_in_part_is_drawn_apart(mark, drawn):
+    """The last figure, of a part of its day, is no end of a line or area: it stands alone, hollow or as a pale bar."""
+    chart = build_figures_chart([Line("Orders", figures([7, 8, 1]))], "day", mark, choose, LAST)
+    assert [(row["y"], row.get("p")) for row in chart.rows] == [(7, None), (8, None), (None, 1)]
+    (layer,) = [one for one in chart.spec["layer"] if one["encoding"]["y"]["field"] == "p"]
+    assert layer["mark"]["type"] == drawn
+    assert layer["mark"].get("filled", layer["mark"]["opacity"] == 1) is False
+    assert chart.notes == list(LAST.notes)
+    whole = build_figures_chart([Line("Orders", figures([7, 8, 1]))], "day", mark, choose)
+    assert not any("p" in row for row in whole.rows)
+
+
+def test_a_small_course_ends_with_what_is_whole():
+    """In a small line a part is a hollow point as well, and the words are about whole days."""
+    spark = build_spark(figures([7, 8, 1]), choose, LAST)
+    assert [(row["y"], row.get("p")) for row in spark.rows] == [(7, None), (8, None), (None, 1)]
+    assert spark.text == "Its course: from 7 to 8."
+    assert spark.notes == list(LAST.notes)
+    assert [layer["mark"]["type"] for layer in spark.spec["layer"]] == ["line", "point"]
+    assert build_spark(figures([7, 1]), choose, Parts(frozenset({wall_time(START)}), ("x",))) is None
+
+
+@pytest.mark.parametrize("breakdown", [(), ("os",)])
+def test_no_figure_at_all_is_no_picture(breakdown):
+    """A ratio of nothing has rows without figures: there is no box with axes around nothing."""
+    made = figures([(None, 0, None, None, True)] * 3, breakdown=breakdown, unit="ratio")
+    assert build_figures_chart([Line("Rate", made)], "day") is None
+    zero = figures([(0, 0, None, None, True)] * 3, breakdown=breakdown)
+    assert build_figures_chart([Line("Orders", zero)], "day") is not None
+
+
+def test_a_number_without_a_figure_is_a_dash():
+    """Beside others a metric of nothing keeps its place."""
+    made = figures([(None, 0, None, None, True)])
+    whole = Figures("rate", "ratio", made.columns[1:], [made.rows[0][1:]], [], Cost(1.0, 1))
+    assert build_figures_chart([Line("Rate", whole)], "").figures[0].value == "–"
+
+
+def test_one_weak_figure_is_one():
+    """What is said of one figure is said of one."""
+    weak, sure = (5, 2, 1.0, 9.0, False), (5, 900, 4.5, 5.5, True)
+    chart = build_figures_chart([Line("Orders", figures([weak, sure, sure]))], "day")
+    assert chart.notes == ["1 figure stands on too few events: it is drawn as a hollow point."]

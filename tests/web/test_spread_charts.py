@@ -37,8 +37,8 @@ def test_what_lies_outside_is_said_and_not_drawn():
     ]
     assert chart.rows[-1] == {"m": 0.7}
     assert chart.notes == [
-        "1 of 100 values (1.00 %) lie below 0 s.",
-        "1 of 100 values (1.00 %) lie at or above 1 s.",
+        "1 of 100 values (1.00 %) lies below 0 s.",
+        "1 of 100 values (1.00 %) lies at or above 1 s.",
     ]
     assert "100 values in 2 buckets" in chart.text
     assert "p90: 0.7 s" in chart.text
@@ -65,7 +65,9 @@ def test_cells_say_what_they_stand_on():
     assert (sure["label"], sure["figure"], sure["h"]) == ("Mon 09:00", "12 orders · n = 300", "/events?1")
     assert weak["v"] is None
     assert weak["figure"].endswith("too few")
-    assert "1 hours of the week" in chart.notes[0]
+    assert chart.notes[0].startswith("1 hour of the week stands on too few events: it is drawn")
+    weak = ["Sun", 22, 99.0, 2, None, None, False]
+    assert heat([*rows, weak]).notes[0].startswith("2 hours of the week stand on too few events: they are")
     assert "Lowest Mon 09:00: 12 orders" in chart.text
 
 
@@ -94,6 +96,14 @@ def test_a_week_of_the_same_looks_low():
     other = heat([["Mon", hour, hour, 0, None, None, True] for hour in range(3)])
     assert _colour(other)["field"] == "v"
     assert not any("f" in row for row in other.rows)
+
+
+def test_a_week_of_weak_cells_has_no_scale():
+    """Where no cell can be relied on there is nothing to explain: no legend, and every cell is hollow."""
+    chart = heat([["Mon", hour, float(hour), 1, None, None, False] for hour in range(3)])
+    assert _colour(chart)["legend"] is None
+    assert _colour(chart)["scale"]["domain"] == [0, 1]
+    assert [row["v"] for row in chart.rows] == [None] * 3
 
 
 def test_bars_have_the_colour_of_their_metric():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tallymark.metrics.figures import Figures
 from tallymark.queries.result import Answer, Column, Cost
-from tallymark.web.tables import build_table
+from tallymark.web.tables import build_matrix, build_table
 
 COST = Cost(1.0, 1)
 TAIL = (
@@ -22,7 +22,7 @@ def figures(lead, rows, unit="min"):
 
 
 def test_figures_have_the_digits_of_their_interval():
-    """12.3456 between 11 and 14 is 12; without an interval it keeps four digits; the unit stands above."""
+    """12.3456 between 11 and 14 is 12; without an interval n says how many there are; the unit stands above."""
     table = build_table(figures((), [[12.3456, 1200, 11.0, 14.0, True], [12.3456, 1, None, None, False]]), 10)
     assert table.headings == [
         ("figure, min", "number"),
@@ -31,7 +31,7 @@ def test_figures_have_the_digits_of_their_interval():
         ("high", "number"),
     ]
     assert table.rows[0].cells == ["12", "1,200", "11", "14"]
-    assert table.rows[1].cells == ["12.35", "1", "–", "–"]
+    assert table.rows[1].cells == ["12", "1", "–", "–"]
     assert [row.weak for row in table.rows] == [False, True]
     share = build_table(figures((), [[0.4312, 9, 0.41, 0.45, True]], "ratio"), 10)
     assert share.rows[0].cells == ["43 %", "9", "41 %", "45 %"]
@@ -39,11 +39,12 @@ def test_figures_have_the_digits_of_their_interval():
 
 
 def test_others_are_named_and_missing_is_not_others():
-    """The row of all other groups says how many; a group without a value is a dash."""
+    """The row of all other groups says how many; a group without a value says so, and so does one of the empty text."""
     lead = (Column("time", "time"), Column("os", "text"), Column("plan", "text"), Column("groups", "integer"))
     rows = [
         ["2026-01-01T00:00:00Z", "iOS", None, 1, 5, 5, None, None, True],
         ["2026-01-01T00:00:00Z", None, None, 12, 7, 7, None, None, True],
+        ["2026-01-01T00:00:00Z", "", None, 1, None, 0, None, None, True],
     ]
     table = build_table(figures(lead, rows), 10, interval="day")
     assert [heading for heading, _ in table.headings] == [
@@ -53,8 +54,10 @@ def test_others_are_named_and_missing_is_not_others():
         "figure, min",
         "n",
     ]
-    assert table.rows[0].cells[:4] == ["2026-01-01", "iOS", "–", "5"]
+    assert table.rows[0].cells[:4] == ["2026-01-01", "iOS", "(none)", "5"]
     assert table.rows[1].cells[:4] == ["2026-01-01", "12 others", "", "7"]
+    # What is no group keeps its dash.
+    assert table.rows[2].cells == ["2026-01-01", "(empty)", "(none)", "–", "0"]
 
 
 def test_times_keep_their_offset_where_it_tells_them_apart():
@@ -78,6 +81,19 @@ def test_rows_are_cut_and_lead():
     )
     table = build_table(answer, 2, ["/events?a", ""])
     assert (len(table.rows), table.all_rows, table.leads) == (2, 3, True)
-    assert [row.cells for row in table.rows] == [["a", "1 h 30 min"], ["–", "500 ms"]]
+    assert [row.cells for row in table.rows] == [["a", "1 h 30 min"], ["(empty)", "500 ms"]]
     assert [row.drill for row in table.rows] == ["/events?a", ""]
     assert not build_table(answer, 2).leads
+
+
+def test_what_was_not_counted_has_no_number():
+    """Beside each other, all others are counted for the first metric; where only a later one has any, none is said."""
+    lead = (Column("os", "text"), Column("groups", "integer"))
+    tail = [7, 7, None, None, True]
+    whole, rest = ["iOS", 1, *tail], [None, 2, *tail]
+    both = build_matrix(
+        [("A", figures(lead, [whole, [None, 5, *tail]])), ("B", figures(lead, [whole, rest]))], 1
+    )
+    assert [row.cells[0] for row in both.rows] == ["iOS", "5 others"]
+    later = build_matrix([("A", figures(lead, [whole])), ("B", figures(lead, [whole, rest]))], 1)
+    assert [row.cells[0] for row in later.rows] == ["iOS", "others"]

@@ -98,9 +98,13 @@ class Definitions:
                 _apply(connection, project, who, change)
 
     def note_asked(self, project: str, asked: dict[tuple[str, str, str], int], now: datetime) -> None:
-        """Add up who asked what: `asked` holds times by (kind, name, who)."""
+        """Add up who asked what: `asked` holds times by (kind, name, who). What is not defined is left out."""
         with self._catalog.engine.begin() as connection:
+            question = sa.select(DEFINITION.c.kind, DEFINITION.c.name).where(DEFINITION.c.project == project)
+            present = {(kind, name) for kind, name in connection.execute(question)}
             for (kind, name, who), times in asked.items():
+                if (kind, name) not in present:
+                    continue
                 same = (
                     (ASKED.c.project == project)
                     & (ASKED.c.kind == kind)
@@ -149,6 +153,7 @@ def _apply(connection: sa.Connection, project: str, who: str, change: Write | Re
     same = _same(project, change.kind, change.name)
     if isinstance(change, Removal):
         connection.execute(sa.delete(DEFINITION).where(same))
+        _forget_asked(connection, project, change)
         return
     values = {
         "body": change.body,
@@ -161,17 +166,24 @@ def _apply(connection: sa.Connection, project: str, who: str, change: Write | Re
     if change.seen:
         connection.execute(sa.update(DEFINITION).where(same).values(**values))
     else:
+        # A new one has no past, also where an older version of the program kept one.
+        _forget_asked(connection, project, change)
         identity = {"project": project, "kind": change.kind, "name": change.name}
         connection.execute(sa.insert(DEFINITION).values(**identity, **values))
 
 
+def _forget_asked(connection: sa.Connection, project: str, change: Write | Removal) -> None:
+    same = (ASKED.c.project == project) & (ASKED.c.kind == change.kind) & (ASKED.c.name == change.name)
+    connection.execute(sa.delete(ASKED).where(same))
+
+
 def _conflict(change: Write | Removal, present: int | None) -> RequestRefused:
     found = f"is at version {present}" if present else "is gone"
-    if not change.seen:
-        found = "exists already"
     message = (
         f"The {change.kind} {change.name!r} {found}: somebody else changed it. Load it again, then change it."
     )
+    if not change.seen:
+        message = f"The {change.kind} {change.name!r} exists already, at version {present}."
     return RequestRefused("conflict", message, at=f"{change.kind}s.{change.name}")
 
 

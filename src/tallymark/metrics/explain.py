@@ -14,6 +14,8 @@ from tallymark.queries.kinds.change import Before, Change
 from tallymark.queries.question import Filter, Selection
 from tallymark.queries.result import Answer
 
+# Values of a field that are told, where nobody says how many.
+DEFAULT_VALUES: Final = 8
 _WHOLE: Final = (Count, Unique, Sum, Average)
 # Times and a field to try a metric with; any will do.
 _TRIAL: Final = Span(start="2026-01-02", end="2026-01-03")
@@ -26,8 +28,9 @@ def ask_explanation(
 ) -> Answer:
     """Return which values of `dimensions` account for the change from `before` to `span`.
 
-    A quantile has no parts that add up. Of a timer it is told who is slower instead: what is split is the share of values
-    above what the quantile was before. Raises RequestRefused as `build_change` does.
+    Of each field `span.limit` values are told, and all others as one. A quantile has no parts that add up. Of a timer it is
+    told who is slower instead: what is split is the share of values above what the quantile was before. Raises RequestRefused
+    as `build_change` does.
     """
     if not isinstance(metric, Quantile) or metric.field == SKETCH:
         return ask(build_change(metric, span, before, dimensions))
@@ -63,9 +66,7 @@ def _share_above(metric: Quantile, mark: float) -> Rate:
     )
 
 
-def build_change(
-    metric: Metric, span: Span, before: Span, dimensions: tuple[str, ...], limit: int = 8
-) -> Change:
+def build_change(metric: Metric, span: Span, before: Span, dimensions: tuple[str, ...]) -> Change:
     """Return the question which values of `dimensions` account for the change from `before` to `span`.
 
     Raises RequestRefused (invalid_question) for a metric that has no parts which add up: gauges, funnels, formulas and
@@ -86,7 +87,7 @@ def build_change(
         end=span.end,
         timezone=span.timezone,
         filters=(*filters, *span.filters),
-        limit=limit,
+        limit=span.limit,
         before=Before(before.start, before.end),
         numerator=numerator,
         denominator=denominator,

@@ -1,14 +1,14 @@
 """From a metric and a time to figures: one row per interval and group, with n, a 95 % interval and what must be said.
 
 Whatever the kind of metric, the table is the same: `time` (with an interval), the breakdown, `figure`, `n`, `low`,
-`high`, `enough`. `n` is the number of events (or of whatever a share is of) behind a figure; `enough` is false below
-the metric's minimum sample. Formulas ask their parts and join them row by row.
+`high`, `enough`. `n` is the number of events (of sketches their values, of a share whatever it is of) behind a figure;
+`enough` is false below the metric's minimum sample. Formulas ask their parts and join them row by row.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,24 +24,24 @@ from tallymark.plan.kinds.metric import (
     Formula,
     Gauge,
     Metric,
+    N,
     Quantile,
     Rate,
     Span,
     Sum,
     Unique,
 )
+from tallymark.queries.fields import SKETCH
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.ratio import wilson_interval
-from tallymark.queries.kinds.trend import Trend
-from tallymark.queries.measures import COUNTED
-from tallymark.queries.question import COUNT, Filter, Filters, Measure, Series
+from tallymark.queries.measures import SKETCH_ACCURACY
+from tallymark.queries.period import build_period
 from tallymark.queries.result import Answer, Cell, Column, Cost
 
 # Asks one question and returns its answer; what stands behind it may remember answers.
 Ask = Callable[[Question], Answer]
 
-_N: Final = "n"
-_TAIL: Final = (FIGURE, _N, "low", "high", "enough")
+_TAIL: Final = (FIGURE, N, "low", "high", "enough")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,11 @@ Lead = tuple[Cell, ...]
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """A metric's figures: `columns` are those of the rows, `unit` that of the figures."""
+    """A metric's figures: `columns` are those of the rows, `unit` that of the figures.
+
+    `start` and `end` are the time that they are for (ISO 8601 with offset; the end is exclusive). `exact` says that they
+    were counted, added up or read, and are no estimates.
+    """
 
     metric: str
     unit: str
@@ -69,6 +73,14 @@ class Figures(msgspec.Struct, frozen=True):
     rows: list[list[Cell]]
     notes: list[str]
     statistics: Cost
+    start: str = msgspec.field(name="from", default="")
+    end: str = msgspec.field(name="to", default="")
+    exact: bool = False
+
+    def sample_of(self, row: Sequence[Cell]) -> int | None:
+        """Return the n that limits the digits of a row's figure where it has no interval; None of exact figures."""
+        n = row[-4]
+        return n if isinstance(n, int) and not self.exact else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
     columns = (
         *found.lead,
         Column(FIGURE, "number", unit),
-        Column(_N, "integer", "events"),
+        Column(N, "integer", metric.counted),
         Column("low", "number", unit),
         Column("high", "number", unit),
         Column("enough", "boolean"),
@@ -107,11 +119,26 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
             f"{weak:,} of {len(rows):,} figures stand on too few events to rely on"
             + (f": fewer than {metric.minimum_sample:,}." if metric.minimum_sample else ".")
         )
-    return Figures(metric.name, unit, columns, rows, notes, found.cost)
+    period = build_period(span.start, span.end, "", span.timezone)
+    start, end = (
+        moment.astimezone(period.zone).isoformat().replace("+00:00", "Z")
+        for moment in (period.start, period.end)
+    )
+    return Figures(metric.name, unit, columns, rows, notes, found.cost, start, end, _is_exact(metric, others))
 
 
 def _is_enough(metric: Metric, figure: Figure) -> bool:
     return figure.enough and (figure.n is None or figure.n >= metric.minimum_sample)
+
+
+def _is_exact(metric: Metric, others: Mapping[str, Metric]) -> bool:
+    """Whether figures are what was counted, added up or read; a quotient is an estimate, also of such figures."""
+    if isinstance(metric, Formula):
+        parts = [others[name] for name in metric.uses() if name in others]
+        return not parse_expression(metric.expression).divides and all(
+            _is_exact(one, others) for one in parts
+        )
+    return isinstance(metric, Count | Unique | Gauge) or (isinstance(metric, Sum) and metric.field != SKETCH)
 
 
 def _caveats(metric: Metric, others: Mapping[str, Metric]) -> list[str]:
@@ -134,64 +161,53 @@ def _find_plain(
     metric: Count | Unique | Sum | Gauge, span: Span, ask: Ask, _: Mapping[str, Metric]
 ) -> _Found:
     """Find a figure that has no interval: it is what was counted, not an estimate."""
+    (question,) = metric.questions(span)
+    answer = ask(question)
     if isinstance(metric, Count):
-        answer = ask(metric.build(span))
         return _collect(answer, 1, lambda cells: Figure(cells[0], _whole(cells[0])))
-    answer = ask(_beside(metric.build(span), _count_with(metric)))
     return _collect(answer, 2, lambda cells: Figure(cells[0], _whole(cells[1])))
 
 
 def _find_average(metric: Average, span: Span, ask: Ask, _: Mapping[str, Metric]) -> _Found:
-    """Find a mean with the interval of its standard error."""
-    deviation = _series(metric, "deviation", Measure(op="deviation", field=metric.field))
-    answer = ask(_beside(metric.build(span), _count_with(metric), deviation))
+    """Find a mean with the interval of its standard error, and of a sketch's own error."""
+    (question,) = metric.questions(span)
+    error = SKETCH_ACCURACY if metric.field == SKETCH else 0.0
     return _collect(
-        answer,
+        ask(question),
         3,
-        lambda cells: Figure(cells[0], _whole(cells[1]), *mean_interval(cells[0], cells[2], cells[1])),
+        lambda cells: Figure(
+            cells[0], _whole(cells[1]), *mean_interval(cells[0], cells[2], cells[1], error=error)
+        ),
     )
 
 
 def _find_quantile(metric: Quantile, span: Span, ask: Ask, _: Mapping[str, Metric]) -> _Found:
     """Find a quantile between two order statistics."""
-    if metric.field == "sketch":
-        answer = ask(_beside(metric.build(span), _count_with(metric)))
-        return _collect(answer, 2, lambda cells: Figure(cells[0], _whole(cells[1])))
-    ends = [
-        _series(metric, bound, Measure(op="quantile", field=metric.field, q=metric.q, bound=bound))
-        for bound in ("low", "high")
-    ]
-    answer = ask(_beside(metric.build(span), _count_with(metric), *ends))
-    return _collect(answer, 4, lambda cells: Figure(cells[0], _whole(cells[1]), *_both(cells[2], cells[3])))
+    (question,) = metric.questions(span)
+    return _collect(
+        ask(question), 4, lambda cells: Figure(cells[0], _whole(cells[1]), *_both(cells[2], cells[3]))
+    )
 
 
 def _find_ratio(metric: Rate, span: Span, ask: Ask, _: Mapping[str, Metric]) -> _Found:
     """Find a share with Wilson's interval, or a ratio of sums with the delta method's."""
-    answer = ask(metric.build(span))
-    found = _collect(answer, 5, lambda cells: Figure(cells[2], _whole(cells[1]), cells[3], cells[4]))
-    if metric.denominator.measure.op in COUNTED:
-        return found
-    # What the denominator adds up is no sample size: count the events behind it. With those of the numerator beside
-    # them groups have the same order as above.
-    sides = [
-        Series(event_name=one.event_name, name=name, measure=COUNT, filters=one.filters)
-        for name, one in (("numerator", metric.numerator), (_N, metric.denominator))
-    ]
-    question = msgspec.structs.replace(
-        Trend(series=tuple(sides), **span.grouping()),
-        filters=(*metric.filters, *span.filters),
-    )
-    counted = _collect(ask(question), 2, lambda cells: Figure(cells[1]))
-    figures = {
-        lead: Figure(one.value, _whole(counted.figures.get(lead, NOTHING).value), one.low, one.high)
-        for lead, one in found.figures.items()
-    }
-    return _Found(found.lead, figures, found.notes, _add(found.cost, counted.cost))
+    first, *more = metric.questions(span)
+    found = _collect(ask(first), 5, lambda cells: Figure(cells[2], _whole(cells[1]), cells[3], cells[4]))
+    for question in more:
+        # What the denominator adds up is no sample size: what stands behind it was counted.
+        counted = _collect(ask(question), 2, lambda cells: Figure(cells[1]))
+        figures = {
+            lead: Figure(one.value, _whole(counted.figures.get(lead, NOTHING).value), one.low, one.high)
+            for lead, one in found.figures.items()
+        }
+        found = _Found(found.lead, figures, found.notes, _add(found.cost, counted.cost))
+    return found
 
 
 def _find_conversion(metric: Conversion, span: Span, ask: Ask, _: Mapping[str, Metric]) -> _Found:
     """Find the conversion of one step of a funnel, over the whole time."""
-    answer = ask(metric.build(span))
+    (question,) = metric.questions(span)
+    answer = ask(question)
     width = len(span.breakdown)
     reached: dict[Lead, list[int]] = {}
     for row in answer.rows:
@@ -292,22 +308,7 @@ _FINDERS: Final[dict[type, Callable[[Any, Span, Ask, Mapping[str, Metric]], _Fou
 }
 
 
-# Parts of questions and answers
-
-
-def _beside(question: Trend, *series: Series) -> Trend:
-    return msgspec.structs.replace(question, series=(*question.series, *series))
-
-
-def _count_with(metric: Unique | Sum | Average | Gauge | Quantile) -> Series:
-    """Return the series that counts the events which have the metric's field."""
-    return _series(metric, _N, COUNT, (Filter(field=metric.field, op="exists"),))
-
-
-def _series(
-    metric: Unique | Sum | Average | Gauge | Quantile, name: str, measure: Measure, more: Filters = ()
-) -> Series:
-    return Series(event_name=metric.event_name, name=name, measure=measure, filters=(*metric.filters, *more))
+# Parts of answers
 
 
 def _collect(answer: Answer, width: int, build: Callable[[list[Any]], Figure]) -> _Found:

@@ -53,7 +53,8 @@ def ask_rhythm(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         else one
         for one in figures.columns
     )
-    return msgspec.structs.replace(figures, columns=columns, rows=rows, notes=notes)
+    exact = figures.exact and not adds_up
+    return msgspec.structs.replace(figures, columns=columns, rows=rows, notes=notes, exact=exact)
 
 
 def count_hours(span: Span) -> dict[tuple[str, int], float]:

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from tallymark.metrics.figures import NOTHING, Ask, Figure, ask_metric
 from tallymark.plan.kinds.metric import Conversion, Count, Gauge, Metric, Rate, Span, Unique
-from tallymark.queries.measures import COUNTED, Z
+from tallymark.queries.measures import Z
 from tallymark.queries.period import parse_zone
 
 Verdict = Literal["below", "above", "usual", "no data", "too little history"]
@@ -173,9 +173,7 @@ def judge_day(metric: Metric, days: Mapping[date, Day], day: date, *, quiet: boo
 
 def _clip(metric: Metric, band: Band, values: Sequence[float]) -> Band:
     """Return the band without what the metric cannot be: fewer than none, or more than all."""
-    is_share = isinstance(metric, Conversion) or (
-        isinstance(metric, Rate) and {metric.numerator.measure.op, metric.denominator.measure.op} <= COUNTED
-    )
+    is_share = isinstance(metric, Conversion) or (isinstance(metric, Rate) and metric.is_share)
     if not is_share and not isinstance(metric, Count | Unique):
         return band
     high = min(band.high, 1.0) if is_share and max(values) <= 1 else band.high

@@ -32,6 +32,11 @@ class Expression:
     names: tuple[str, ...]
     _root: ast.expr
 
+    @property
+    def divides(self) -> bool:
+        """Whether anything is divided."""
+        return any(isinstance(node, ast.Div) for node in ast.walk(self._root))
+
     def value(self, figures: Mapping[str, float | None]) -> float | None:
         """Return the value; None where a figure is missing, something is divided by zero or nothing finite comes out."""
         try:

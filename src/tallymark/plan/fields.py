@@ -17,7 +17,7 @@ import msgspec
 from msgspec import inspect as types
 
 from tallymark.plan.kinds import BY_NAME, Kind
-from tallymark.plan.words import NAME_PATTERN
+from tallymark.plan.words import NAME_PATTERN, PATTERN_WORDS
 
 # What a field of a new object begins with, as YAML. What a kind needs stands in it, the rest is commented out.
 _SAMPLES: Final = {
@@ -201,5 +201,5 @@ def _text(node: types.StrType) -> str:
     if node.pattern == NAME_PATTERN:
         return "name: a-z, 0-9 and _"
     if node.pattern:
-        return f"text like {node.pattern}"
+        return PATTERN_WORDS.get(node.pattern, f"text like {node.pattern}")
     return f"text of up to {node.max_length:,} characters"

@@ -12,7 +12,7 @@ import msgspec
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_PLURAL, KINDS, Kind
-from tallymark.plan.objects import Objects, check_object, parse_object
+from tallymark.plan.objects import Objects, check_object, read_object
 from tallymark.plan.yaml_text import Document, Path, parse_path, parse_yaml
 
 MAX_FILES: Final = 500
@@ -108,11 +108,11 @@ def _read_document(file: str, document: Document, reading: Reading) -> None:
 def _read_items(file: str, document: Document, kind: Kind, items: list[Any], reading: Reading) -> None:
     for number, value in enumerate(items):
         path: Path = (kind.plural, number)
-        try:
-            one = parse_object(kind, value)
-        except RequestRefused as error:
-            _add(reading, file, document, (*path, *parse_path(error.at)), error.message)
-        else:
+        one, mistakes = read_object(kind, value)
+        wrong = [((*path, *parse_path(mistake.at)), mistake.message) for mistake in mistakes]
+        for place, message in sorted(wrong, key=lambda one: document.place_of(one[0])):
+            _add(reading, file, document, place, message)
+        if not mistakes:
             reading.found.append(Found(kind, one, file, document, path))
 
 

@@ -59,13 +59,13 @@ def _build_of_series(question: Trend, about: dict[str, Any]) -> Metric:
         "filters": (*question.filters, *series.filters),
     }
     measure = series.measure
-    if measure.op == "count":
+    if measure.op == "count" and measure.field is None:
         return Count(**events, **about)
     if measure.op == "quantile" and measure.field is not None and measure.q is not None:
         return Quantile(field=measure.field, q=measure.q, **events, **about)
     kind = _OF_FIELD.get(measure.op)
     if kind is None or measure.field is None:
-        raise _no_kind(measure.op)
+        raise _no_kind(f"count of {measure.field}" if measure.op == "count" else measure.op)
     return kind(field=measure.field, **events, **about)
 
 

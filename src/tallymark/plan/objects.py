@@ -6,7 +6,8 @@ The files, the API and the pages all come through here, so that one definition m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -14,30 +15,53 @@ import yaml
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME, KINDS, Kind
+from tallymark.plan.mistakes import find_mistakes
 from tallymark.plan.words import refuse
 from tallymark.plan.yaml_text import read_plain
 from tallymark.queries.parse import split_error, tell_allowed
 
 Objects = dict[str, dict[str, Any]]
 
-_SERIES: Final = re.compile(r"^series\[0\]\.(?:measure\.)?")
+_SERIES: Final = re.compile(r"^series\[\d+\]\.(?:measure\.)?")
 # Characters that show nothing themselves or turn their neighbours around; what else is unseen YAML writes out anyway.
 _UNSEEN: Final = re.compile("[\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
-_UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
+# Of one object; who has more of them sees these first.
+MOST_MISTAKES: Final = 20
 _encoder = msgspec.json.Encoder()
 
 
 def parse_object(kind: Kind, value: Any) -> Any:
-    """Decode an object; raises RequestRefused (invalid_definition) with the path of the mistake in `at`."""
+    """Decode an object; raises RequestRefused (invalid_definition) for its first mistake, with the path in `at`."""
+    one, mistakes = read_object(kind, value)
+    if mistakes:
+        raise mistakes[0]
+    return one
+
+
+def read_object(kind: Kind, value: Any) -> tuple[Any, list[RequestRefused]]:
+    """Decode an object; return it, or None and all that is wrong with its form, up to `MOST_MISTAKES`."""
     if not isinstance(value, Mapping):
-        raise refuse(f"A {kind.name} is a mapping of names to values.")
+        return None, [refuse(f"A {kind.name} is a mapping of names to values.")]
     try:
-        return msgspec.convert(value, kind.type)
+        return msgspec.convert(value, kind.type), []
     except msgspec.ValidationError as error:
-        message, at = split_error(error)
-        raise refuse(f"{message}.{_allowed(kind, value, at)}", _place(message, at)) from None
+        return None, list(islice(_find_all(kind, value, error), MOST_MISTAKES))
     except RecursionError:
-        raise refuse("Nested too deeply.") from None
+        return None, [refuse("Nested too deeply.")]
+
+
+def _find_all(
+    kind: Kind, value: Mapping[str, Any], error: msgspec.ValidationError
+) -> Iterator[RequestRefused]:
+    """Yield what is wrong; `error` is the first of it. Of an object of no known kind nothing more can be told."""
+    types = {_tag(one): one for one in _members(kind.type)}
+    found = types.get(str(value.get("kind", "")) if len(types) > 1 else next(iter(types)))
+    if found is None:
+        message, at = split_error(error)
+        yield refuse(f"{message}. Kinds: {', '.join(types)}.", at)
+        return
+    for mistake in find_mistakes(found, value):
+        yield refuse(f"{mistake.message}.{tell_allowed(found, mistake.of)}", mistake.at)
 
 
 def check_object(kind: Kind, one: Any, objects: Objects) -> None:
@@ -109,20 +133,6 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
-
-
-def _allowed(kind: Kind, value: Mapping[str, Any], at: str) -> str:
-    """Return a sentence with what may stand at a path, where the message does not say it."""
-    types = {_tag(one): one for one in _members(kind.type)}
-    if len(types) > 1 and ("kind" not in value or str(value["kind"]) not in types):
-        return f" Kinds: {', '.join(types)}."
-    return tell_allowed(types.get(str(value.get("kind", "")), next(iter(types.values()))), at)
-
-
-def _place(message: str, at: str) -> str:
-    """Return the path of a mistake; of a field that there is not, the field's own rather than that of what holds it."""
-    unknown = _UNKNOWN.search(message)
-    return f"{at}.{unknown[1]}".lstrip(".") if unknown else at
 
 
 def _members(union: Any) -> tuple[Any, ...]:

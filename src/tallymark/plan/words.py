@@ -10,6 +10,12 @@ from tallymark.errors import RequestRefused
 
 MAX_TAGS: Final = 20
 NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
+TIME_PATTERN: Final = "^([1-9][0-9]{0,3}[smhd])?$"
+# What a pattern allows, for those who got it wrong.
+PATTERN_WORDS: Final = {
+    NAME_PATTERN: "a name of a-z, 0-9 and _ that begins with a letter and has at most 64 characters",
+    TIME_PATTERN: "a length of time such as 30s, 5m, 1h or 1d",
+}
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 ShortText = Annotated[str, msgspec.Meta(max_length=200)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tallymark.queries.fields import NULLABLE, Field, Type, parse_field
+from tallymark.queries.fields import NULLABLE, SKETCH, Field, Type, parse_field
 from tallymark.queries.question import Measure, refuse
 from tallymark.queries.sql import Parameters
 
@@ -17,7 +17,8 @@ from tallymark.queries.sql import Parameters
 EXACT_ROWS: Final = 10_000_000
 UNIQUE_ERROR: Final = "standard error 0.3 %"
 QUANTILE_ERROR: Final = "relative error of at most 1 %"
-SKETCH_ERROR: Final = "relative error of at most 1 %"
+SKETCH_ACCURACY: Final = 0.01
+SKETCH_ERROR: Final = f"relative error of at most {SKETCH_ACCURACY:.0%}".replace("%", " %")
 # The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
 Z: Final = 1.959963984540054
 # Measures whose figures of parts add up to the figure of the whole.
@@ -31,14 +32,21 @@ _NUMERIC: Final = {
     "maximum": "max",
     "deviation": "stddevSamp",
 }
+# Of sketches: the number of their values, their sum, that of their squares, and value by value how often it was seen.
+_COUNT: Final = "sumIf(arraySum(sketch_counts), {where})"
+_SUM: Final = "sumIf(arraySum((v, c) -> v * c, sketch_values, sketch_counts), {where})"
+_SQUARES: Final = "sumIf(arraySum((v, c) -> v * v * c, sketch_values, sketch_counts), {where})"
+_BINS: Final = "sumMapIf(sketch_values, sketch_counts, {where})"
 _SKETCH: Final = {
-    "sum": "sum{If}(arraySum((v, c) -> v * c, sketch_values, sketch_counts){cond})",
-    "average": (
-        "sum{If}(arraySum((v, c) -> v * c, sketch_values, sketch_counts){cond})"
-        " / sum{If}(arraySum(sketch_counts){cond})"
+    "count": _COUNT,
+    "sum": _SUM,
+    "average": f"{_SUM} / {_COUNT}",
+    "minimum": "minArrayIf(sketch_values, {where})",
+    "maximum": "maxArrayIf(sketch_values, {where})",
+    # What sums of squares lose by rounding is far less than the width of a sketch's bins.
+    "deviation": (
+        f"if({_COUNT} < 2, NULL, sqrt(greatest({_SQUARES} - {_SUM} * {_SUM} / {_COUNT}, 0) / ({_COUNT} - 1)))"
     ),
-    "minimum": "min{Array}{If}(sketch_values{cond})",
-    "maximum": "max{Array}{If}(sketch_values{cond})",
 }
 
 
@@ -80,12 +88,13 @@ def build_measure(
 
 def needs_exact(measure: Measure) -> bool:
     """Whether the measure has an exact and an approximate form."""
-    return measure.op == "unique" or (measure.op == "quantile" and measure.field != "sketch")
+    return measure.op == "unique" or (measure.op == "quantile" and measure.field != SKETCH)
 
 
 def _check_shape(measure: Measure, at: str) -> None:
-    if measure.op == "count" and measure.field is not None:
-        raise refuse("count counts events and takes no field; unique counts a field's values.", f"{at}.field")
+    if measure.op == "count" and measure.field not in (None, SKETCH):
+        message = "count counts events and takes no field, or sketch, whose values it counts; unique counts a field's values."
+        raise refuse(message, f"{at}.field")
     if measure.op != "count" and measure.field is None:
         raise refuse(f"{measure.op} needs a field, such as value or attributes.NAME.", f"{at}.field")
     if measure.op == "quantile" and measure.q is None:
@@ -158,26 +167,52 @@ def _build_bound(
     )
     values = f"groupArray{suffix}(assumeNotNull({number}){more})"
     count = f"length({values})"
-    reach = f"{Z} * sqrt({count} * {q} * (1 - {q}))"
-    rank = (
-        f"floor({count} * {q} - {reach})" if measure.bound == "low" else f"ceil({count} * {q} + {reach}) + 1"
-    )
+    rank = _rank(measure, count, q)
     sql = f"if({rank} BETWEEN 1 AND {count}, arraySort({values})[toUInt64(greatest(1, {rank}))], NULL)"
     return Aggregate(sql, "number", None, None)
 
 
+def _rank(measure: Measure, count: str, q: str) -> str:
+    """Return the rank of one end of the interval of a quantile of `count` values."""
+    reach = f"{Z} * sqrt({count} * {q} * (1 - {q}))"
+    if measure.bound == "low":
+        return f"floor({count} * {q} - {reach})"
+    return f"ceil({count} * {q} + {reach}) + 1"
+
+
 def _build_sketch(measure: Measure, at: str, condition: str, parameters: Parameters) -> Aggregate:
-    if measure.op in ("last", "deviation") or measure.bound is not None:
-        what = "bound" if measure.bound is not None else "op"
-        raise refuse("last, deviation and bound need single values, and not a sketch.", f"{at}.{what}")
-    conditions = "notEmpty(sketch_values)" + (f" AND {condition}" if condition else "")
-    note = f"{measure.op} of sketch has a {SKETCH_ERROR}: timings and histograms are sent as sketches"
+    """Build what a sketch can tell: everything but which of its values came last."""
+    if measure.op == "last":
+        raise refuse("last needs single values, and not a sketch.", f"{at}.op")
+    where = "notEmpty(sketch_values)" + (f" AND {condition}" if condition else "")
+    if measure.op == "count":
+        return Aggregate(_COUNT.format(where=where), "integer", "values", 0)
+    if measure.bound is not None:
+        return _build_sketch_bound(measure, where, parameters)
     if measure.op == "quantile":
         level = parameters.add(measure.q, "Float64")
-        sql = f"quantileExactWeightedArrayIf({level})(sketch_values, sketch_counts, {conditions})"
+        sql = f"quantileExactWeightedArrayIf({level})(sketch_values, sketch_counts, {where})"
     else:
-        sql = _SKETCH[measure.op].format(If="If", Array="Array", cond=f", {conditions}")
+        sql = _SKETCH[measure.op].format(where=where)
     # These aggregates give 0 for no rows, which is not an answer.
     if measure.op != "sum":
-        sql = f"if(countIf({conditions}) = 0, NULL, {sql})"
+        sql = f"if(countIf({where}) = 0, NULL, {sql})"
+    note = ""
+    if measure.op != "deviation":
+        note = f"{measure.op} of sketch has a {SKETCH_ERROR}: timings and histograms are sent as sketches"
     return Aggregate(sql, "number", None, 0 if measure.op == "sum" else None, note=note)
+
+
+def _build_sketch_bound(measure: Measure, where: str, parameters: Parameters) -> Aggregate:
+    """Build one end of a quantile's 95 % interval as of single values, moved outwards by the sketch's own error.
+
+    The value of a rank is that of the bin in which the rank lies, once the bins of all sketches are added up.
+    """
+    q = parameters.add(measure.q, "Float64")
+    bins = _BINS.format(where=where)
+    count = f"arraySum({bins}.2)"
+    rank = _rank(measure, count, q)
+    end = f"arrayFirst((v, c) -> c >= {rank}, {bins}.1, arrayCumSum({bins}.2))"
+    sign = "-" if measure.bound == "low" else "+"
+    sql = f"if({rank} BETWEEN 1 AND {count}, {end} {sign} {SKETCH_ACCURACY} * abs({end}), NULL)"
+    return Aggregate(sql, "number", None, None)

@@ -217,7 +217,10 @@ def _find_missing_fields(
 
 def _asked_fields(question: Question, doubts: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the path and text of each field that could be why the doubted paths found nothing."""
-    yield from ((at, question.breakdown[int(at[10:-1])]) for at in doubts if at.startswith("breakdown["))
+    for at in doubts:
+        name, _, place = at.partition("[")
+        if name in ("breakdown", "dimensions"):
+            yield (at, getattr(question, name)[int(place[:-1])])
     selections = [(at, selection) for at, selection in question.selections() if at in doubts]
     if not selections:
         return

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 MAX_SERIES: Final = 8
@@ -63,6 +64,7 @@ def _value_axis(unit: str, *, zero: bool, flat: Flat = "") -> dict[str, Any]:
 # Up to so many, every point of a line is marked.
 _MARKED_POINTS: Final = 62
 _LONE_POINT: Final = {"filled": True, "size": 22, "opacity": 1}
+_PART: Final = {"filled": False, "size": 30, "strokeWidth": 1.5, "opacity": 1}
 _LONE_RULE: Final = {"strokeWidth": 5, "opacity": 0.3}
 _STACKS: Final = {"stacked": "zero"}
 
@@ -76,6 +78,7 @@ def build_line_spec(
     band: bool,
     weak: bool = False,
     alone: bool = False,
+    part: bool = False,
     flat: Flat = "",
     mark: str = "line",
 ) -> dict[str, Any]:
@@ -83,38 +86,70 @@ def build_line_spec(
 
     `ticks` are the times that the axis names, in milliseconds. `weak` draws figures in the field `w`, which nobody
     should rely on, as hollow grey points that no line joins. `alone` draws figures in the field `a`, which no line
-    joins either because there is none beside them, as points with their interval from `al` to `ah`. `mark` is line,
-    area, stacked (areas that add up) or bar (from `x` to `x2`, over `y0`).
+    joins either because there is none beside them, as points with their interval from `al` to `ah`. `part` draws those of
+    the field `p`, of intervals that are counted in part, hollow and not joined either. `mark` is line, area, stacked (areas
+    that add up) or bar (from `x` to `x2`, over `y0`).
     """
     x = {**_TIME, "axis": {"format": _CLOCK, "values": ticks}}
     y = _value_axis(unit, zero=zero or mark != "line", flat=flat)
     shared = {"x": x, "y": y, "color": _COLOR}
-    layers: list[dict[str, Any]] = []
-
-    def add(kind: str, encoding: dict[str, Any], **look: Any) -> None:
-        layers.append({"mark": {"type": kind, **look, "aria": False}, "encoding": encoding})
-
     if mark == "bar":
-        add("rect", {**shared, "x2": {"field": "x2"}, "y2": {"field": "y0"}})
-    elif mark == "stacked":
-        add("area", {**shared, "y": {**y, "stack": "zero"}}, opacity=0.75)
+        layers = _time_bars(shared, part=part)
     else:
-        if band:
-            add("area", {**shared, "y": {**y, "field": "low"}, "y2": {"field": "high"}}, opacity=0.16)
-        if mark == "area":
-            add("area", {**shared, "y": {**y, "stack": None}}, opacity=0.2)
-        add("line", shared, strokeWidth=1.75)
-        if points <= _MARKED_POINTS and mark == "line":
-            add("point", shared, filled=True, size=22, opacity=1)
-    if alone and mark != "bar":
-        if band:
-            add("rule", {**shared, "y": {**y, "field": "al"}, "y2": {"field": "ah"}}, **_LONE_RULE)
+        marked = points <= _MARKED_POINTS
+        stacked = mark == "stacked"
+        layers = _areas(shared, part=part) if stacked else _courses(shared, mark, band=band, marked=marked)
         # Of stacked areas all figures of one time are alone, or none.
-        add("point", {**shared, "y": {**y, "field": "a", "stack": _STACKS.get(mark)}}, **_LONE_POINT)
+        stack = _STACKS.get(mark)
+        if alone and band:
+            layers.append(
+                _layer("rule", {**shared, "y": {**y, "field": "al"}, "y2": {"field": "ah"}}, **_LONE_RULE)
+            )
+        if alone:
+            layers.append(
+                _layer("point", {**shared, "y": {**y, "field": "a", "stack": stack}}, **_LONE_POINT)
+            )
+        if part:
+            layers.append(_layer("point", {**shared, "y": {**y, "field": "p", "stack": stack}}, **_PART))
     if weak:
         hollow = {"x": x, "y": {**y, "field": "w"}}
-        add("point", hollow, filled=False, size=18, stroke="#8a8f98", strokeWidth=1)
+        layers.append(_layer("point", hollow, filled=False, size=18, stroke="#8a8f98", strokeWidth=1))
     return {"width": "container", "height": 300, "layer": layers}
+
+
+def _layer(kind: str, encoding: dict[str, Any], **look: Any) -> dict[str, Any]:
+    return {"mark": {"type": kind, **look, "aria": False}, "encoding": encoding}
+
+
+def _time_bars(shared: dict[str, Any], *, part: bool) -> list[dict[str, Any]]:
+    """Return bars over time; those of intervals that are counted in part are pale."""
+    ends = {"x2": {"field": "x2"}, "y2": {"field": "y0"}}
+    layers = [_layer("rect", {**shared, **ends})]
+    if part:
+        layers.append(_layer("rect", {**shared, **ends, "y": {**shared["y"], "field": "p"}}, opacity=0.35))
+    return layers
+
+
+def _areas(shared: dict[str, Any], *, part: bool) -> list[dict[str, Any]]:
+    """Return areas on one another; with `part` they end where there is nothing, instead of falling to the bottom."""
+    layer = _layer("area", {**shared, "y": {**shared["y"], "stack": "zero"}}, opacity=0.75)
+    return [{"transform": [{"filter": "datum.y !== null"}], **layer}] if part else [layer]
+
+
+def _courses(shared: dict[str, Any], mark: str, *, band: bool, marked: bool) -> list[dict[str, Any]]:
+    """Return lines, with the area below each or with its points' intervals."""
+    y = shared["y"]
+    layers = []
+    if band:
+        layers.append(
+            _layer("area", {**shared, "y": {**y, "field": "low"}, "y2": {"field": "high"}}, opacity=0.16)
+        )
+    if mark == "area":
+        layers.append(_layer("area", {**shared, "y": {**y, "stack": None}}, opacity=0.2))
+    layers.append(_layer("line", shared, strokeWidth=1.75))
+    if marked and mark == "line":
+        layers.append(_layer("point", shared, filled=True, size=22, opacity=1))
+    return layers
 
 
 def build_histogram_spec() -> dict[str, Any]:
@@ -192,30 +227,55 @@ def build_heat_spec(unit: str, days: list[str], *, flat: bool = False) -> dict[s
     }
 
 
-def build_spark_spec(*, alone: bool = False, flat: Flat = "") -> dict[str, Any]:
-    """Return a small line without axes: the course of a figure beside it. `alone` and `flat` as in lines."""
+def build_spark_spec(*, alone: bool = False, part: bool = False, flat: Flat = "") -> dict[str, Any]:
+    """Return a small line without axes: the course of a figure beside it. `alone`, `part` and `flat` as in lines."""
     x = {**_TIME, "axis": None}
     scale: dict[str, Any] = {"domain": [0, 1]} if flat == "zero" else {"zero": False}
     y: dict[str, Any] = {"field": "y", "type": "quantitative", "axis": None, "scale": scale}
     line = {"type": "line", "strokeWidth": 1.5, "aria": False}
     layer = [{"mark": line, "encoding": {"x": x, "y": y, "color": _COLOR}}]
-    if alone:
-        point = {"type": "point", **_LONE_POINT, "aria": False}
-        layer.append({"mark": point, "encoding": {"x": x, "y": {**y, "field": "a"}, "color": _COLOR}})
+    for field, look in (("a", _LONE_POINT if alone else None), ("p", _PART if part else None)):
+        if look is not None:
+            point = {"type": "point", **look, "aria": False}
+            layer.append({"mark": point, "encoding": {"x": x, "y": {**y, "field": field}, "color": _COLOR}})
     return {"width": "container", "height": 44, "layer": layer}
 
 
-_ROW_HEIGHT: Final = 40
-# With a line of text below each bar.
-_TALL_ROW: Final = 56
+@dataclass(frozen=True, slots=True)
+class _BarRow:
+    """Where things stand in a row of bars: pixels from its middle, downwards."""
+
+    height: int
+    label: int
+    bar: int
+    thick: int
+    size: int
+    # The line of text below the bar.
+    more: int | None = None
+
+
+_ROW: Final = _BarRow(40, -7, 9, 12, 12)
+_TALL_ROW: Final = _BarRow(56, -15, 1, 12, 12, more=17)
+# Where there is little room: a picture of a given height.
+_TIGHT_ROW: Final = _BarRow(28, -6, 7, 6, 11)
+
+
+def row_height(*, ghost: bool = False, tight: bool = False) -> int:
+    """Return how many pixels a bar needs with its texts."""
+    return _choose_row(ghost=ghost, tight=tight).height
+
+
+def _choose_row(*, ghost: bool, tight: bool) -> _BarRow:
+    return _TIGHT_ROW if tight else _TALL_ROW if ghost else _ROW
 
 
 def build_bar_spec(
-    bars: int, unit: str, *, ghost: bool = False, spread: bool = False, flat: Flat = ""
+    bars: int, unit: str, *, ghost: bool = False, spread: bool = False, flat: Flat = "", tight: bool = False
 ) -> dict[str, Any]:
     """Return bars from the left with their label above each; `spread` draws a point with its interval instead.
 
-    `ghost` is for funnels: a pale bar as long as the field `of` behind each, and the text of `more` below it.
+    `ghost` is for funnels: a pale bar as long as the field `of` behind each, and the text of `more` below it. `tight` is for
+    where there is little room: without that text and without an axis, as the figures stand beside the bars.
     """
     y = {
         "field": "r",
@@ -224,42 +284,30 @@ def build_bar_spec(
         "axis": None,
         "scale": {"paddingInner": 0, "paddingOuter": 0},
     }
-    height = _TALL_ROW if ghost else _ROW_HEIGHT
-    raised = (height - _ROW_HEIGHT) // 2
-    x = _value_axis(unit, zero=not spread, flat=flat)
-    bar = {"type": "bar", "height": 12, "yOffset": 9 - raised, "aria": False}
-    layers: list[dict[str, Any]] = []
-    if ghost:
-        layers.append(
-            {
-                "mark": {**bar, "opacity": 0.25},
-                "encoding": {"y": y, "x": {**x, "field": "of"}, "color": _COLOR},
-            }
-        )
+    place = _choose_row(ghost=ghost, tight=tight)
+    x = _value_axis(unit, zero=not spread, flat=flat) | ({"axis": None} if tight else {})
+    bar = {"height": place.thick, "yOffset": place.bar}
+    along = {"y": y, "x": x, "color": _COLOR}
+    layers = [_layer("bar", {**along, "x": {**x, "field": "of"}}, **bar, opacity=0.25)] if ghost else []
     if spread:
-        rule = {"type": "rule", "strokeWidth": 2, "yOffset": 9, "aria": False}
-        layers.append(
-            {
-                "mark": rule,
-                "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": _COLOR},
-            }
-        )
-        point = {"type": "point", "filled": True, "size": 60, "opacity": 1, "yOffset": 9, "aria": False}
-        layers.append({"mark": point, "encoding": {"y": y, "x": x, "color": _COLOR}})
+        ends = {"x": {**x, "field": "low"}, "x2": {"field": "high"}}
+        layers.append(_layer("rule", {**along, **ends}, strokeWidth=2, yOffset=place.bar))
+        dot = {"filled": True, "size": 60, "opacity": 1, "yOffset": place.bar}
+        layers.append(_layer("point", along, **dot))
     else:
-        layers.append({"mark": bar, "encoding": {"y": y, "x": x, "color": _COLOR}})
+        layers.append(_layer("bar", along, **bar))
     # The label from the left, its figure from the right: both are plain text of the rows.
-    text = {"type": "text", "baseline": "middle", "dy": -7 - raised, "aria": False}
+    text = {"baseline": "middle", "dy": place.label, "fontSize": place.size}
     texts: list[tuple[str, Any, dict[str, Any]]] = [
         ("label", 0, {"align": "left", "limit": {"expr": "width * 0.56"}}),
         ("figure", "width", {"align": "right", "limit": {"expr": "width * 0.42"}, "style": "figure"}),
     ]
-    if ghost:
-        texts.append(("more", 0, {"align": "left", "dy": 25 - raised, "fontSize": 11, "opacity": 0.75}))
-    for field, place, more in texts:
-        encoding = {"y": y, "x": {"value": place}, "text": {"field": field, "type": "nominal"}}
-        layers.append({"mark": {**text, **more}, "encoding": encoding})
-    return {"width": "container", "height": max(1, bars) * height, "layer": layers}
+    if ghost and place.more is not None:
+        texts.append(("more", 0, {"align": "left", "dy": place.more, "fontSize": 11, "opacity": 0.75}))
+    for field, at, look in texts:
+        encoding = {"y": y, "x": {"value": at}, "text": {"field": field, "type": "nominal"}}
+        layers.append(_layer("text", encoding, **{**text, **look}))
+    return {"width": "container", "height": max(1, bars) * place.height, "layer": layers}
 
 
 BALANCE_SPEC: Final = {

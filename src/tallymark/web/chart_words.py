@@ -1,12 +1,13 @@
 """Questions and charts in words: the heading of an answer, and what a picture shows for who cannot see it.
 
-`charts.py` calls it; what it returns is plain text.
+It also says which intervals of a picture are counted in part. `charts.py` and panels call it; what it returns is plain text.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
@@ -14,8 +15,10 @@ from tallymark.queries.kinds.change import Change
 from tallymark.queries.kinds.histogram import Histogram
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
+from tallymark.queries.period import Bucket, Period
 from tallymark.queries.question import Measure
-from tallymark.web.shapes import shape_cell
+from tallymark.queries.result import Cell
+from tallymark.web.shapes import shape_cell, shape_share, shape_things
 
 
 def describe_question(question: Question) -> str:
@@ -55,12 +58,13 @@ def describe_lines(
     for key, name in labels:
         points = [(row["y"], row["x"]) for row in rows if row["k"] == key and row["y"] is not None]
         if not points:
-            sentences.append(f"{name}: no values.")
+            parts = any(row["k"] == key and row.get("p") is not None for row in rows)
+            sentences.append(f"{name}: counted in part only." if parts else f"{name}: no values.")
             continue
         low, high = min(points), max(points)
         shape = "ratio" if unit == "ratio" else None
         sentences.append(
-            f"{name}: {len(points):,} points, lowest {shape_cell(low[0], shape)} at {_date(low[1])},"
+            f"{name}: {shape_things(len(points), 'point')}, lowest {shape_cell(low[0], shape)} at {_date(low[1])},"
             f" highest {shape_cell(high[0], shape)} at {_date(high[1])}, last {shape_cell(points[-1][0], shape)}."
         )
     return " ".join(sentences)
@@ -68,9 +72,8 @@ def describe_lines(
 
 def describe_bars(rows: list[dict[str, Any]]) -> str:
     """Return the bars from top to bottom; rows have `label` and `figure`."""
-    return (
-        f"Bar chart, {len(rows)} bars. " + "; ".join(f"{row['label']}: {row['figure']}" for row in rows) + "."
-    )
+    bars = "; ".join(f"{row['label']}: {row['figure']}" for row in rows)
+    return f"Bar chart, {shape_things(len(rows), 'bar')}. {bars}."
 
 
 def describe_step(label: str, figure: str, more: str) -> str:
@@ -84,6 +87,103 @@ def describe_step(label: str, figure: str, more: str) -> str:
         words.append(lost)
         words += [f"{median} from it to here"] if median else []
     return ", ".join(words)
+
+
+def vague_notes(vague: int, widest: float) -> list[str]:
+    """Say how many rates are not in the picture; `widest` is the length of an interval up to which they would be."""
+    if not vague:
+        return []
+    rest, their, are = ("rests", "its", "it is") if vague == 1 else ("rest", "their", "they are")
+    note = (
+        f"{shape_things(vague, 'rate')} {rest} on so few events that {their} 95 % interval is wider than"
+        f" {shape_share(widest)}: {are} in the table, not in the chart."
+    )
+    return [note]
+
+
+def bar_notes(count: int, most: int) -> list[str]:
+    """Say how many groups are not in the picture, which has at most so many."""
+    if count <= most:
+        return []
+    return [f"The chart shows the first {most} of {count:,} groups; the table has all."]
+
+
+# Times
+
+
+def wall_time(time: Cell | datetime) -> int:
+    """Return a row's time as milliseconds of its wall clock: the axis then shows the question's own zone."""
+    found = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
+    return round(found.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Intervals of which a time holds only a part: their begins (as `wall_time`), and a sentence for each."""
+
+    begins: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+WHOLE: Final = Parts()
+_MOMENT: Final = timedelta(microseconds=1)
+# Reaches into the interval after one, and not over hundreds.
+_LONGER_THAN_ONE: Final = {
+    "minute": timedelta(minutes=3),
+    "hour": timedelta(hours=3),
+    "day": timedelta(days=3),
+    "week": timedelta(days=15),
+}
+
+
+def find_parts(period: Period, now: datetime | None = None) -> Parts:
+    """Return the intervals at the begin and the end of a time that are counted in part.
+
+    `now`, where it is given, ends what can have been counted.
+    """
+    if not period.interval or (now is not None and now <= period.start):
+        return WHOLE
+    end = period.end if now is None else min(period.end, now)
+    first, last = _interval_of(period, period.start), _interval_of(period, end - _MOMENT)
+    starts_inside = first.start < period.start
+    ends_inside = _interval_of(period, end).key == last.key
+    found = []
+    if first.key == last.key:
+        found = [("only", first, period.start)] if starts_inside or ends_inside else []
+    else:
+        found += [("first", first, period.start)] if starts_inside else []
+        whose = "last" if _interval_of(period, period.end - _MOMENT).key == last.key else "present"
+        found += [(whose, last, last.start)] if ends_inside else []
+    notes = []
+    for whose, bucket, begin in found:
+        until = _interval_end(period, bucket, end)
+        covered = _days(begin.astimezone(period.zone), until.astimezone(period.zone), period.interval)
+        notes.append(f"The {whose} {period.interval} is counted in part: {covered}.")
+    return Parts(frozenset(wall_time(bucket.start) for _, bucket, _ in found), tuple(notes))
+
+
+def _interval_of(period: Period, time: datetime) -> Bucket:
+    """Return the interval that holds a time."""
+    return Period(time, time + _MOMENT, period.interval, period.zone).buckets[0]
+
+
+def _interval_end(period: Period, bucket: Bucket, end: datetime) -> datetime:
+    """Return where an interval ends, at most `end`."""
+    near = min(end, bucket.start + _LONGER_THAN_ONE.get(period.interval, timedelta(days=800)))
+    following = Period(bucket.start, near, period.interval, period.zone).buckets[1:2]
+    return following[0].start if following else end
+
+
+def _days(begin: datetime, end: datetime, interval: str) -> str:
+    """Return what an interval holds: Tue to Sun, 1 Nov to 23 Nov 14:05, 09:00 to 09:45; `end` is exclusive."""
+    midnight = (end.hour, end.minute, end.second) == (0, 0, 0)
+    if interval in ("minute", "hour", "day"):
+        clock = "%H:%M:%S" if interval == "minute" else "%H:%M"
+        return f"{begin:{clock}} to {'24:00' if midnight else f'{end:{clock}}'}"
+    day = "%a" if interval == "week" else "%-d %b"
+    first = f"{begin:{day}}" + (f" {begin:%H:%M}" if (begin.hour, begin.minute) != (0, 0) else "")
+    last = f"{end - _MOMENT:{day}}" + ("" if midnight else f" {end:%H:%M}")
+    return first if first == last else f"{first} to {last}"
 
 
 def _date(milliseconds: int) -> str:

@@ -7,7 +7,7 @@ so its text is the same whatever the data says. Labels travel beside it and are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
@@ -30,9 +30,27 @@ from tallymark.web.chart_specs import (
     build_line_spec,
 )
 from tallymark.web.chart_ticks import choose_ticks
-from tallymark.web.chart_words import describe_bars, describe_lines, describe_step
+from tallymark.web.chart_words import (
+    WHOLE,
+    Parts,
+    bar_notes,
+    describe_bars,
+    describe_lines,
+    describe_step,
+    find_parts,
+    vague_notes,
+    wall_time,
+)
 from tallymark.web.palette import ChooseKeys, keys_in_order
-from tallymark.web.shapes import NOTHING, shape_cell, shape_count, shape_duration, shape_share
+from tallymark.web.shapes import (
+    NOTHING,
+    shape_cell,
+    shape_count,
+    shape_duration,
+    shape_group,
+    shape_share,
+    shape_things,
+)
 from tallymark.web.texts import show_line
 
 MAX_BARS: Final = 40
@@ -72,6 +90,8 @@ class Chart(msgspec.Struct, frozen=True):
     text: str = ""
     notes: list[str] = []
     figures: list[Figure] = []
+    # How bars below each other are drawn (see `build_bar_spec`), so that a picture can do it with less room.
+    bars: dict[str, Any] = {}
 
     def content(self) -> dict[str, Any]:
         """Return what the browser needs to draw it."""
@@ -85,18 +105,23 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 def build_chart(
-    question: Question, answer: Answer, choose: ChooseKeys = keys_in_order, drills: Sequence[str] = ()
+    question: Question,
+    answer: Answer,
+    choose: ChooseKeys = keys_in_order,
+    drills: Sequence[str] = (),
+    now: datetime | None = None,
 ) -> Chart | None:
     """Return the picture of an answer, None when there is nothing to show.
 
-    `choose` gives values their colours; `drills` are addresses of the events behind each row of the answer.
+    `choose` gives values their colours; `drills` are addresses of the events behind each row of the answer; `now` ends what
+    can have been counted (see `find_parts`).
     """
     if not answer.rows:
         return None
     if isinstance(question, Trend):
-        return _build_trend(question, answer, choose, drills)
+        return _build_trend(question, answer, choose, drills, now)
     if isinstance(question, Ratio):
-        return _build_ratio(question, answer, choose, drills)
+        return _build_ratio(question, answer, choose, drills, now)
     return _build_funnel(question, answer, choose, drills) if isinstance(question, Funnel) else None
 
 
@@ -108,15 +133,9 @@ def lead_on(row: dict[str, Any], drills: Sequence[str], place: int) -> dict[str,
 # Over time
 
 
-def wall_time(text: Cell) -> int:
-    """Return a row's time as milliseconds of its wall clock: the axis then shows the question's own zone."""
-    time = datetime.fromisoformat(str(text))
-    return round(time.replace(tzinfo=UTC).timestamp() * 1000)
-
-
 def group_label(values: Sequence[Cell]) -> str:
     """Return the name of a breakdown group."""
-    return " · ".join("(none)" if value in (None, "") else show_line(shape_cell(value)) for value in values)
+    return " · ".join(show_line(shape_group(value)) for value in values)
 
 
 def row_label(values: Sequence[Cell], gathered: int) -> str:
@@ -175,7 +194,9 @@ def _split_lead(question: OfTime, row: list[Cell]) -> tuple[list[Cell], int]:
     return values, gathered if isinstance(gathered, int) else 1
 
 
-def _build_trend(question: Trend, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
+def _build_trend(
+    question: Trend, answer: Answer, choose: ChooseKeys, drills: Sequence[str], now: datetime | None
+) -> Chart:
     first = len(answer.columns) - len(question.series)
     columns = answer.columns[first:]
     counts = all(series.measure.op in COUNTED for series in question.series)
@@ -205,10 +226,15 @@ def _build_trend(question: Trend, answer: Answer, choose: ChooseKeys, drills: Se
         if (key := groups.key(identity))
     ]
     zero = all(series.measure.op in ("count", "unique", "sum") for series in question.series)
-    return build_lines(rows, groups, interval=question.interval, unit=unit, zero=zero, band=False, notes=[])
+    parts = find_parts(question.period(), now)
+    return build_lines(
+        rows, groups, interval=question.interval, unit=unit, zero=zero, band=False, notes=[], parts=parts
+    )
 
 
-def _build_ratio(question: Ratio, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
+def _build_ratio(
+    question: Ratio, answer: Answer, choose: ChooseKeys, drills: Sequence[str], now: datetime | None
+) -> Chart | None:
     if not question.interval:
         return _build_ratio_bars(question, answer, drills)
     groups, vague = Groups(choose, ",".join(question.breakdown)), 0
@@ -230,26 +256,23 @@ def _build_ratio(question: Ratio, answer: Answer, choose: ChooseKeys, drills: Se
             ratio = low = high = None
         point = {"x": wall_time(row[0]), "k": key, "y": ratio, "low": low, "high": high}
         rows.append(lead_on(point, drills, place))
-    notes = vague_notes(vague)
+    if not vague and all(row["y"] is None for row in rows):
+        return None
     return build_lines(
-        rows, groups, interval=question.interval, unit="ratio", zero=False, band=True, notes=notes
+        rows,
+        groups,
+        interval=question.interval,
+        unit="ratio",
+        zero=False,
+        band=True,
+        notes=vague_notes(vague, WIDEST_INTERVAL),
+        parts=find_parts(question.period(), now),
     )
 
 
 def is_vague(low: Cell, high: Cell) -> bool:
     """Tell whether an interval is so wide that its figure says next to nothing."""
     return isinstance(low, int | float) and isinstance(high, int | float) and high - low > WIDEST_INTERVAL
-
-
-def vague_notes(vague: int) -> list[str]:
-    """Say how many rates are not in the picture."""
-    if not vague:
-        return []
-    note = (
-        f"{vague:,} rates rest on so few events that their 95 % interval is wider than"
-        f" {shape_share(WIDEST_INTERVAL)}: they are in the table, not in the chart."
-    )
-    return [note]
 
 
 def build_lines(
@@ -263,12 +286,15 @@ def build_lines(
     notes: list[str],
     weak: bool = False,
     mark: str = "line",
+    parts: Parts = WHOLE,
 ) -> Chart:
     """Return lines over time of rows with `x` (milliseconds), `k`, `y` and, for a band, `low` and `high`.
 
-    `weak` and `mark` are those of `build_line_spec`.
+    `weak` and `mark` are those of `build_line_spec`; what stands in `parts` is drawn apart.
     """
-    notes = [*groups.notes(), *notes]
+    part = set_apart(rows, parts)
+    told = any(row["x"] in parts.begins and (part or row.get("w") is not None) for row in rows)
+    notes = [*(parts.notes if told else ()), *groups.notes(), *notes]
     if len(rows) > MAX_POINTS:
         notes.append(
             f"The chart shows the first {MAX_POINTS:,} of {len(rows):,} points. Choose a longer interval."
@@ -287,7 +313,8 @@ def build_lines(
         band=band,
         weak=weak,
         alone=alone,
-        flat=find_flat(rows, ("y", "low", "high", "w") if band else ("y", "w")),
+        part=part,
+        flat=find_flat(rows, ("y", "low", "high", "w", "p") if band else ("y", "w", "p")),
         mark=mark,
     )
     text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
@@ -300,6 +327,15 @@ def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
     for row in rows:
         row["x2"] = row["x"] + step - step // 6
         row["y0"] = 0
+
+
+def set_apart(rows: list[dict[str, Any]], parts: Parts) -> bool:
+    """Give figures of intervals that are counted in part the field `p` for `y`; tell whether there are any."""
+    found = [row for row in rows if row["x"] in parts.begins and row["y"] is not None]
+    for row in found:
+        row["p"] = row["y"]
+        row.update(dict.fromkeys(name for name in ("y", "low", "high") if name in row))
+    return bool(found)
 
 
 def mark_alone(rows: list[dict[str, Any]]) -> bool:
@@ -320,7 +356,7 @@ def mark_alone(rows: list[dict[str, Any]]) -> bool:
     return found
 
 
-def find_flat(rows: list[dict[str, Any]], fields: Sequence[str] = ("y", "low", "high", "w")) -> Flat:
+def find_flat(rows: list[dict[str, Any]], fields: Sequence[str] = ("y", "low", "high", "w", "p")) -> Flat:
     """Tell whether all that is drawn lies at zero, or in one other place."""
     places = {row[name] for row in rows for name in fields if isinstance(row.get(name), int | float)}
     if len(places) != 1:
@@ -345,23 +381,14 @@ def _build_bars(
         label = lead + ("" if single else f" · {show_line(name)}")
         bar = {"r": f"r{len(rows)}", "k": key, "y": value, "label": label, "figure": shape_cell(value)}
         rows.append(lead_on(bar, drills, place))
-    notes = bar_notes(len(named))
+    notes = bar_notes(len(named), MAX_BARS)
     text = describe_bars(rows)
     labels = [] if single else groups.labels
-    spec = build_bar_spec(len(rows), unit, flat=find_flat(rows))
-    return Chart(spec, rows, labels, "", unit, text, notes)
+    look: dict[str, Any] = {"unit": unit, "flat": find_flat(rows)}
+    return Chart(build_bar_spec(len(rows), **look), rows, labels, "", unit, text, notes, bars=look)
 
 
-def bar_notes(count: int) -> list[str]:
-    """Say how many groups are not in the picture."""
-    return (
-        [f"The chart shows the first {MAX_BARS} of {count:,} groups; the table has all."]
-        if count > MAX_BARS
-        else []
-    )
-
-
-def _build_ratio_bars(question: Ratio, answer: Answer, drills: Sequence[str]) -> Chart:
+def _build_ratio_bars(question: Ratio, answer: Answer, drills: Sequence[str]) -> Chart | None:
     vague = 0
     rows: list[dict[str, Any]] = []
     if not question.breakdown:
@@ -384,10 +411,12 @@ def _build_ratio_bars(question: Ratio, answer: Answer, drills: Sequence[str]) ->
         label = row_label(*_split_lead(question, row))
         spread = {"y": ratio, "low": low, "high": high, "label": label, "figure": figure}
         rows.append(lead_on({"r": f"r{len(rows)}", "k": "s0", **spread}, drills, place))
-    notes = [*bar_notes(len(answer.rows)), *vague_notes(vague)]
+    if not vague and all(row["y"] is None for row in rows):
+        return None
+    notes = [*bar_notes(len(answer.rows), MAX_BARS), *vague_notes(vague, WIDEST_INTERVAL)]
     text = describe_bars(rows)
-    spec = build_bar_spec(len(rows), "ratio", spread=True, flat=find_flat(rows))
-    return Chart(spec, rows, [], "", "ratio", text, notes)
+    look: dict[str, Any] = {"unit": "ratio", "spread": True, "flat": find_flat(rows)}
+    return Chart(build_bar_spec(len(rows), **look), rows, [], "", "ratio", text, notes, bars=look)
 
 
 def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:
@@ -422,9 +451,10 @@ def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys, drills: 
         before[identity] = reached
         first.setdefault(identity, reached)
     notes = [note.replace("lines", "groups") for note in groups.notes()]
-    spec = build_bar_spec(len(rows), "count", ghost=True, flat=find_flat(rows, ("y", "of")))
-    text = f"Funnel, {len(rows)} bars. " + "; ".join(said) + "."
-    return Chart(spec, rows, groups.labels if width else [], "", "count", text, notes)
+    look: dict[str, Any] = {"unit": "count", "ghost": True, "flat": find_flat(rows, ("y", "of"))}
+    spec = build_bar_spec(len(rows), **look)
+    text = f"Funnel, {shape_things(len(rows), 'bar')}. " + "; ".join(said) + "."
+    return Chart(spec, rows, groups.labels if width else [], "", "count", text, notes, bars=look)
 
 
 def write_conversion(reached: int, of: int) -> str:
@@ -464,5 +494,5 @@ def build_balance_chart(buckets: list[tuple[datetime, datetime, dict[str, int]]]
                 depth += events
     labels = [Label(keys[line], line.replace("_", " ")) for line in BALANCE_LINES]
     busiest = max((lines.get("received", 0) for _, _, lines in buckets), default=0)
-    text = f"Received events upwards and what became of them downwards, in {len(buckets)} intervals; at most {busiest:,} in one."
+    text = f"Received events upwards and what became of them downwards, in {shape_things(len(buckets), 'interval')}; at most {busiest:,} in one."
     return Chart(BALANCE_SPEC, rows, labels, "balance", "count", text)

@@ -5,6 +5,7 @@ Comes in: a question and its answer. Goes out: links. Pure; the explore page cal
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from tallymark.queries.kinds.change import Change
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.histogram import Histogram, Sample
 from tallymark.queries.kinds.ratio import Ratio
+from tallymark.queries.period import Period
 from tallymark.queries.question import Filter, Selection, Series, Step
 from tallymark.queries.result import Answer, Cell
 from tallymark.web.filter_rows import FilterRow, build_row, render_rows
@@ -30,16 +32,17 @@ _MOST_DRILLS: Final = 1_000
 def build_drills(question: Question, answer: Answer, project: str, limit: int) -> list[str]:
     """Return one address per row of the answer, for the first `limit` rows: the events of the row's first figure.
 
-    It is empty for groups that stand together: no condition says what they have in common.
+    It is empty for groups that stand together: no condition says what they have in common. An interval of which the
+    question's time holds only a part leads to the events of that part.
     """
     rows = answer.rows[:limit]
     interval = (question.interval or "") if isinstance(question, OfTime) else ""
     period = question.period()
     whole = (period.start.isoformat(), period.end.isoformat())
-    ends = _next_times(answer.rows, whole[1]) if interval else {}
+    spans = _intervals(answer.rows, period) if interval else {}
     links = []
     for row in rows:
-        start, end = (str(row[0]), ends[str(row[0])]) if interval else whole
+        start, end = spans[str(row[0])] if interval else whole
         first = 1 if interval else 0
         values = row[first : first + len(question.breakdown)]
         if isinstance(question, OfTime) and question.gathers and row[first + len(values)] != 1:
@@ -92,7 +95,7 @@ def _conditions(
 
 def _condition(field: str, value: Cell) -> dict[str, Any]:
     """Return the filter of one group. Groups are by text, so an attribute's `5` may be a number or a text."""
-    if value in (None, ""):
+    if value is None:
         return {"field": field, "op": "exists", "value": False}
     kind = find_type(field)
     if kind is Type.TEXTS:
@@ -114,10 +117,13 @@ def _typed(value: Cell) -> Any:
     return found if isinstance(found, int | float) else value
 
 
-def _next_times(rows: list[list[Cell]], end: str) -> dict[str, str]:
-    """Return for each time of the rows the one after it, and the question's end for the last."""
+def _intervals(rows: list[list[Cell]], period: Period) -> dict[str, tuple[str, str]]:
+    """Return for each time of the rows that and the one after it; the first and the last keep to the question's time."""
     times = list(dict.fromkeys(str(row[0]) for row in rows))
-    return dict(pairwise([*times, end]))
+    found = {begin: (begin, end) for begin, end in pairwise([*times, period.end.isoformat()])}
+    if times and datetime.fromisoformat(times[0]) < period.start:
+        found[times[0]] = (period.start.isoformat(), found[times[0]][1])
+    return found
 
 
 def drill_figures(metric: Metric, span: Span, figures: Figures, project: str) -> list[str]:

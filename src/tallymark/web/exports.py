@@ -1,9 +1,12 @@
-"""A panel in other forms: picture, table, specification, figures, question. Dashboards and embeds call this."""
+"""A panel in other forms: picture, table, specification, figures, question. Dashboards and embeds call this.
+
+What guests may read of what is said about a panel is decided here too.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -11,11 +14,13 @@ from typing import Any, Final
 import msgspec
 
 from tallymark.errors import RequestRefused
+from tallymark.metrics.figures import Figures
 from tallymark.plan.kinds.dashboard import Panel
-from tallymark.plan.kinds.metric import Formula, Span
-from tallymark.queries.result import Answer, Column, render_answer
+from tallymark.plan.kinds.metric import FIGURE, Formula, Span
+from tallymark.queries.question import GROUPS
+from tallymark.queries.result import Answer, Cell, Column, Cost, render_answer
 from tallymark.web.asking import Asker
-from tallymark.web.panels import View, recall_panel, run_panel
+from tallymark.web.panels import FAULT, NO_FIGURE, View, recall_panel, run_panel
 from tallymark.web.picture_specs import Theme, build_picture, check_size
 from tallymark.web.pictures import PictureFormat
 from tallymark.web.services import Services
@@ -26,7 +31,19 @@ FORMATS_FOR_GUESTS: Final = ("svg", "png", "csv", "json")
 _MEDIA_TYPES: Final = {"svg": "image/svg+xml", "png": "image/png", "vl": "application/json"}
 _PICTURES: Final[dict[str, PictureFormat]] = {"svg": "svg", "png": "png"}
 _NOT_NOW: Final = "This panel cannot be shown now."
-_WIDTH, _HEIGHT = 800, 360
+_WIDTH = 800
+# Sentences that name nothing but numbers and intervals: nobody learns from them how something was asked.
+_PLAIN: Final = re.compile(
+    r"[\d,]+ of [\d,]+ figures stand on too few events to rely on(: fewer than [\d,]+)?\."
+    r"|In [\d,]+ of [\d,]+ rows there is a division by zero: there is no figure\."
+    r"|The [\d,]+ largest of [\d,]+ groups are shown, the other [\d,]+ together as one\."
+    r"|The first [\d,]+ of [\d,]+ rows\."
+    r"|The (first|last) [a-z]+ (begins before 'from'|ends after 'to') and is counted in part\."
+    r"|A funnel is counted over the whole time: it is not cut into intervals\."
+    r"|Figures are per hour: each weekday's total divided by how often it came\."
+)
+# What a file calls its own columns; a field of that name is written by its long one.
+_OWN: Final = ("metric", "unit", "notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,7 @@ def show_guests(view: View) -> View:
     """Return a panel without the sentences that say how it was asked: names of events and fields, and its conditions.
 
     Such sentences tell its people why there is nothing to show; who has no more than the panel can do nothing about it.
+    A metric's caveat is its author's word to all who look at it, and stays; the names of what a formula is made of do not.
     """
     asked = msgspec.to_builtins(view.questions)
     terms = sorted({re.escape(term) for term in _names(asked) if term}, key=len, reverse=True)
@@ -87,15 +105,18 @@ def show_guests(view: View) -> View:
     drawn = view.chart.notes if view.chart else []
 
     def fits(note: str) -> bool:
-        return note in drawn or not (opaque or (telling and telling.search(note)))
+        known = note in drawn or note in (NO_FIGURE, FAULT) or _PLAIN.fullmatch(note)
+        return bool(known) or not (opaque or (telling and telling.search(note)))
+
+    def show(notes: Sequence[str]) -> list[str]:
+        caveats = [next((one for one in view.caveats if note.endswith(one)), "") for note in notes]
+        shown = [said or note for note, said in zip(notes, caveats, strict=True) if said or fits(note)]
+        return list(dict.fromkeys(shown))
 
     return replace(
         view,
-        notes=[note for note in view.notes if fits(note)],
-        asked=[
-            msgspec.structs.replace(one, notes=[note for note in one.notes if fits(note)])
-            for one in view.asked
-        ],
+        notes=show(view.notes),
+        asked=[msgspec.structs.replace(one, notes=show(one.notes)) for one in view.asked],
         problem="" if not view.problem else view.problem if fits(view.problem) else _NOT_NOW,
         html="",
     )
@@ -126,7 +147,7 @@ def _build(view: View, span: Span, kind: str, fields: dict[str, str]) -> Exporte
             "title": view.title,
             "problem": view.problem,
             "figures": view.asked,
-            "notes": view.notes,
+            "notes": [*view.told, *view.notes],
         }
         return Exported(msgspec.json.encode(shown), "application/json")
     if kind == "question":
@@ -134,22 +155,73 @@ def _build(view: View, span: Span, kind: str, fields: dict[str, str]) -> Exporte
         return Exported(msgspec.json.encode({"span": span, "questions": questions}), "application/json")
     theme: Theme = "dark" if fields.get("theme") == "dark" else "light"
     width = check_size(fields.get("width", ""), "width", _WIDTH)
-    height = check_size(fields.get("height", ""), "height", _HEIGHT)
+    height = check_size(fields.get("height", ""), "height", 0)
     spec = msgspec.json.encode(build_picture(view, span, theme, width, height))
     return Exported(spec, _MEDIA_TYPES[kind])
 
 
 def _render_csv(view: View) -> bytes:
-    """Return all figures, one table below the other with an empty line between.
+    """Return all figures as one table: the metric, the columns that any of them has, the unit, what must be said.
 
-    What must be said about them stands in the first row, in a column of its own: a comment would be no row to most readers.
+    What must be said stands in the first row of its metric, in a column of its own: a comment would be no row to most
+    readers. Of a metric without a row it stands in the first row of all.
     """
-    tables = []
-    for asked in view.asked:
-        columns, rows = asked.columns, asked.rows
-        if asked.notes and rows:
-            said = " ".join(asked.notes)
-            columns = (*columns, Column("notes", "text"))
-            rows = [[*row, None if number else said] for number, row in enumerate(rows)]
-        tables.append(render_answer(Answer(columns, rows, [], asked.statistics), "text/csv"))
-    return b"\r\n".join(tables)
+    names: list[str] = []
+    rows: list[dict[str, Cell]] = []
+    left: list[str] = []
+    for place, asked in enumerate(view.asked):
+        own = [f"attributes.{one.name}" if one.name in _OWN else one.name for one in asked.columns]
+        names += [name for name in own if name not in names]
+        about: dict[str, Cell] = {"metric": view.titles[place], "unit": _find_unit(view, asked)}
+        found = [{**about, **dict(zip(own, cells, strict=True))} for cells in _name_groups(view, asked)]
+        if found:
+            found[0]["notes"] = " ".join(asked.notes) or None
+        else:
+            left += asked.notes
+        rows += found
+    if rows and left:
+        rows[0]["notes"] = " ".join([str(rows[0]["notes"] or ""), *left]).strip()
+    header = ["metric", *names, "unit", *(["notes"] if any(row.get("notes") for row in rows) else [])]
+    table = [[row.get(name) for name in header] for row in rows]
+    return render_answer(
+        Answer(tuple(Column(name, "text") for name in header), table, [], Cost(0, 0)), "text/csv"
+    )
+
+
+def _find_unit(view: View, asked: Figures | Answer) -> str:
+    """Return the unit of a metric's figures; of a histogram that of its edges."""
+    if isinstance(asked, Figures):
+        return next((one.unit or "" for one in asked.columns if one.name == FIGURE), asked.unit)
+    return view.metrics[0].figure_unit if view.panel.kind == "histogram" else ""
+
+
+def _name_groups(view: View, asked: Figures | Answer) -> list[list[Cell]]:
+    """Return the rows with `(none)` for a group of what lacks the field, and `(8 others)` for all others together.
+
+    A group of the empty text is as it is. Where several metrics have the same groups, how many others there are was
+    counted for the first that has any row.
+    """
+    names = [column.name for column in asked.columns]
+    fields = [place for place, name in enumerate(names) if name in view.panel.breakdown]
+    counted = next(one for one in view.asked if one.rows or one is asked)
+    rows = []
+    for row in asked.rows:
+        cells = list(row)
+        others = _count_others(asked, row)
+        if others and counted is not asked:
+            others = max(_count_others(counted, one) for one in counted.rows)
+            cells[names.index(GROUPS)] = others or None
+        for place in fields:
+            if _count_others(asked, row):
+                cells[place] = f"({others:,} others)" if others else "(others)"
+            elif cells[place] is None:
+                cells[place] = "(none)"
+        rows.append(cells)
+    return rows
+
+
+def _count_others(asked: Figures | Answer, row: list[Cell]) -> int:
+    """Return how many groups stand together in a row, 0 where it is one."""
+    places = [place for place, column in enumerate(asked.columns) if column.name == GROUPS]
+    gathered = row[places[0]] if places else 1
+    return gathered if isinstance(gathered, int) and gathered > 1 else 0

@@ -15,22 +15,22 @@ from tallymark.metrics.periods import Comparison
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Cell, read_number
 from tallymark.web.chart_specs import OTHERS_KEY, build_bar_spec, build_spark_spec
-from tallymark.web.chart_words import describe_bars
+from tallymark.web.chart_words import WHOLE, Parts, bar_notes, describe_bars, wall_time
 from tallymark.web.charts import (
     MAX_BARS,
     MAX_POINTS,
     Chart,
     Figure,
     Groups,
-    bar_notes,
     build_lines,
     find_flat,
     lead_on,
     mark_alone,
     row_label,
-    wall_time,
+    set_apart,
 )
 from tallymark.web.palette import METRICS, ChooseKeys, keys_in_order
+from tallymark.web.shapes import shape_things
 from tallymark.web.texts import show_line
 
 # The columns behind the time and the breakdown: figure, n, low, high, enough.
@@ -70,14 +70,20 @@ class Line:
 
 
 def build_figures_chart(
-    lines: Sequence[Line], interval: str, mark: str = "line", choose: ChooseKeys = keys_in_order
+    lines: Sequence[Line],
+    interval: str,
+    mark: str = "line",
+    choose: ChooseKeys = keys_in_order,
+    parts: Parts = WHOLE,
 ) -> Chart | None:
     """Return the picture of one or several metrics over the same time; None where there is nothing to show.
 
     `mark` is line, area, stacked or bar; without an interval bars are drawn in any case. `choose` gives values, or
-    metrics, their colours.
+    metrics, their colours; what stands in `parts` is drawn apart.
     """
-    if not any(line.figures.rows for line in lines):
+    figures = [row[-_TAIL] for line in lines for row in line.figures.rows]
+    drawn = interval or any(len(line.figures.columns) > _TAIL for line in lines)
+    if not figures or (drawn and all(figure is None for figure in figures)):
         return None
     unit = unit_of(lines)
     groups = _name_groups(lines, choose)
@@ -91,12 +97,11 @@ def build_figures_chart(
             key = groups.key(line.name_of(row)[0])
             if key is None:
                 continue
-            drawn: dict[str, Any] = {"x": wall_time(row[0]), "k": key, "y": figure, "low": low, "high": high}
+            point: dict[str, Any] = {"x": wall_time(row[0]), "k": key, "y": figure, "low": low, "high": high}
             if not enough and figure is not None:
                 weak += 1
-                drawn |= {"y": None, "low": None, "high": None, "w": figure}
-            rows.append(lead_on(drawn, line.drills, place))
-    notes = [f"{weak:,} figures stand on too few events: they are drawn as hollow points."] if weak else []
+                point |= {"y": None, "low": None, "high": None, "w": figure}
+            rows.append(lead_on(point, line.drills, place))
     band = mark == "line" and any(row["low"] is not None for row in rows[:MAX_POINTS])
     return build_lines(
         rows,
@@ -105,10 +110,21 @@ def build_figures_chart(
         unit=unit,
         zero=unit == "count",
         band=band,
-        notes=notes,
+        notes=_weak_notes(weak),
         weak=weak > 0,
         mark=mark,
+        parts=parts,
     )
+
+
+def _weak_notes(weak: int) -> list[str]:
+    """Say how many figures are drawn as what nobody should rely on."""
+    if not weak:
+        return []
+    said = "stands on too few events: it is drawn as a hollow point."
+    if weak > 1:
+        said = "stand on too few events: they are drawn as hollow points."
+    return [f"{shape_things(weak, 'figure')} {said}"]
 
 
 def _name_groups(lines: Sequence[Line], choose: ChooseKeys) -> Groups:
@@ -131,10 +147,10 @@ def unit_of(lines: Sequence[Line]) -> str:
     return "count" if whole else "number"
 
 
-def build_spark(figures: Figures, choose: ChooseKeys = keys_in_order) -> Chart | None:
+def build_spark(figures: Figures, choose: ChooseKeys = keys_in_order, parts: Parts = WHOLE) -> Chart | None:
     """Return the course of a metric as a small line; None with fewer than two figures that can be relied on.
 
-    `choose` gives the metric its colour.
+    `choose` gives the metric its colour; what stands in `parts` is drawn apart.
     """
     key = choose(METRICS, [figures.metric])[figures.metric]
     rows: list[dict[str, Any]] = [
@@ -142,12 +158,13 @@ def build_spark(figures: Figures, choose: ChooseKeys = keys_in_order) -> Chart |
         for row in figures.rows
         if figures.columns[0].name == "time"
     ]
+    part = set_apart(rows, parts)
     values = [value for row in rows if (value := read_number(row["y"])) is not None]
     if len(values) < 2 or len(rows) > MAX_POINTS:
         return None
     text = f"Its course: from {write_figure(values[0], None, None, figures.unit)} to {write_figure(values[-1], None, None, figures.unit)}."
-    spec = build_spark_spec(alone=mark_alone(rows), flat=find_flat(rows))
-    return Chart(spec, rows, [], "", figures.unit, text)
+    spec = build_spark_spec(alone=mark_alone(rows), part=part, flat=find_flat(rows))
+    return Chart(spec, rows, [], "", figures.unit, text, list(parts.notes) if part else [])
 
 
 def describe_difference(
@@ -187,15 +204,20 @@ def _build_bars(lines: Sequence[Line], unit: str, groups: Groups, choose: Choose
         identity, label, gathered = line.name_of(row)
         figure, n, low, high, enough = row[-_TAIL:]
         key = OTHERS_KEY if gathered else groups.key(identity) if coloured else plain
-        text = write_figure(read_number(figure), read_number(low), read_number(high), line.figures.unit)
+        sample = line.figures.sample_of(row)
+        text = write_figure(
+            read_number(figure), read_number(low), read_number(high), line.figures.unit, sample
+        )
         if not enough:
             text += f" · n = {n}, too few"
             figure = low = high = None
         spread = {"y": figure, "low": low, "high": high, "label": label, "figure": text}
         rows.append(lead_on({"r": f"r{len(rows)}", "k": key, **spread}, line.drills, place))
     spreads = any(row["low"] is not None for row in rows)
-    spec = build_bar_spec(len(rows), unit, spread=spreads, flat=find_flat(rows))
-    return Chart(spec, rows, [], "", unit, describe_bars(rows), bar_notes(len(everything)))
+    look: dict[str, Any] = {"unit": unit, "spread": spreads, "flat": find_flat(rows)}
+    spec = build_bar_spec(len(rows), **look)
+    notes = bar_notes(len(everything), MAX_BARS)
+    return Chart(spec, rows, [], "", unit, describe_bars(rows), notes, bars=look)
 
 
 def _single(line: Line, row: list[Cell]) -> Figure:
@@ -211,5 +233,6 @@ def _single(line: Line, row: list[Cell]) -> Figure:
         details.append(f"n = {n:,}")
     if not enough:
         details.append("too few to rely on")
-    value = write_figure(read_number(figure), read_number(low), read_number(high), unit)
+    sample = line.figures.sample_of(row)
+    value = write_figure(read_number(figure), read_number(low), read_number(high), unit, sample)
     return Figure(show_line(line.label), value, ", ".join(details), weak=not enough)

@@ -134,8 +134,8 @@ def _parse(text: str, kind: Type) -> Any:
 
 
 def _write(value: Any, kind: Type) -> str:
-    """Return a text that `_parse` reads as the value."""
-    if isinstance(value, str) and _parse(value, kind) == value:
+    """Return a text that `_parse` reads as the value; the empty text in quotes, for an empty input says nothing."""
+    if isinstance(value, str) and value and _parse(value, kind) == value:
         return value
     return _json(value)
 

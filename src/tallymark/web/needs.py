@@ -7,16 +7,18 @@ they take the place of one question among all that run, however many there are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
+from tallymark.catalog.definitions import Definition
 from tallymark.metrics.digits import write_figure, write_range
 from tallymark.metrics.figures import Figure
 from tallymark.metrics.usual import Band, Judged, News, find_last_day, find_news
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.metric import Count, Metric, Unique
+from tallymark.plan.objects import Objects
 from tallymark.plan.references import list_used
 from tallymark.web.asking import open_asker
 from tallymark.web.judging import Failed, Judging
@@ -157,13 +159,12 @@ def gather_needs(
     mine = [metric for metric in metrics if metric.owner in owned]
     leaves = [metric for metric in mine if metric.role == "leaf"]
     needs = Needs(day, timezone, len(metrics), len(mine), len(leaves), owners)
-    looked = services.definitions.list_uses(project, "metric", (now - timedelta(days=unused_days)).date())
-    changed = {
-        one.name
-        for one in present
-        if one.kind == "metric" and one.changed_at >= now - timedelta(days=unused_days)
-    }
-    needs.unused = _list_unused(mine, {*looked, *changed, *list_used(objects)})
+    since = now - timedelta(days=unused_days)
+    looked = services.definitions.list_uses(project, "metric", since.date())
+    unused = find_unused(present, objects, looked, since)
+    needs.unused = [
+        Named(metric.name, metric.title or metric.name) for metric in mine if metric.name in unused
+    ]
     asker = open_asker(services, project)
     until = services.clock.monotonic() + PATIENCE_SECONDS
     for metric in leaves[:MOST]:
@@ -197,13 +198,20 @@ def follow_owners(services: Services, project: str, person: str, marks: Iterable
     services.follows.replace(person, project, [one.name for one in owners if one.mark in chosen])
 
 
-def _list_unused(mine: Iterable[Metric], needed: set[str]) -> list[Named]:
-    """Return the metrics that nobody looked at or changed, that stand in nothing, and that Prometheus does not get."""
-    return [
-        Named(metric.name, metric.title or metric.name)
-        for metric in mine
-        if metric.name not in needed and not metric.scrape
-    ]
+def find_unused(
+    present: Iterable[Definition], objects: Objects, looked: Container[str], since: datetime
+) -> frozenset[str]:
+    """Return the metrics that nobody looked at or changed since then, that stand in nothing, and that Prometheus does not get.
+
+    `looked` are those that somebody looked at.
+    """
+    used = list_used(objects)
+    changed = {one.name for one in present if one.kind == "metric" and one.changed_at >= since}
+    return frozenset(
+        name
+        for name, metric in objects["metric"].items()
+        if not (name in looked or name in changed or name in used or metric.scrape)
+    )
 
 
 def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed) -> None:

@@ -26,8 +26,9 @@ from litestar.openapi.spec import (
 from tallymark import __version__
 from tallymark.event import REPORT_HEADER, SENT_AT_HEADER, Event
 from tallymark.intake.answers import EventsAnswer
+from tallymark.plan.kinds import KINDS
 from tallymark.queries.parse import KIND_NAMES
-from tallymark.web.api.figures import FIELDS
+from tallymark.web.api.figures import EXPLAIN_FIELDS, FIELDS
 from tallymark.web.api.keys import KeyOrder
 from tallymark.web.api.quarantine import ReplayOrder
 
@@ -103,7 +104,12 @@ _QUERY = {
     ("/v1/fields", "get"): ("event_name",),
     ("/v1/trace", "get"): ("event_id",),
     ("/v1/metrics/{name}/figures", "get"): FIELDS,
-    ("/v1/metrics/{name}/explain", "get"): FIELDS,
+    ("/v1/metrics/{name}/explain", "get"): EXPLAIN_FIELDS,
+    **{
+        (f"/v1/{kind.plural}/{{name}}", method): ("version",)
+        for kind in KINDS
+        for method in ("put", "delete")
+    },
     ("/clickhouse", "get"): ("query", "default_format"),
     ("/clickhouse", "post"): ("query", "default_format"),
 }
@@ -117,11 +123,12 @@ _MEANINGS = {
     "others": "true: the groups beyond `limit` are one more row.",
     "compare": "previous, week or year.",
     "event_name": "Only events of this name.",
-    "limit": "How many: 1 to 500, groups of a metric 1 to 1000.",
+    "limit": "How many: 1 to 500; groups of a metric, or values of each field that explains it, 1 to 1000.",
     "before": "Where the last page ended.",
     "code": "Only events with this code.",
     "event_id": "The event's id.",
     "query": "SQL, where it is not the body.",
+    "version": "The version that you saw: without it PUT makes a new one only, and DELETE removes any.",
     "default_format": "Any output format of ClickHouse.",
 }
 
@@ -131,13 +138,13 @@ def add_requests(document: OpenAPI) -> None:
     bodies = {
         "/v1/query": {
             "type": "object",
-            "description": f"A question of one of the kinds {', '.join(KIND_NAMES)}.",
+            "description": f"A question of one of the kinds {_list_kinds()}.",
         },
         "/v1/keys": _struct_schema(KeyOrder),
         "/v1/quarantine/replay": _struct_schema(ReplayOrder),
     }
     for path, item in (document.paths or {}).items():
-        for method in ("get", "post", "delete"):
+        for method in ("get", "post", "put", "delete"):
             operation = getattr(item, method)
             if operation is None or (path, method) == ("/v1/events", "post"):
                 continue
@@ -153,6 +160,8 @@ def add_requests(document: OpenAPI) -> None:
                     for name in _QUERY.get((path, method), ())
                 ),
             ]
+            if path == "/v1/query":
+                operation.description = f"Answer a question of one of the kinds {_list_kinds()}."
             if method == "post" and path in bodies:
                 content = {"application/json": OpenAPIMediaType(schema=_schema(bodies[path]))}
                 operation.request_body = RequestBody(content=content, required=True)
@@ -164,6 +173,10 @@ def add_requests(document: OpenAPI) -> None:
                             "`code`, `message` and `at` say what is wrong and where.", {"type": "object"}
                         ),
                     )
+
+
+def _list_kinds() -> str:
+    return ", ".join(f"`{name}`" for name in KIND_NAMES)
 
 
 def _answer(text: str, schema: dict[str, Any]) -> OpenAPIResponse:

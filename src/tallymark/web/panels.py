@@ -5,7 +5,7 @@ A panel that fails says why in its place; the others are not hurt. Dashboards ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -18,9 +18,11 @@ from tallymark.metrics.rhythm import RHYTHM
 from tallymark.plan.kinds.dashboard import Panel
 from tallymark.plan.kinds.metric import Conversion, Metric, OfNumbers, Span, Sum
 from tallymark.queries.kinds import Question
+from tallymark.queries.period import build_period
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
 from tallymark.web.chart_specs import MAX_SERIES
+from tallymark.web.chart_words import Parts, find_parts
 from tallymark.web.charts import Chart, Figure, build_chart
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
@@ -28,10 +30,16 @@ from tallymark.web.palette import METRICS
 from tallymark.web.spans import write_span
 from tallymark.web.spread_charts import build_heat_chart, build_histogram_chart
 from tallymark.web.tables import Table, build_matrix, build_table
+from tallymark.web.texts import show_line
 
 log = structlog.get_logger("tallymark.web")
 
 _MOST_ROWS: Final = 100
+NO_FIGURE: Final = "There is no figure in this time."
+FAULT: Final = "A fault of ours. The server's log says more."
+# How the sentence begins that tells an intermediate metric's caveat, and how one ends that tells of an interval at an end.
+_CAVEAT: Final = "An intermediate metric: "
+_IN_PART: Final = "is counted in part."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +68,22 @@ class View:
     asked: list[Figures | Answer] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    # Sentences that are never folded away: which intervals are counted in part.
+    told: list[str] = field(default_factory=list)
+    # Those among the notes that are the author's own, of the metrics and of what these are made of.
+    caveats: list[str] = field(default_factory=list)
     problem: str = ""
     # The same as HTML, once somebody has looked at it; all who look after that get it as it is.
     html: str = ""
 
     # Of its figures, where they are not those of the metrics.
     unit: str = ""
+
+    @property
+    def titles(self) -> list[str]:
+        """What each of `asked` is of, in their order."""
+        titles = [one.title or one.name for one in self.metrics] or [self.title]
+        return [titles[min(place, len(titles) - 1)] for place in range(len(self.asked))]
 
     @property
     def units(self) -> str:
@@ -107,6 +125,7 @@ def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View
     """Ask and build one panel. What goes wrong is told in the panel."""
     found = [asker.metrics[name] for name in panel.metrics if name in asker.metrics]
     view = View(panel, panel.title or ", ".join(one.title or one.name for one in found), found, linked)
+    view.caveats = list(dict.fromkeys(_list_caveats(panel.metrics, asker.metrics)))
     try:
         for name in panel.metrics:
             asker.find(name)
@@ -124,10 +143,34 @@ def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View
         view.problem = error.message
     except Exception:
         log.exception("panel_failed", panel=panel.name)
-        view.problem = "A fault of ours. The server's log says more."
+        view.problem = FAULT
     if not (view.chart or view.numbers or view.tables or view.problem):
-        view.problem = "There is no figure in this time."
+        view.problem = NO_FIGURE
     return view
+
+
+def _list_caveats(names: Sequence[str], metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Yield the notes that tell the caveats of metrics and of those that they are made of."""
+    for name in names:
+        metric = metrics.get(name)
+        if metric is not None:
+            yield from [f"{_CAVEAT}{metric.caveat}"] if metric.role == "intermediate" else []
+            yield from _list_caveats(metric.uses(), metrics)
+
+
+def _note(view: View, notes: Sequence[str]) -> None:
+    """Add what must be said and is not said yet."""
+    for note in notes:
+        # The answer's own sentence on such an interval does not say which days it has.
+        told = note in view.told or (view.told and note.endswith(_IN_PART))
+        if not told and note not in view.notes:
+            view.notes.append(note)
+
+
+def _find_parts(asker: Asker, span: Span) -> Parts:
+    """Return the intervals that are counted in part; what has not happened yet cannot have been counted."""
+    period = build_period(span.start, span.end, span.interval or "", span.timezone)
+    return find_parts(period, asker.services.clock.now())
 
 
 def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
@@ -136,15 +179,23 @@ def _lines(view: View, asker: Asker, span: Span) -> list[Line]:
         figures = asker.figures(one.name, span)
         drills = drill_figures(one, span, figures, asker.project) if view.linked else []
         lines.append(Line(one.title or one.name, figures, drills))
-    for line in lines:
-        view.notes += [note for note in line.figures.notes if note not in view.notes]
-        view.asked.append(line.figures)
+    view.asked += [line.figures for line in lines]
     return lines
+
+
+def _say(view: View, lines: Sequence[Line], told: Sequence[str]) -> None:
+    """Say of figures what must be said, and openly which intervals are counted in part."""
+    view.told = list(told)
+    for line in lines:
+        _note(view, line.figures.notes)
 
 
 def _draw(view: View, asker: Asker, span: Span, mark: str) -> None:
     choose = asker.services.palette.of(asker.project)
-    chart = build_figures_chart(_lines(view, asker, span), span.interval or "", mark, choose)
+    parts = _find_parts(asker, span)
+    lines = _lines(view, asker, span)
+    chart = build_figures_chart(lines, span.interval or "", mark, choose, parts)
+    _say(view, lines, [note for note in parts.notes if chart and note in chart.notes])
     _take(view, chart)
 
 
@@ -163,10 +214,10 @@ def _build_bars(view: View, asker: Asker, span: Span) -> None:
 def _build_numbers(view: View, asker: Asker, span: Span) -> None:
     """One large figure per metric, with its comparison and its course."""
     whole = msgspec.structs.replace(span, interval=None, breakdown=())
+    parts = _find_parts(asker, span)
     for metric in view.metrics:
         compared = asker.compared(metric.name, whole, view.panel.compare)
         title = metric.title or metric.name
-        view.notes += [note for note in compared.figures.notes if note not in view.notes]
         view.asked.append(compared.figures)
         picture = build_figures_chart([Line(title, compared.figures)], "")
         if picture is None or not picture.figures:
@@ -176,7 +227,9 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         spark = None
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))
-            spark = build_spark(course, asker.services.palette.of(asker.project))
+            spark = build_spark(course, asker.services.palette.of(asker.project), parts)
+        view.told += [note for note in (spark.notes if spark else []) if note not in view.told]
+        _note(view, compared.figures.notes)
         drills = drill_figures(metric, whole, compared.figures, asker.project) if view.linked else []
         view.numbers.append(Number(picture.figures[0], delta, spark, drills[0] if drills else ""))
 
@@ -188,12 +241,16 @@ def _build_table(view: View, asker: Asker, span: Span) -> None:
     if view.panel.breakdown and len(view.metrics) > 1:
         _build_matrix(view, asker, span)
         return
-    for line in _lines(view, asker, span):
+    lines = _lines(view, asker, span)
+    _say(view, lines, _find_parts(asker, span).notes)
+    for line in lines:
         figures = line.figures
         if len(figures.rows) > _MOST_ROWS:
-            view.notes.append(f"The first {_MOST_ROWS} of {len(figures.rows):,} rows.")
+            _note(view, [f"The first {_MOST_ROWS} of {len(figures.rows):,} rows."])
         if figures.rows:
-            view.tables.append(build_table(figures, _MOST_ROWS, line.drills, span.interval))
+            table = build_table(figures, _MOST_ROWS, line.drills, span.interval)
+            title = show_line(line.label) if len(view.metrics) > 1 else ""
+            view.tables.append(replace(table, title=title))
 
 
 def _build_matrix(view: View, asker: Asker, span: Span) -> None:
@@ -204,7 +261,7 @@ def _build_matrix(view: View, asker: Asker, span: Span) -> None:
         if not span.groups:
             span = msgspec.structs.replace(span, groups=list_groups(figures, span))
         lines.append(Line(metric.title or metric.name, figures))
-        view.notes += [note for note in figures.notes if note not in view.notes]
+        _note(view, figures.notes)
         view.asked.append(figures)
     table = build_matrix([(line.label, line.figures) for line in lines], len(span.breakdown))
     if table.rows:
@@ -258,7 +315,7 @@ def _take(view: View, chart: Chart | None) -> None:
     """Show a chart; one that is only figures is shown as numbers."""
     if chart is None:
         return
-    view.notes += [note for note in chart.notes if note not in view.notes]
+    _note(view, chart.notes)
     if chart.figures:
         view.numbers = [Number(figure) for figure in chart.figures]
     else:

@@ -105,6 +105,18 @@ def shape_cell(value: Any, unit: str | None = None) -> str:
     return str(value)
 
 
+def shape_group(value: Any) -> str:
+    """Write the value of a group: one that is missing, and one that is the empty text, are told apart."""
+    if value is None:
+        return "(none)"
+    return "(empty)" if value == "" else shape_cell(value)
+
+
+def shape_things(number: int, one: str, more: str = "") -> str:
+    """Write how many there are of something: 1 hour, 12 hours; `more` is their name where it is not that with an s."""
+    return f"{shape_count(number)} {one if number == 1 else more or one + 's'}"
+
+
 def shape_json(value: Any) -> str:
     """Write a value as indented JSON; a text that is JSON is taken as what it says."""
     if isinstance(value, str):

@@ -15,7 +15,7 @@ from tallymark.queries.fields import WEEKDAYS
 from tallymark.queries.result import Answer, Cell, read_number
 from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
 from tallymark.web.charts import Chart, find_flat, lead_on
-from tallymark.web.shapes import shape_count, shape_number, shape_share
+from tallymark.web.shapes import shape_count, shape_number, shape_share, shape_things
 
 
 def build_histogram_chart(
@@ -36,7 +36,10 @@ def build_histogram_chart(
         share = shape_share(_whole(count) / total)
         if not isinstance(low, float) or not isinstance(high, float):
             side = f"below {_number(high, unit)}" if low is None else f"at or above {_number(low, unit)}"
-            notes.append(f"{shape_count(_whole(count))} of {shape_count(total)} values ({share}) lie {side}.")
+            lie = "lies" if count == 1 else "lie"
+            notes.append(
+                f"{shape_count(_whole(count))} of {shape_things(total, 'value')} ({share}) {lie} {side}."
+            )
             continue
         row = {
             "x": low,
@@ -52,8 +55,8 @@ def build_histogram_chart(
         rows.append({"m": figure})
     most = max((row for row in rows if "y" in row), key=lambda row: row["y"])
     text = (
-        f"Histogram of {shape_count(total)} values in {len(rows) - (figure is not None)} buckets; most, {most['figure']},"
-        f" from {most['label']}."
+        f"Histogram of {shape_things(total, 'value')} in {shape_things(len(rows) - (figure is not None), 'bucket')};"
+        f" most, {most['figure']}, from {most['label']}."
     )
     if figure is not None:
         text += f" {name}: {_number(figure, unit)}."
@@ -65,10 +68,11 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
     unit = next(column.unit or "" for column in figures.columns if column.name == "figure")
     rows: list[dict[str, Any]] = []
     weak = 0
-    for place, (day, hour, figure, n, low, high, enough) in enumerate(figures.rows):
+    for place, whole in enumerate(figures.rows):
+        day, hour, figure, n, low, high, enough = whole
         if not isinstance(figure, int | float) or not isinstance(hour, int):
             continue
-        text = write_figure(figure, read_number(low), read_number(high), unit)
+        text = write_figure(figure, read_number(low), read_number(high), unit, figures.sample_of(whole))
         row: dict[str, Any] = {
             "d": day,
             "o": f"{hour:02}",
@@ -87,10 +91,9 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
     if sure:
         least, most = min(sure, key=lambda row: row["v"]), max(sure, key=lambda row: row["v"])
         text += f" Lowest {least['label']}: {least['figure']}. Highest {most['label']}: {most['figure']}."
-    notes = (
-        [f"{weak} hours of the week stand on too few events: they are drawn as hollow cells."] if weak else []
-    )
-    flat = find_flat(sure, ("v",)) != ""
+    notes = _weak_notes(weak)
+    # Of no figure, as of one, there is no scale to explain.
+    flat = not sure or find_flat(sure, ("v",)) != ""
     if flat:
         for row in sure:
             row["f"] = 0
@@ -99,6 +102,16 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
             notes.append(f"All {len(sure)} hours of the week that are drawn have the same figure: {same}.")
     kind = "ratio" if unit == "ratio" else "number"
     return Chart(build_heat_spec(kind, list(WEEKDAYS), flat=flat), rows, [], "", kind, text, notes)
+
+
+def _weak_notes(weak: int) -> list[str]:
+    """Say how many cells are drawn as what nobody should rely on."""
+    if not weak:
+        return []
+    said = "stand on too few events: they are drawn as hollow cells."
+    if weak == 1:
+        said = "stands on too few events: it is drawn as a hollow cell."
+    return [f"{shape_things(weak, 'hour')} of the week {said}"]
 
 
 def _number(value: Cell, unit: str) -> str:

@@ -12,13 +12,16 @@ from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Answer, Cell, Column, read_number
-from tallymark.web.shapes import NOTHING, shape_cell, shape_count
+from tallymark.web.shapes import NOTHING, shape_cell, shape_count, shape_group
 
 _NUMBERS = ("integer", "number")
 # The columns of figures that share their digits, and the one that says whether they can be relied on.
 _FIGURES = ("figure", "low", "high")
 _ENDS = ("low", "high")
 _ENOUGH = "enough"
+# Figures with what belongs to them, behind the time and the breakdown; of answers the types that are no figures.
+_TAIL = ("figure", "n", *_ENDS, _ENOUGH)
+_NAMING = ("text", "boolean", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Table:
     headings: list[tuple[str, str]]
     rows: list[Row]
     all_rows: int
+    # Where several tables stand below each other: whose figures these are.
+    title: str = ""
 
     @property
     def leads(self) -> bool:
@@ -59,7 +64,8 @@ def build_table(
     shown = [place for place, name in enumerate(names) if name not in hidden]
     rows = []
     for number, row in enumerate(asked.rows[:most]):
-        cells = _write_row(row, asked.columns, interval or "")
+        sample = asked.sample_of(row) if isinstance(asked, Figures) else None
+        cells = _write_row(row, asked.columns, interval or "", sample)
         weak = _ENOUGH in names and row[names.index(_ENOUGH)] is False
         drill = drills[number] if number < len(drills) else ""
         rows.append(Row([cells[place] for place in shown], weak, drill))
@@ -77,13 +83,16 @@ def build_matrix(columns: Sequence[tuple[str, Figures]], width: int) -> Table:
     headings = [(column.name, _style(column)) for column in leads]
     rows: dict[str, list[str]] = {}
     weak: set[str] = set()
+    counted = next((figures for _, figures in columns if figures.rows), first)
     for title, figures in columns:
         unit = next((one.unit or "" for one in figures.columns if one.name == "figure"), "")
         headings.append((f"{title}, {unit}" if unit and unit != "ratio" else title, "number"))
         for row in figures.rows:
-            texts = _write_row(row, figures.columns, "")
+            texts = _write_row(row, figures.columns, "", figures.sample_of(row))
             gathered = row[width] if figures.columns[width].name == GROUPS else 1
-            # How many groups stand together is counted for the first metric only.
+            if figures is not counted and isinstance(gathered, int) and gathered > 1:
+                # How many groups stand together is counted for the first metric only.
+                texts[:width] = ["others", *[""] * (width - 1)]
             name = "others" if isinstance(gathered, int) and gathered > 1 else repr(row[:width])
             cells = rows.setdefault(name, [*texts[:width], *[NOTHING] * len(columns)])
             n, enough = row[-4], row[-1]
@@ -95,7 +104,10 @@ def build_matrix(columns: Sequence[tuple[str, Figures]], width: int) -> Table:
     return Table(headings, [Row(cells, name in weak, "") for name, cells in rows.items()], len(rows))
 
 
-def _write_row(row: Sequence[Cell], columns: Sequence[Column], interval: str) -> list[str]:
+def _write_row(
+    row: Sequence[Cell], columns: Sequence[Column], interval: str, sample: int | None
+) -> list[str]:
+    """Write the cells of a row; `sample` is the n that limits the digits of a figure without an interval."""
     names = [column.name for column in columns]
     low, high = (row[names.index(end)] if _ENOUGH in names else None for end in ("low", "high"))
     texts = []
@@ -103,11 +115,11 @@ def _write_row(row: Sequence[Cell], columns: Sequence[Column], interval: str) ->
         if _ENOUGH in names and column.name in _FIGURES:
             # The unit of many figures below each other stands in the heading; per cent are part of the figure.
             unit = "ratio" if column.unit == "ratio" else ""
-            texts.append(write_figure(read_number(cell), read_number(low), read_number(high), unit))
+            texts.append(write_figure(read_number(cell), read_number(low), read_number(high), unit, sample))
         elif column.name == "time" and isinstance(cell, str):
             texts.append(_write_time(cell, interval))
         else:
-            texts.append(NOTHING if cell == "" else shape_cell(cell, column.unit))
+            texts.append(shape_group(cell) if _names_group(column, names) else shape_cell(cell, column.unit))
     gathered = row[names.index(GROUPS)] if GROUPS in names else 1
     if isinstance(gathered, int) and gathered > 1:
         first = names.index(GROUPS) - 1
@@ -116,6 +128,13 @@ def _write_row(row: Sequence[Cell], columns: Sequence[Column], interval: str) ->
         texts[first] = f"{shape_count(gathered)} others"
         texts[first + 1 : names.index(GROUPS)] = [""] * (names.index(GROUPS) - first - 1)
     return texts
+
+
+def _names_group(column: Column, names: Sequence[str]) -> bool:
+    """Whether a column says which group a row is of: nothing in it is a group as well."""
+    if _ENOUGH in names:
+        return column.name not in ("time", GROUPS, *_TAIL)
+    return column.type in _NAMING and column.name != "time"
 
 
 def _write_time(text: str, interval: str) -> str:

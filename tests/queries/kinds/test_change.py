@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.errors import RequestRefused
-from tallymark.queries.kinds.change import Change
+from tallymark.queries.kinds.change import MAX_DIMENSIONS, Change
 from tallymark.queries.parse import parse_question
 
 RATE = {
@@ -75,6 +76,35 @@ def test_blizzard_rate(ask, flights_project, flights):
     assert (nothing["value"], nothing["share"]) == (None, pytest.approx(1.0))
     # What explains nothing comes last.
     assert list(answer)[-1] == "hour_of_nothing"
+
+
+@pytest.mark.store
+def test_a_field_that_no_event_has_is_told(ask, flights_project):
+    """A misspelt field has one row that means nothing, and a note with the names that are near."""
+    answer = ask(flights_project, RATE, dimensions=["carier", "origin"])
+    assert _by_dimension(answer)["carier"][0]["share"] == pytest.approx(1.0)
+    (note,) = answer.notes
+    assert note.startswith("No event called flight_departed or flight_scheduled has the attribute 'carier'.")
+    assert note.endswith("Near names: carrier.")
+    assert ask(flights_project, RATE).notes == []
+
+
+@pytest.mark.parametrize("number", [0, MAX_DIMENSIONS + 1, 120])
+def test_there_are_one_to_ten_fields(number):
+    """A question built without decoding is held to it as well: the engine never sees it."""
+    question = msgspec.structs.replace(parse_question(RATE), dimensions=tuple(f"f{n}" for n in range(number)))
+    with pytest.raises(RequestRefused, match="1 to 10 fields") as refused:
+        question.build_sql("p", question.period(), exact=True)
+    assert refused.value.at == "dimensions"
+
+
+def test_only_figures_have_the_unit_of_a_ratio():
+    """A field's name, its value and how many values there are have no unit."""
+    columns = {
+        column.name: column.unit for column in _shape([(0, "a", 1, 2, 3, 4)], dimensions=["os"]).columns
+    }
+    assert [name for name, unit in columns.items() if unit is None] == ["dimension", "value", "values"]
+    assert {columns["n_before"], columns["n_after"]} == {"events"}
 
 
 def _shape(rows, **more):

@@ -179,3 +179,16 @@ def test_a_sum_per_event_is_a_mean_with_its_interval(ask, insert):
     mean = sum(values) / len(values)
     reach = 1.959963984540054 * math.sqrt(sum((value - mean) ** 2 for value in values)) / len(values)
     assert (ratio, low, high) == pytest.approx((mean, mean - reach, mean + reach))
+
+
+@pytest.mark.store
+def test_values_of_sketches_are_no_share_of_events(ask, insert):
+    """How many values there are per event has no interval: one event can hold any number of them."""
+    project = insert(
+        [{"event_name": "a", "sketch_values": [1.0, 2.0], "sketch_counts": [1, 1]}]
+        + [{"event_name": "b"} for _ in range(4)]
+    )
+    values = {"event_name": "a", "measure": {"op": "count", "field": "sketch"}}
+    answer = ask(project, YEAR, numerator=values, denominator={"event_name": "b"})
+    assert answer.rows == [[2, 4, 0.5, None, None]]
+    assert any("low and high are given for counts and sums" in note for note in answer.notes)

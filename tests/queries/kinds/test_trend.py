@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import random
+import statistics
+
 import pytest
 
 from tallymark.errors import RequestRefused
 from tallymark.queries import grid
+from tallymark.queries.measures import Z
 from tallymark.queries.parse import parse_question
 
 pytestmark = pytest.mark.store
@@ -194,6 +199,55 @@ def test_sketches_are_measured_by_what_they_hold(ask, insert):
     )
     empty = ask(insert([{"value": 1}]), YEAR, series=asked)
     assert empty.rows == [[0, None, None, None, None]]
+
+
+def test_a_sketch_says_how_sure_its_figures_are(ask, insert):
+    """The values in sketches are counted, their deviation is that of the values, and a quantile lies between two ranks."""
+    rng = random.Random(20260131)
+    events, values = [], {"a": [], "b": []}
+    for number in range(60):
+        os = "ab"[number % 2]
+        bins = sorted({round(rng.lognormvariate(3, 1), 1) for _ in range(rng.randint(1, 8))})
+        counts = [rng.randint(1, 20) for _ in bins]
+        events.append({"sketch_values": bins, "sketch_counts": counts, "attributes": {"os": os}})
+        values[os] += [value for value, count in zip(bins, counts, strict=True) for _ in range(count)]
+    events += [{"value": 5, "attributes": {"os": os}} for os in "ab"]
+    events += [{"sketch_values": [7.0], "sketch_counts": [1], "attributes": {"os": "alone"}}]
+    values["alone"] = [7.0]
+    asked = [series("n", "seen", "count", "sketch"), series("s", "seen", "deviation", "sketch")]
+    levels = (0.05, 0.5, 0.95)
+    asked += [
+        series(f"{q}{bound}", "seen", "quantile", "sketch", q=q, bound=bound)
+        for q in levels
+        for bound in ("low", "high")
+    ]
+    found = {os: figures for os, *figures in ask(insert(events), YEAR, series=asked, breakdown=["os"]).rows}
+    assert set(found) == set(values)
+    for os, of_os in values.items():
+        n, own = len(of_os), sorted(of_os)
+        ends = []
+        for q in levels:
+            reach = Z * math.sqrt(n * q * (1 - q))
+            low, high = math.floor(n * q - reach), math.ceil(n * q + reach) + 1
+            ends += [
+                own[low - 1] * 0.99 if low >= 1 else None,
+                own[high - 1] * 1.01 if high <= n else None,
+            ]
+        deviation = statistics.stdev(own) if n > 1 else None
+        assert found[os] == pytest.approx([n, deviation, *ends])
+    nothing = ask(insert([{"value": 1}]), YEAR, series=asked)
+    assert nothing.rows == [[0, *[None] * 7]]
+
+
+def test_only_sketches_are_counted_by_field(ask, insert):
+    """A count of any other field is refused, and the message says what counts its values; a last one of sketches too."""
+    for at, says, asked in (
+        ("series[0].measure.field", "unique counts", series("n", "seen", "count", "value")),
+        ("series[0].measure.op", "single values", series("n", "seen", "last", "sketch")),
+    ):
+        with pytest.raises(RequestRefused, match=says) as refused:
+            parse_question({**YEAR, "series": [asked]})
+        assert refused.value.at == at
 
 
 def test_a_name_never_seen_is_an_empty_answer_with_near_names(ask, flights_project):

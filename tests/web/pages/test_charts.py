@@ -132,7 +132,7 @@ def test_a_rate_of_too_few_events_is_not_drawn():
     chart = build_chart(question, msgspec.structs.replace(answer, rows=rows))
     assert chart is not None
     assert [row["y"] for row in chart.rows] == [None, 0.9]
-    assert "1 rates rest on so few events" in chart.notes[0]
+    assert chart.notes[0].startswith("1 rate rests on so few events that its")
 
 
 def test_time_is_the_wall_clock_of_the_questions_zone():
@@ -309,3 +309,42 @@ def test_a_funnel_says_what_its_figures_carry():
     assert chart is not None
     # Two of three: the interval reaches from 21 to 94 %, so that tens are all that is known.
     assert chart.rows[1]["figure"] == "2 · 70 %"
+
+
+def test_the_empty_text_reads_unlike_nothing():
+    """Two groups, one without a value and one of the empty text, have two names."""
+    answer = _answer("trend", BENIGN, "day")
+    rows = [["2026-01-01T00:00:00Z", value, 1, 2.0] for value in (None, "")]
+    chart = build_chart(_question("trend", BENIGN, "day"), msgspec.structs.replace(answer, rows=rows))
+    assert chart is not None
+    assert [label.label for label in chart.series][::2] == ["(none) · one", "(empty) · one"]
+
+
+def test_rates_without_a_figure_are_no_picture():
+    """Where nothing could be divided there is no box with axes around nothing, over time and by group."""
+    for interval in ("day", None):
+        answer = _answer("ratio", BENIGN, interval)
+        rows = [[*row[:-5], 0, 0, None, None, None] for row in answer.rows]
+        question = _question("ratio", BENIGN, interval)
+        assert build_chart(question, msgspec.structs.replace(answer, rows=rows)) is None
+
+
+def test_an_interval_that_is_counted_in_part_is_drawn_apart():
+    """The last week of an answer ends with the question: its point is hollow, no line leads to it, and its days are said."""
+    asked = {"kind": "trend", "from": "2026-01-05", "to": "2026-01-14", "interval": "week", "series": [{"event_name": "a"}]}  # fmt: skip
+    rows = [["2026-01-05T00:00:00Z", 70], ["2026-01-12T00:00:00Z", 20]]
+    columns = (Column("time", "time"), Column("a", "integer"))
+    chart = build_chart(msgspec.convert(asked, Question), Answer(columns, rows, [], Cost(1.0, 1)))
+    assert chart is not None
+    assert [(row["y"], row.get("p")) for row in chart.rows] == [(70, None), (None, 20)]
+    assert chart.notes == ["The last week is counted in part: Mon to Tue."]
+    running = build_chart(
+        msgspec.convert({**asked, "to": "2026-01-19"}, Question),
+        Answer(columns, rows, [], Cost(1.0, 1)),
+        now=datetime(2026, 1, 13, 12, tzinfo=UTC),
+    )
+    assert running is not None
+    assert running.notes == ["The last week is counted in part: Mon to Tue 12:00."]
+    assert chart.text == (
+        "Line chart, one point per week. a: 1 point, lowest 70 at 2026-01-05, highest 70 at 2026-01-05, last 70."
+    )

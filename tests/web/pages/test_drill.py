@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
 from tallymark.queries.parse import parse_question
 from tallymark.queries.result import Answer, Cost
 from tallymark.web.drills import build_drills
+from tallymark.web.filter_rows import build_filters, parse_rows
 
 DAYS = {"from": "2026-01-01", "to": "2026-01-03", "interval": "day"}
 SIDE = {"event_name": "a"}
@@ -24,6 +25,29 @@ def drills(question, rows):
 def test_an_answer_without_rows_leads_nowhere(question):
     """No rows, no links, and no fault."""
     assert drills(question, []) == []
+
+
+def test_intervals_keep_to_the_questions_time():
+    """A week that began before the question leads to the events of what was asked, and so does the last."""
+    week = {**TREND, "from": "2013-06-05", "to": "2013-06-12", "interval": "week"}
+    rows = [["2013-06-03T00:00:00Z", 1], ["2013-06-10T00:00:00Z", 2]]
+    links = [parse_qs(urlsplit(link).query) for link in drills(week, rows)]
+    assert [(link["from"][0], link["to"][0]) for link in links] == [
+        ("2013-06-05T00:00:00+00:00", "2013-06-10T00:00:00Z"),
+        ("2013-06-10T00:00:00Z", "2013-06-12T00:00:00+00:00"),
+    ]
+
+
+def test_the_empty_text_is_not_missing():
+    """A group of the empty text leads to the events that have it, a group without a value to those that lack the field."""
+    question = {**TREND, "breakdown": ["plan"]}
+    time = "2026-01-01T00:00:00Z"
+    links = drills(question, [[time, "", 1], [time, None, 1]])
+    fields = [dict(parse_qsl(urlsplit(link).query)) for link in links]
+    empty, missing = (build_filters(parse_rows(one)) for one in fields)
+    assert [(one.field, one.op, one.value) for one in empty] == [("plan", "eq", "")]
+    assert [(one.field, one.op, one.value) for one in missing] == [("plan", "exists", False)]
+    assert fields[0]["f0.value"] == '""'
 
 
 def test_a_row_ends_where_the_next_begins():

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from tallymark.catalog.tables import EMBED
 
 pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metric-pages")]
+CAVEAT = "A purchase in attributes.shop is no payment."
+NEVER = {"field": "attributes.shop", "op": "eq", "value": "three"}
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,20 @@ def board(server, build_event):
     ]  # fmt: skip
     assert server.send(events).status == 200
     server.wait_loaded()
-    put = [("metrics/purchases", {"kind": "count", "event_name": "purchase", "unit": "purchases"})]
+    put = [
+        ("metrics/purchases", {"kind": "count", "event_name": "purchase", "unit": "purchases"}),
+        ("metrics/tries", {"kind": "count", "event_name": "purchase", "role": "intermediate", "caveat": CAVEAT, "minimum_sample": 50}),
+        ("metrics/rate", {"kind": "ratio", "numerator": {"event_name": "purchase"}, "denominator": {"event_name": "purchase", "filters": [NEVER]}}),
+        ("metrics/both", {"kind": "formula", "expression": "tries - purchases", "role": "intermediate", "caveat": CAVEAT}),
+    ]  # fmt: skip
     panels = [
         {"name": "total", "kind": "number", "metrics": ["purchases"]},
         {"name": "course", "kind": "line", "metrics": ["purchases"], "breakdown": ["attributes.shop"]},
         {"name": "list", "kind": "table", "metrics": ["purchases"], "breakdown": ["attributes.shop"]},
+        {"name": "weeks", "kind": "line", "metrics": ["tries"], "interval": "week"},
+        {"name": "empty", "kind": "line", "metrics": ["rate"]},
+        {"name": "sum", "kind": "number", "metrics": ["both"]},
+        {"name": "two", "kind": "table", "metrics": ["purchases", "tries"]},
     ]
     put.append(
         ("dashboards/shops", {"from": "2026-01-30", "to": "2026-01-31", "interval": "hour", "panels": panels})
@@ -73,7 +84,7 @@ def test_who_may_frame_it(server, board):
     assert "frame-ancestors 'none'" in policy
 
 
-@pytest.mark.parametrize(("kind", "begin"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("csv", b"attributes.shop"), ("json", b'{"panel"')])  # fmt: skip
+@pytest.mark.parametrize(("kind", "begin"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("csv", b"metric,attributes.shop"), ("json", b'{"panel"')])  # fmt: skip
 def test_forms(server, board, kind, begin):
     """A panel can be had as a picture, table and figures."""
     answer = server.request("GET", f"{_path(_embed(server, 'list'))}/panel.{kind}?theme=dark&width=400")
@@ -172,3 +183,40 @@ def test_a_picture_that_cannot_be_had_says_so_in_a_line(server, board):
         assert b"href" not in answer.body
     gone = server.request("GET", "/embed/nonsense/panel.svg")
     assert (gone.status, gone.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("panel", ["weeks", "sum"])
+def test_a_caveat_is_for_all_who_look(server, board, panel):
+    """The author's words stay, whatever names stand in them, in a formula's panel as well; so does what is only counted."""
+    told = server.request("GET", f"{_path(_embed(server, panel))}/panel.json").json["notes"]
+    assert f"An intermediate metric: {CAVEAT}" in told
+    assert "1 of 1 figures stand on too few events to rely on" + (": fewer than 50." if panel == "weeks" else ".") in told  # fmt: skip
+
+
+def test_a_part_of_a_week_is_told_openly(server, board):
+    """Which days of the week were counted is read without opening anything, and once."""
+    path = _path(_embed(server, "weeks"))
+    page = server.request("GET", path).body.decode()
+    (said,) = re.findall(r'<p class="told[^>]*>([^<]*)</p>', page)
+    assert said == "The only week is counted in part: Fri."
+    assert page.count("counted in part") == 1
+    assert server.request("GET", f"{path}/panel.json").json["notes"][0] == said
+
+
+def test_nothing_to_show_is_said_to_guests(server, board):
+    """A ratio without a figure says so, on the page, in the figures and in a picture, instead of a box around nothing."""
+    path = _path(_embed(server, "empty"))
+    assert "There is no figure in this time." in server.request("GET", path).body.decode()
+    assert server.request("GET", f"{path}/panel.json").json["problem"] == "There is no figure in this time."
+    assert b"There is no figure in this time." in server.request("GET", f"{path}/panel.svg").body
+
+
+def test_tables_of_several_metrics_say_whose(server, board):
+    """On the page each table has its metric's name, in the file each row."""
+    path = _path(_embed(server, "two"))
+    page = server.request("GET", path).body.decode()
+    assert re.findall(r"<h3><bdi>([^<]*)</bdi></h3>", page) == ["purchases", "tries"]
+    rows = server.request("GET", f"{path}/panel.csv").body.decode().splitlines()
+    assert rows[0].startswith("metric,time,figure,n,")
+    assert {row.split(",")[0] for row in rows[1:]} == {"purchases", "tries"}
+    assert len(rows) == 1 + 2 * 24

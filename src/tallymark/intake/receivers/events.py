@@ -116,6 +116,11 @@ def _parse_quick(text: bytes, scan: Scan) -> Parsed | None:
         or (longest > MAX_NAME_BYTES and _LONG_NAME.search(attributes) is not None)
         or b"[" in attributes
         or b"\n" in attributes
+        or any(
+            len(event.sketch_values) != len(event.sketch_counts)
+            for event in events
+            if isinstance(event, _QuickEvent)
+        )
         # Only of ASCII is a text of so many characters one of so many bytes.
         or not (ascii_only or all(event.event_id.isascii() for event in events))
     ):

@@ -27,6 +27,10 @@ def validate(batch: Batch) -> None:
     earliest = EARLIEST - skew if skew < timedelta(0) else EARLIEST
     latest = batch.arrival.received_at + AHEAD - skew
     deep_look = batch.scan.long_integers or batch.scan.escapes
+    # A value without a count would break every question about its sketch.
+    uneven = not batch.plain and any(
+        len(event.sketch_values) != len(event.sketch_counts) for event in batch.events
+    )
     if batch.plain:
         times = [event.event_time for event in batch.events]
         if earliest <= min(times) and max(times) <= latest:
@@ -35,7 +39,9 @@ def validate(batch: Batch) -> None:
         if not earliest <= event.event_time <= latest:
             batch.refuse(position, "time_out_of_range", _time_message(event, skew), "event_time")
             continue
-        problem = None if batch.plain else find_attribute_problem(event.attributes, deep_look=deep_look)
+        problem = _find_sketch_problem(event) if uneven else None
+        if problem is None and not batch.plain:
+            problem = find_attribute_problem(event.attributes, deep_look=deep_look)
         if problem is None and deep_look:
             problem = _find_text_problem(event)
         if problem is None and not event.event_id.isascii() and len(event.event_id.encode()) > MAX_ID_BYTES:
@@ -46,6 +52,17 @@ def validate(batch: Batch) -> None:
             )
         if problem is not None:
             batch.refuse(position, *problem)
+
+
+def _find_sketch_problem(event: Event) -> Problem | None:
+    values, counts = len(event.sketch_values), len(event.sketch_counts)
+    if values == counts:
+        return None
+    return (
+        "field_invalid",
+        f"{values} sketch_values have {counts} sketch_counts: one for each is needed",
+        "sketch_counts",
+    )
 
 
 def find_attribute_problem(attributes: dict[str, Any], *, deep_look: bool) -> Problem | None:

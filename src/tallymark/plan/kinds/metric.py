@@ -1,7 +1,8 @@
 """A metric: a named question with an owner and a unit, as it stands in a file.
 
 The kinds of metric are the members of `Metric`; each turns into a question of the queries' room by `build`, given
-the time and what somebody filters and breaks down by. A formula is made of other metrics and has none of its own.
+the time and what somebody filters and breaks down by; `questions` are all that its figures are made of, with n and the
+interval. A formula is made of other metrics and has none of its own.
 """
 
 from __future__ import annotations
@@ -13,16 +14,32 @@ import msgspec
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.expression import parse_expression
-from tallymark.plan.words import MAX_TAGS, Name, Prose, ShortText, refuse
+from tallymark.plan.words import MAX_TAGS, TIME_PATTERN, Name, Prose, ShortText, refuse
+from tallymark.queries.fields import SKETCH
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.histogram import Histogram, Sample
 from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
-from tallymark.queries.question import Filters, Interval, Measure, MeasureOp, Selection, Series, Step, Text
+from tallymark.queries.measures import COUNTED
+from tallymark.queries.question import (
+    COUNT,
+    Filter,
+    Filters,
+    Interval,
+    Measure,
+    MeasureOp,
+    Selection,
+    Series,
+    Step,
+    Text,
+)
 from tallymark.queries.result import Cell
 
 # The name of the one figure in the answer to a metric of one series.
 FIGURE: Final = "figure"
+# And of the number that it stands on.
+N: Final = "n"
+_COUNT_VALUES: Final = Measure(op="count", field=SKETCH)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +97,17 @@ class _Common(
     minimum_sample: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
     tags: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()
     # The time that Prometheus is given the figure of, such as 5m or 1h; '' is not at all.
-    scrape: Annotated[str, msgspec.Meta(pattern="^([1-9][0-9]{0,3}[smhd])?$")] = ""
+    scrape: Annotated[str, msgspec.Meta(pattern=TIME_PATTERN)] = ""
 
     @property
     def figure_unit(self) -> str:
         """The unit of its figures; `ratio` of a share that names none."""
         return self.unit
+
+    @property
+    def counted(self) -> str:
+        """What n counts."""
+        return "events"
 
     def uses(self) -> tuple[str, ...]:
         """Return the names of the metrics that this one is made of."""
@@ -112,12 +134,24 @@ class _OfEvents(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     def build(self, span: Span) -> Trend:
         """Return the question for a time; its figure stands in the column `FIGURE`."""
-        series = Series(event_name=self.event_name, name=FIGURE, measure=self.measure(), filters=self.filters)
         return Trend(
-            series=(series,),
+            series=(self._series(FIGURE, self.measure()),),
             filters=span.filters,
             **span.grouping(),
         )
+
+    def questions(self, span: Span) -> tuple[Trend, ...]:
+        """Return all that its figures are made of: one question, with the figure first, then n, then the interval."""
+        question = self.build(span)
+        return (msgspec.structs.replace(question, series=(*question.series, *self.beside())),)
+
+    def beside(self) -> tuple[Series, ...]:
+        """Return what is asked beside the figure."""
+        return ()
+
+    def _series(self, name: str, measure: Measure, more: Filters = ()) -> Series:
+        filters = (*self.filters, *more)
+        return Series(event_name=self.event_name, name=name, measure=measure, filters=filters)
 
 
 class Count(
@@ -138,6 +172,17 @@ class _OfField(_OfEvents, frozen=True, forbid_unknown_fields=True, omit_defaults
     def measure(self) -> Measure:
         """Return the measure."""
         return Measure(op=self.OP, field=self.field)
+
+    @property
+    def counted(self) -> str:
+        """What n counts: the events that have the field; of sketches the values in them."""
+        return "values" if self.field == SKETCH else "events"
+
+    def beside(self) -> tuple[Series, ...]:
+        """Return n."""
+        if self.field == SKETCH:
+            return (self._series(N, _COUNT_VALUES),)
+        return (self._series(N, COUNT, (Filter(field=self.field, op="exists"),)),)
 
 
 class Unique(
@@ -172,6 +217,11 @@ class Average(
 
     OP: ClassVar[MeasureOp] = "average"
 
+    def beside(self) -> tuple[Series, ...]:
+        """Return n and the standard deviation."""
+        deviation = Measure(op="deviation", field=self.field)
+        return (*_OfNumbers.beside(self), self._series("deviation", deviation))
+
 
 class Gauge(
     _OfNumbers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="gauge"
@@ -193,6 +243,11 @@ class Quantile(
         """Return the measure."""
         return Measure(op="quantile", field=self.field, q=self.q)
 
+    def beside(self) -> tuple[Series, ...]:
+        """Return n and the ends of the interval."""
+        low, high = (msgspec.structs.replace(self.measure(), bound=end) for end in ("low", "high"))
+        return (*_OfNumbers.beside(self), self._series("low", low), self._series("high", high))
+
 
 class Rate(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, tag="ratio"):
     """One selection of events divided by another."""
@@ -206,6 +261,12 @@ class Rate(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         """The unit of its figures."""
         return self.unit or "ratio"
 
+    @property
+    def is_share(self) -> bool:
+        """Whether both sides are numbers of something, so that the figure is a part of a whole."""
+        sides = (self.numerator.measure, self.denominator.measure)
+        return all(one.op in COUNTED and one.field != SKETCH for one in sides)
+
     def build(self, span: Span) -> Ratio:
         """Return the question for a time."""
         return Ratio(
@@ -214,6 +275,26 @@ class Rate(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             filters=(*self.filters, *span.filters),
             **span.grouping(),
         )
+
+    def questions(self, span: Span) -> tuple[Ratio | Trend, ...]:
+        """Return all that its figures are made of: the ratio, and where its denominator is no number of anything, n.
+
+        n is in the last column of the second answer. With the numerator's events beside them groups have the same order
+        in both.
+        """
+        ratio = self.build(span)
+        if self.denominator.measure.op in COUNTED:
+            return (ratio,)
+        sides = tuple(
+            Series(
+                event_name=one.event_name,
+                name=name,
+                measure=_COUNT_VALUES if one.measure.field == SKETCH else COUNT,
+                filters=one.filters,
+            )
+            for name, one in (("numerator", self.numerator), (N, self.denominator))
+        )
+        return ratio, Trend(series=sides, filters=ratio.filters, **span.grouping())
 
 
 class Conversion(
@@ -254,6 +335,10 @@ class Conversion(
             filters=(*self.filters, *span.filters),
             **span.parts(),
         )
+
+    def questions(self, span: Span) -> tuple[Funnel, ...]:
+        """Return all that its figures are made of."""
+        return (self.build(span),)
 
 
 class Formula(
@@ -299,8 +384,9 @@ def check(metric: Metric, others: Mapping[str, Metric]) -> None:
     if isinstance(metric, Formula):
         _check_uses(metric, others)
         return
-    question = metric.build(_TRIAL)
-    question.build_sql("", question.period(), exact=True)
+    # What is asked when somebody looks: also what n and the interval need.
+    for question in metric.questions(_TRIAL):
+        question.build_sql("", question.period(), exact=True)
 
 
 def _check_uses(metric: Formula, others: Mapping[str, Metric]) -> None:

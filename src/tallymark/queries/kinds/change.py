@@ -134,14 +134,19 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             table += _rows(
                 fields[number].name, split[number], total, is_ratio=is_ratio, counted=self._is_counted()
             )
-        unit = "ratio" if self.denominator is not None else None
-        kinds = ["text", "text", "integer", "number", "number", "integer", "integer", *["number"] * 4]
-        columns = tuple(
-            Column(name, kind, "events" if name.startswith("n_") else unit)
-            for name, kind in zip(_COLUMNS, kinds, strict=True)
-        )
         doubts = [at for place, (at, _) in enumerate(self.selections()) if not total.any(place)]
-        return Table(columns, table, self._notes(total, exact=exact), doubts)
+        doubts += [
+            f"dimensions[{number}]"
+            for number, values in enumerate(found)
+            if values and all(one.value is None for one in values)
+        ]
+        return Table(self._columns(), table, self._notes(total, exact=exact), doubts)
+
+    def _columns(self) -> tuple[Column, ...]:
+        kinds = ["text", "text", "integer", "number", "number", "integer", "integer", *["number"] * 4]
+        unit = "ratio" if self.denominator is not None else None
+        units = [None, None, None, unit, unit, "events", "events", *[unit] * 4]
+        return tuple(map(Column, _COLUMNS, kinds, units))
 
     def _notes(self, total: _Sums, *, exact: bool) -> list[str]:
         before, after = total.figures(is_ratio=self._is_ratio())
@@ -160,6 +165,10 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     def _check(self) -> None:
         if self.breakdown:
             raise refuse("A change is split by each of its dimensions; it takes no breakdown.", "breakdown")
+        # Told by the type too, of a question that was decoded.
+        if not 1 <= len(self.dimensions) <= MAX_DIMENSIONS:
+            message = f"A change is split by 1 to {MAX_DIMENSIONS} fields, not by {len(self.dimensions)}."
+            raise refuse(message, "dimensions")
         for at, selection in self.selections():
             if selection.measure.op not in _SPLIT:
                 message = f"{selection.measure.op} cannot be split into parts. Allowed: {', '.join(_SPLIT)}."

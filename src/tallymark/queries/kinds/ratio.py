@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tallymark.queries.fields import parse_field
+from tallymark.queries.fields import SKETCH, parse_field
 from tallymark.queries.grid import GridQuery, OfTime
 from tallymark.queries.measures import COUNTED, Z, needs_exact
 from tallymark.queries.period import Period
@@ -48,7 +48,11 @@ class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             Column("low", "number", "ratio"),
             Column("high", "number", "ratio"),
         )
-        are_counts = all(selection.measure.op in COUNTED for _, selection in self.selections())
+        # Values of a sketch can be more than the events that have it: theirs is no share of something counted one by one.
+        are_counts = all(
+            selection.measure.op in COUNTED and selection.measure.field != SKETCH
+            for _, selection in self.selections()
+        )
         table: list[list[Cell]] = []
         tally = _Tally()
         for lead, figures in query.lead_rows(grid):
@@ -75,7 +79,7 @@ class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         ops = [selection.measure.op for _, selection in self.selections()]
         if "sum" not in ops or not set(ops) <= {"sum", "count"}:
             return False
-        return all(selection.measure.field != "sketch" for _, selection in self.selections())
+        return all(selection.measure.field != SKETCH for _, selection in self.selections())
 
     def _build_squares(self, parameters: Parameters, own: Sequence[str]) -> list[str]:
         """Build the sums of squares and of products of what each event adds to both sides."""

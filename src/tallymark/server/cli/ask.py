@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tallymark.errors import TallymarkError
+from tallymark.queries.parse import KIND_NAMES
 
 console = Console(highlight=False)
 
@@ -32,7 +33,8 @@ class NoAnswer(TallymarkError):
 
 def add_commands(application: typer.Typer) -> None:
     """Add this module's commands."""
-    for command in (query, ledger, trace, sql, quarantine):
+    application.command(help=f"Ask a question of one of the kinds {', '.join(KIND_NAMES)}.")(query)
+    for command in (ledger, trace, sql, quarantine):
         application.command()(command)
 
 
@@ -82,7 +84,7 @@ def query(
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
-    """Ask a trend, ratio or funnel."""
+    """Ask a question; its kinds are told by `add_commands`."""
     raw = _read_argument(question)
     accept = {
         "table": "application/json",

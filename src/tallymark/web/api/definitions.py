@@ -76,11 +76,11 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         security=[{"admin": []}],
     )
     async def put_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-        """Write the object in the body; `?version=` is the version that you saw, none for a new one."""
+        """Write the object in the body; `version` is the version that you saw, none for a new one."""
         holder = require_key(request, services, "admin")
         one = parse_object(kind, _decode(await request.body(), name))
         seen = parse_count(request.query_params.get("version"), "version", 0, 2**31)
-        await services.run(save_object, services, holder.project, kind, one, seen=seen, who="an admin key")
+        await services.run(_save, services, holder.project, kind, one, seen)
         found = await services.run(services.definitions.find, holder.project, kind.name, name)
         return render_json(show(found) if found else {})
 
@@ -93,13 +93,25 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         security=[{"admin": []}],
     )
     async def delete_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-        """Remove the object; `?version=` is the version that you saw."""
+        """Remove the object, in the `version` that you saw or, without one, in any."""
         holder = require_key(request, services, "admin")
         seen = parse_count(request.query_params.get("version"), "version", 0, 2**31)
         await services.run(remove_object, services, holder.project, kind, name, seen=seen, who="an admin key")
         return render_json({"removed": name})
 
     return [list_objects, get_object, put_object, delete_object]
+
+
+def _save(services: Services, project: str, kind: Kind, one: Any, seen: int) -> None:
+    """Write an object; who takes an existing one for a new one is told how to change it. Blocking."""
+    try:
+        save_object(services, project, kind, one, seen=seen, who="an admin key")
+    except RequestRefused as refusal:
+        present = services.definitions.find(project, kind.name, one.name)
+        if refusal.code != "conflict" or seen or present is None:
+            raise
+        message = f"{refusal.message} ?version={present.version} changes it."
+        raise RequestRefused(refusal.code, message, at=refusal.at) from None
 
 
 def _decode(body: bytes, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,21 +13,26 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused
+from tallymark.metrics.explain import DEFAULT_VALUES
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.fields import parse_breakdown
-from tallymark.queries.question import GROUPS, MAX_LIMIT
+from tallymark.queries.kinds.change import MAX_DIMENSIONS
+from tallymark.queries.parse import split_error, tell_allowed
+from tallymark.queries.question import DEFAULT_LIMIT, GROUPS, MAX_BREAKDOWNS, MAX_LIMIT
+from tallymark.queries.result import Answer
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
-from tallymark.web.asking import open_asker
+from tallymark.web.asking import Asker, open_asker
 from tallymark.web.services import Services
 
 # The columns that an answer has besides those of the breakdown.
 _COLUMNS: Final = ("time", GROUPS, "figure", "n", "low", "high", "enough")
 _OTHERS: Final = {"": False, "0": False, "false": False, "1": True, "true": True}
 FIELDS: Final = ("from", "to", "interval", "timezone", "filters", "breakdown", "limit", "others", "compare")
+# A change is not cut into intervals, and what is beyond its limit always stands in one row.
+EXPLAIN_FIELDS: Final = tuple(name for name in FIELDS if name not in ("interval", "others"))
 _KEY: Final = "key"
-_DEFAULT_LIMIT: Final = 50
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -47,8 +53,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "read")
         fields = dict(request.query_params)
         span, comparison = parse_span(fields), parse_comparison(fields)
-        services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
         asker = await services.run(open_asker, services, holder.project)
+        asker.find(name)
+        services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
         return render_json(await services.run(asker.compared, name, span, comparison))
 
     @get(
@@ -58,40 +65,78 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         security=[{"read": []}],
     )
     async def get_explanation(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-        """Return which values of the fields in `breakdown` account for the change since the time of `compare`."""
+        """Return which values of the fields in `breakdown` account for the change since the time of `compare`.
+
+        1 to 10 fields, of each `limit` values (8 without it) and all others as one; `compare` is previous without it.
+        """
         holder = require_key(request, services, "read")
         fields = dict(request.query_params)
-        span, comparison = parse_span(fields), parse_comparison(fields) or "previous"
-        services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
+        span = parse_span(fields, EXPLAIN_FIELDS, MAX_DIMENSIONS, DEFAULT_VALUES)
+        comparison = parse_comparison(fields) or "previous"
         asker = await services.run(open_asker, services, holder.project)
-        return render_json(await services.run(asker.explain, name, span, comparison, span.breakdown))
+        asker.find(name)
+        services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
+        return render_json(await services.run(_explain, asker, name, span, comparison))
 
     return [get_figures, get_explanation]
 
 
-def parse_span(fields: dict[str, str]) -> Span:
-    """Read a span from the fields of an address; raises RequestRefused (invalid_question) that says what is allowed."""
-    unknown = [name for name in fields if name not in (*FIELDS, _KEY)]
+def _explain(asker: Asker, name: str, span: Span, comparison: Comparison) -> Answer:
+    """Ask for an explanation; paths in errors are those of the address."""
+    try:
+        return asker.explain(name, span, comparison, span.breakdown)
+    except RequestRefused as refusal:
+        before, found, place = refusal.at.partition("dimensions")
+        if before or not found:
+            raise
+        raise RequestRefused(refusal.code, refusal.message, at=f"breakdown{place}") from None
+
+
+def parse_span(
+    fields: dict[str, str],
+    allowed: Sequence[str] = FIELDS,
+    most: int = MAX_BREAKDOWNS,
+    limit: int = DEFAULT_LIMIT,
+) -> Span:
+    """Read a span from the fields of an address; raises RequestRefused (invalid_question) that says what is allowed.
+
+    `most` is the number of fields in a breakdown, `limit` holds where the address has none.
+    """
+    unknown = [name for name in fields if name not in (*allowed, _KEY)]
     if unknown:
-        message = f"There is no {unknown[0][:80]!r}. Allowed: {', '.join(FIELDS)}."
+        message = f"There is no {unknown[0][:80]!r} here. Allowed: {', '.join(allowed)}."
         raise RequestRefused("invalid_question", message, at=unknown[0][:80])
     value: dict[str, Any] = {"start": fields.get("from", ""), "end": fields.get("to", "")}
     value["interval"] = fields.get("interval") or None
     value["timezone"] = fields.get("timezone") or "UTC"
     value["breakdown"] = [name for name in fields.get("breakdown", "").split(",") if name]
+    if len(value["breakdown"]) > most:
+        message = f"A breakdown has at most {most} fields here, not {len(value['breakdown'])}."
+        raise RequestRefused("invalid_question", message, at="breakdown")
+    value["filters"] = _parse_filters(fields.get("filters", ""))
+    value["limit"] = _parse_limit(fields.get("limit", ""), limit)
+    value["others"] = _parse_others(fields.get("others", ""))
+    parse_breakdown(value["breakdown"], _COLUMNS)
     try:
-        value["filters"] = msgspec.json.decode(fields.get("filters") or "[]")
-        value["limit"] = _parse_limit(fields.get("limit", ""))
-        value["others"] = _parse_others(fields.get("others", ""))
-        parse_breakdown(value["breakdown"], _COLUMNS)
         return msgspec.convert(value, Span)
+    except msgspec.ValidationError as error:
+        message, at = split_error(error)
+        raise RequestRefused("invalid_question", f"{message}.{tell_allowed(Span, at)}", at=at) from None
+
+
+def _parse_filters(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text or "[]")
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RequestRefused("invalid_question", str(error)) from None
+        message = (
+            f'filters is a JSON list such as [{{"field": "agent_os", "op": "eq", "value": "iOS"}}]: {error}.'
+        )
+        raise RequestRefused("invalid_question", message, at="filters") from None
 
 
-def _parse_limit(text: str) -> int:
+def _parse_limit(text: str, default: int) -> int:
     if not text:
-        return _DEFAULT_LIMIT
+        return default
     if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_LIMIT):
         message = f"{text[:40]!r} is no number of groups. Allowed: 1 to {MAX_LIMIT:,}."
         raise RequestRefused("invalid_question", message, at="limit")

@@ -13,24 +13,27 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.definitions import Definition, Use
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.metrics.explain import find_obstacle
+from tallymark.metrics.digits import write_figure
+from tallymark.metrics.explain import DEFAULT_VALUES, find_obstacle
 from tallymark.metrics.periods import COMPARISONS, Comparison
+from tallymark.metrics.steps import write_share, write_steps
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.dashboard import list_panel_kinds
-from tallymark.plan.kinds.metric import Conversion, Metric, Span
+from tallymark.plan.kinds.metric import Conversion, Metric, Quantile, Rate, Span
 from tallymark.plan.objects import render_yaml
 from tallymark.plan.references import find_users
 from tallymark.queries.fields import DERIVED
 from tallymark.queries.names import MOST_COUNTED, count_values, find_newest, list_fields
 from tallymark.queries.period import build_period
 from tallymark.queries.question import Interval
-from tallymark.queries.result import Answer, read_number
+from tallymark.queries.result import Answer, Cell, read_number
 from tallymark.web.asking import Asker, ComparedFigures, open_asker
 from tallymark.web.boards import list_boards
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.charts import build_chart
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
+from tallymark.web.needs import find_unused
 from tallymark.web.pages.html import build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
@@ -60,13 +63,14 @@ _CONTRIBUTION_DIGITS: Final = 3
 class Listed:
     """A metric as the catalogue shows it: its definition, and who asked it in the last days (None: nobody).
 
-    `is_orphan`: it has no owner, or one that nobody who signs in is or follows.
+    `is_orphan`: it has no owner, or one that nobody who signs in is or follows. `is_unused`: as the home page tells it.
     """
 
     metric: Metric
     definition: Definition
     use: Use | None
     is_orphan: bool
+    is_unused: bool
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -79,14 +83,14 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         listed = await services.run(_list_metrics, services, visit.project)
         found = [one for one in listed if _matches(one, visit.fields.get("q", ""))]
         if visit.fields.get("unused"):
-            found = [one for one in found if one.use is None]
+            found = [one for one in found if one.is_unused]
         if visit.fields.get("orphans"):
             found = [one for one in found if one.is_orphan]
         values = visit.page(
             "/catalogue",
             listed=found,
             total=len(listed),
-            unused=sum(one.use is None for one in listed),
+            unused=sum(one.is_unused for one in listed),
             search=visit.fields.get("q", ""),
             only_orphans=bool(visit.fields.get("orphans")),
             orphans=sum(one.is_orphan for one in listed),
@@ -112,16 +116,19 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
 
 def _list_metrics(services: Services, project: str) -> list[Listed]:
-    definitions = services.definitions.list(project, "metric")
-    metrics = collect_objects(definitions)["metric"]
-    since = services.clock.now().date() - timedelta(days=UNUSED_DAYS)
-    uses = services.definitions.list_uses(project, "metric", since)
+    present = services.definitions.list(project)
+    objects = collect_objects(present)
+    since = services.clock.now() - timedelta(days=UNUSED_DAYS)
+    uses = services.definitions.list_uses(project, "metric", since.date())
+    unused = find_unused(present, objects, uses, since)
     looked_after = services.follows.list_looked_after(project)
     listed = []
-    for one in definitions:
-        metric = metrics[one.name]
+    for one in present:
+        if one.kind != "metric":
+            continue
+        metric = objects["metric"][one.name]
         is_orphan = not {metric.owner, metric.owner.casefold()} & looked_after
-        listed.append(Listed(metric, one, uses.get(one.name), is_orphan))
+        listed.append(Listed(metric, one, uses.get(one.name), is_orphan, one.name in unused))
     return sorted(listed, key=lambda one: (one.metric.role != "leaf", one.metric.name))
 
 
@@ -273,7 +280,7 @@ def _ask_funnel(
         "span": span,
         "chart": build_chart(question, answer, asker.services.palette.of(asker.project), drills),
         "figures": msgspec.structs.replace(asker.figures(metric.name, span), rows=answer.rows),
-        "table": build_table(answer, _MOST_ROWS, drills),
+        "table": build_table(write_steps(answer), _MOST_ROWS, drills),
     }
 
 
@@ -299,15 +306,15 @@ def _explain(
     fields = visit.fields.get("dimensions", "").replace(",", " ").split()
     dimensions = tuple(fields) or _choose_dimensions(services, visit.project, metric)
     try:
-        answer = asker.explain(
-            metric.name, msgspec.structs.replace(span, breakdown=()), comparison, dimensions
-        )
+        asked = msgspec.structs.replace(span, breakdown=(), limit=DEFAULT_VALUES)
+        answer = asker.explain(metric.name, asked, comparison, dimensions)
     except RequestRefused as refusal:
         return {"why_not": refusal.message, "dimensions": " ".join(fields)}
-    is_share = any(column.unit == "ratio" for column in answer.columns)
-    unit = "ratio" if is_share else metric.figure_unit
+    # Of a quantile the share of values above the figure before is split.
+    is_share = isinstance(metric, Quantile) or (isinstance(metric, Rate) and metric.is_share)
+    unit = "ratio" if isinstance(metric, Quantile) else metric.figure_unit
     return {
-        "explained": group_explanation(answer, unit, metric.minimum_sample),
+        "explained": group_explanation(answer, unit, metric.minimum_sample, is_share=is_share),
         "explained_unit": unit,
         "explained_notes": answer.notes,
         "dimensions": " ".join(dimensions),
@@ -360,10 +367,13 @@ class Explained:
     rows: list[dict[str, Any]]
 
 
-def group_explanation(answer: Answer, unit: str, minimum_sample: int = 0) -> list[Explained]:
-    """Return an explanation by field, with the width of each bar in per cent, the contribution and n as texts.
+def group_explanation(
+    answer: Answer, unit: str, minimum_sample: int = 0, *, is_share: bool = False
+) -> list[Explained]:
+    """Return an explanation by field, with the width of each bar in per cent, and figures, contribution and n as texts.
 
-    `weak` of a row says why it is too little to rely on, '' where it is enough.
+    Figures have the digits that they have elsewhere: of a share those of its interval at that n. `weak` of a row says why
+    it is too little to rely on, '' where it is enough.
     """
     names = [column.name for column in answer.columns]
     rows = [dict(zip(names, row, strict=True)) for row in answer.rows]
@@ -374,8 +384,14 @@ def group_explanation(answer: Answer, unit: str, minimum_sample: int = 0) -> lis
         samples = [one["n_before"], one["n_after"]]
         counted = [n for n in samples if isinstance(n, int)]
         weak = [n for n in counted if n < minimum_sample]
+        before, after = (
+            _write_side(read_number(one[side]), n, unit, is_share=is_share)
+            for side, n in zip(("before", "after"), samples, strict=True)
+        )
         row: dict[str, Any] = {
             **one,
+            "before": before,
+            "after": after,
             "contribution": contribution,
             "width": round(100 * abs(contribution) / largest),
             "text": write_contribution(contribution, unit),
@@ -386,6 +402,14 @@ def group_explanation(answer: Answer, unit: str, minimum_sample: int = 0) -> lis
         }
         fields.setdefault(str(one["dimension"]), []).append(row)
     return [Explained(name, rows) for name, rows in fields.items()]
+
+
+def _write_side(value: float | None, n: Cell, unit: str, *, is_share: bool) -> str:
+    """Write a figure before or after; units other than per cent stand above them all."""
+    sample = n if isinstance(n, int) else None
+    if is_share and sample:
+        return write_share(value, sample)
+    return write_figure(value, None, None, "ratio" if unit == "ratio" else "", sample)
 
 
 def write_contribution(value: float, unit: str) -> str:

@@ -1,0 +1,97 @@
+"""A metric's figures: what their n counts, how sure they are, and for which time they are."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tallymark.metrics.figures import ask_metric
+from tallymark.metrics.intervals import mean_interval
+from tallymark.plan.kinds.metric import (
+    Average,
+    Count,
+    Formula,
+    Gauge,
+    Metric,
+    Quantile,
+    Rate,
+    Span,
+    Sum,
+    Unique,
+)
+from tallymark.queries.question import Measure, Selection
+from tallymark.queries.result import Answer, Column, Cost
+
+SPAN = Span(start="2026-03-28", end="2026-03-30", timezone="Europe/Berlin")
+
+
+def figures_of(metric, *cells, others=None, span=SPAN):
+    """Return the figures where the store answers each question with one row of these cells."""
+    asked = []
+
+    def ask(question):
+        asked.append(question)
+        row = list(cells)[: len(getattr(question, "series", ())) or None]
+        return Answer(tuple(Column(f"c{n}", "number") for n, _ in enumerate(row)), [row], [], Cost(0.0, 0))
+
+    return ask_metric(metric, span, ask, others or {}), asked
+
+
+def test_a_mean_of_sketches_is_as_sure_as_their_values_and_their_error_allow():
+    """It stands on the number of values, and both ends lie one per cent of the mean farther out than those of single values."""
+    sketch, _ = figures_of(
+        Average(name="m", event_name="a", field="sketch", minimum_sample=400), 200.0, 400, 20.0
+    )
+    single, _ = figures_of(Average(name="m", event_name="a", minimum_sample=401), 200.0, 400, 20.0)
+    low, high = mean_interval(200.0, 20.0, 400)
+    assert single.rows == [[200.0, 400, low, high, False]]
+    assert sketch.rows == [[200.0, 400, low - 2.0, high + 2.0, True]]
+
+
+def test_values_of_sketches_are_counted_and_not_events():
+    """What n is asked with is the number of values, of all kinds that sketches have; else the events that have the field."""
+    for metric in (Sum, Average, Quantile):
+        _, (question,) = figures_of(metric(name="m", event_name="a", field="sketch"), 1.0, 2, None, None)
+        assert question.series[1].measure == Measure(op="count", field="sketch")
+        _, (question,) = figures_of(metric(name="m", event_name="a"), 1.0, 2, None, None)
+        assert (question.series[1].measure.field, question.series[1].filters[0].op) == (None, "exists")
+    sum_of = Selection(event_name="a", measure=Measure(op="sum", field="sketch"))
+    _, (_, counts) = figures_of(
+        Rate(name="m", numerator=Selection(event_name="a"), denominator=sum_of), 1.0, 2, 0.5, None, None
+    )
+    assert [one.measure.field for one in counts.series] == [None, "sketch"]
+
+
+PARTS = {
+    "orders": Count(name="orders", event_name="o"), "revenue": Sum(name="revenue", event_name="o"),
+    "delay": Average(name="delay", event_name="o"), "took": Sum(name="took", event_name="o", field="sketch"),
+}  # fmt: skip
+
+
+def formula(text):
+    return Formula(name="f", expression=text)
+
+
+@pytest.mark.parametrize(
+    ("metric", "exact"),
+    [
+        (PARTS["orders"], True), (Unique(name="m", event_name="a"), True), (PARTS["revenue"], True), (Gauge(name="m", event_name="a"), True),
+        (PARTS["delay"], False), (Quantile(name="m", event_name="a"), False), (PARTS["took"], False),
+        (formula("orders * 2 - revenue"), True), (formula("revenue / orders"), False), (formula("delay + 1"), False),
+    ],
+)  # fmt: skip
+def test_what_was_counted_is_exact(metric: Metric, exact):
+    """Counted, added up or read is exact, also sums of it; what is divided or averaged is an estimate, limited by its n."""
+    found, _ = figures_of(metric, 3.0, 9, 1.0, 5.0, others=PARTS)
+    assert found.exact is exact
+    (row,) = found.rows
+    assert found.sample_of(row) == (None if exact else row[-4])
+
+
+def test_figures_say_their_time():
+    """From and to stand in the answer with their offset, so that nobody has to know how a comparison was shifted."""
+    found, _ = figures_of(PARTS["orders"], 3)
+    said = msgspec.to_builtins(found)
+    assert (said["from"], said["to"]) == ("2026-03-28T00:00:00+01:00", "2026-03-30T00:00:00+02:00")
+    in_utc, _ = figures_of(PARTS["orders"], 3, span=Span(start="2026-03-28", end="2026-03-30"))
+    assert in_utc.start == "2026-03-28T00:00:00Z"
