@@ -30,7 +30,7 @@ from tallymark.catalog.tables import open_engine, sqlite_url
 DEADLINE_SECONDS = 90.0
 WRITE_KEY, READ_KEY = "write-key-of-the-tests-1", "read-key-of-the-tests-1"
 PASSWORD = "password-of-the-tests"
-ROLES = ("web", "store", "loader")
+ROLES = ("web", "store", "loader", "jobs")
 
 
 @dataclass

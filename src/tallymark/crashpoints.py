@@ -3,7 +3,8 @@
 `TALLYMARK_CRASH=name:3` kills each process with SIGKILL when it passes `name` for the third time. With
 `TALLYMARK_CRASH_FILE=path` the same text is looked for in that file at every pass: a test arms a place while
 the server runs, and the process that dies takes the file away, so one arming is one death.
-The places are called by the journal and the loader; `tests/journeys/test_crashes.py` visits them all.
+The places are called by the journal, the loader and the alerts; `tests/journeys/test_crashes.py` and `test_alerts.py` visit
+them all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ POINTS = (
     "loader.after_insert_before_commit",
     "ledger.during_roll_up",
     "dedup.during_flush",
+    "alerts.after_judging_before_write",
+    "alerts.after_write",
+    "alerts.after_claim_before_send",
+    "alerts.after_send_before_note",
 )
 
 _armed: dict[str, int] = {}

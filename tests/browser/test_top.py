@@ -15,8 +15,13 @@ def test_all_pages_are_linked_on_a_phone(open_page):
         page.goto(path)
         links = page.locator(".top nav a")
         boxes = [box for box in (link.bounding_box() for link in links.all()) if box is not None]
-        assert [link.inner_text() for link in links.all()][-3:] == ["Dashboards", "Metrics", "Settings"]
-        assert len(boxes) == links.count() == 7
+        assert [link.inner_text() for link in links.all()][-4:] == [
+            "Dashboards",
+            "Metrics",
+            "Alerts",
+            "Settings",
+        ]
+        assert len(boxes) == links.count() == 8
         assert all(box["x"] >= 0 and box["x"] + box["width"] <= _WIDTH for box in boxes)
         wide = page.evaluate(
             "(() => { const nav = document.querySelector('.top nav'); return nav.scrollWidth - nav.clientWidth; })()"

@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from tallymark import Client
+from tallymark.plan.kinds.alert import Alert, Condition, NoData
 from tallymark.plan.kinds.dashboard import Dashboard, Panel, PanelKind
 from tallymark.plan.kinds.metric import Metric
 from tallymark.plan.yaml_text import parse_yaml
@@ -47,9 +48,14 @@ RUN = {
     ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "yaml", "scrape_configs"): "tests/journeys/test_prometheus.py::test_prometheus_scrapes_figures",
     ("docs/dashboards.md", "yaml", "dashboards:"): "tests/docs/test_commands.py::test_metrics",
+    ("docs/alerts.md", "yaml", "alerts:"): "tests/docs/test_commands.py::test_alerts",
+    ("docs/alerts.md", "bash", "alerts preview"): "tests/docs/test_commands.py::test_alerts",
+    ("docs/alerts.md", "bash", "receivers add"): "tests/docs/test_commands.py::test_alerts",
+    ("docs/alerts.md", "toml", "alert_inward"): "tests/docs/test_commands.py::test_inward_setting",
     ("docs/embedding.md", "bash", "v1/embeds"): "tests/docs/test_commands.py::test_metrics",
     ("docs/embedding.md", "toml", "embed_ancestors"): "tests/docs/test_commands.py::test_embedding_setting",
     ("docs/client.md", "python", ""): "tests/client/test_docs.py::test_the_code_of_the_page_runs",
+    ("docs/client.md", "yaml", "metrics:"): "tests/client/test_host.py::test_metrics_of_the_page",
     ("docs/questions.md", "json", ""): "tests/queries/test_docs.py::test_the_examples_are_answered",
 }  # fmt: skip
 
@@ -58,6 +64,7 @@ NOT_RUN = {
     r"pip install 'tallymark\[server\]'": "it is on no registry; tests/client/test_install.py installs this folder",
     r"make demo .*": "tests/journeys/test_flights.py does what it does, without the pages",
     r"make (setup|check|test) .*": "this test is a part of it: .ci/run runs them",
+    r"tallymark (receivers test|alerts test) .*": "nobody outside is told by a test; tests/journeys/test_alerts.py tells real servers",
     r"received = stored .*": "an equation, no command",
 }
 
@@ -316,6 +323,51 @@ def test_readme_metric():
     ]
     (found,) = [one for one in applied if one["name"] == shown["name"]]
     assert shown.items() <= found.items()
+
+
+@pytest.mark.store
+def test_alerts(server, tmp_path, monkeypatch):
+    """The definitions of the page are applied, and its commands list, replay and add as they stand there."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    (text,) = read_blocks("docs/alerts.md", "yaml", "alerts:")
+    (folder / "shop.yaml").write_text(text)
+    (block,) = read_blocks("docs/alerts.md", "bash", "alerts preview")
+    monkeypatch.setitem(server.environment, "TALLYMARK_ADMIN_KEY", server.admin_key)
+    said = run_block(
+        server, leave_out(block).replace("metrics/", f"{shlex.quote(str(folder))} --origin alerts", 2)
+    )
+    assert "code_fails" in said
+    assert "1 time in 336 windows" in said
+    assert "no data" in said
+    (block,) = read_blocks("docs/alerts.md", "bash", "receivers add")
+    said = run_block(server, leave_out(block))
+    assert "growth_chat is told at" in said
+    assert "TIiajkdnlazkcOXrIdevi7FQ" not in said
+    assert "password" not in said
+    (folder / "shop.yaml").write_text("")
+    applied = server.run("apply", str(folder), "--origin", "alerts", TALLYMARK_ADMIN_KEY=server.admin_key)
+    assert applied.returncode == 0, applied.stdout
+
+
+def test_inward_setting(tmp_path):
+    """The setting of the page is one, and means two networks."""
+    (text,) = read_blocks("docs/alerts.md", "toml", "alert_inward")
+    (tmp_path / "tallymark.toml").write_text(text)
+    config, _ = load_config({}, {}, tmp_path / "tallymark.toml")
+    assert config.list_inward() == ("10.1.0.0/16", "127.0.0.1")
+
+
+def test_alert_words():
+    """What an alert and its conditions can say is named on its page."""
+    text = (ROOT / "docs/alerts.md").read_text(encoding="utf-8")
+    words = {field.encode_name for one in (Alert, NoData) for field in msgspec.structs.fields(one)}
+    for condition in get_args(Condition):
+        words |= {field.encode_name for field in msgspec.structs.fields(condition)}
+        assert (
+            f"is: {condition.__struct_config__.tag}" in text or f"`{condition.__struct_config__.tag}`" in text
+        )
+    assert [word for word in sorted(words) if not re.search(rf"[`{{ ]{word}\b", text)] == []
 
 
 def test_embedding_setting(tmp_path):

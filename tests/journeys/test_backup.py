@@ -65,6 +65,9 @@ def test_what_is_linked(server, make_server, build_event):
     assert {path.parent.name.count("_") for path in linked} == {3}, "PARTITION_MIN_MAX_LEVEL"
     assert not {path.name for path in linked} & {"metadata_version.txt", "txn_version.txt"}
     assert not list(copied.data.rglob("status")), "the lock of the engine that runs"
+    key = copied.data / "sealing.key"
+    assert key.read_bytes() == (server.data / "sealing.key").read_bytes()
+    assert key.stat().st_mode & 0o077 == 0
 
     copied.start()
     copied.send([build_event("linked-1"), build_event("linked-2")])

@@ -157,7 +157,7 @@ def test_kill_while_starting(make_server):
     """A process that is killed before the server is ready is started again, and does not take the server along."""
     server = make_server(restart_pause_seconds=0.2)
     server.launch()
-    for role in ("web", "loader", "store"):
+    for role in ("web", "loader", "jobs", "store"):
         server.signal(role)
     server.wait_ready()
     assert server.stop() == 0
@@ -205,7 +205,7 @@ def test_supervisor_that_dies_takes_everything_along(make_server, build_event):
     server = make_server().start()
     assert server.send(build_event("orphan-1")).status == 200
     children = [psutil.Process(pid) for pid in server.pids().values()]
-    assert len(children) == 3
+    assert len(children) == 4
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()
     assert psutil.wait_procs(children, timeout=90)[1] == []

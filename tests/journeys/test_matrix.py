@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = [pytest.mark.xdist_group("matrix"), pytest.mark.store]
 
 EVERYONE = {"none", "unknown", "write", "read", "admin"}
 READERS, WRITERS, ADMINS = {"read", "admin"}, {"write", "admin"}, {"admin"}
+ALERT = '{"name":"made","metric":"shared","when":{"is":"above","value":1e9},"window":"1h"}'
 QUESTION = json.dumps(
     {"kind": "trend", "from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z",
      "series": [{"name": "n", "event_name": "clicked", "measure": {"op": "count"}}]}
@@ -61,7 +63,30 @@ TABLE: dict[tuple[str, str], tuple[set[str], str, str]] = {
     ("GET", "/v1/embeds"): (ADMINS, "/v1/embeds", ""),
     ("POST", "/v1/embeds"): (ADMINS, "/v1/embeds", '{"dashboard":"dashboard_of_a","panel":"p"}'),
     ("DELETE", "/v1/embeds/{embed_id:int}"): (ADMINS, "/v1/embeds/1", ""),
-    # Who has a token needs no key, and a key helps nobody who has none.
+    ("GET", "/v1/alerts"): (READERS, "/v1/alerts", ""),
+    ("GET", "/v1/alerts/{name:str}"): (READERS, "/v1/alerts/alert_of_a", ""),
+    ("PUT", "/v1/alerts/{name:str}"): (ADMINS, "/v1/alerts/made", ALERT),
+    ("DELETE", "/v1/alerts/{name:str}"): (ADMINS, "/v1/alerts/alert_of_a?version=1", ""),
+    ("GET", "/v1/alerts/{name:str}/preview"): (READERS, "/v1/alerts/alert_of_a/preview", ""),
+    ("GET", "/v1/alerting"): (READERS, "/v1/alerting", ""),
+    ("GET", "/v1/alerting/history"): (READERS, "/v1/alerting/history", ""),
+    ("POST", "/v1/alerting/preview"): (READERS, "/v1/alerting/preview", ALERT),
+    ("GET", "/v1/silences"): (READERS, "/v1/silences", ""),
+    ("POST", "/v1/silences"): (
+        ADMINS,
+        "/v1/silences",
+        json.dumps({"reason": "a move", "until": f"{datetime.now(UTC) + timedelta(days=1):%FT%TZ}"}),
+    ),
+    ("DELETE", "/v1/silences/{number:int}"): (ADMINS, "/v1/silences/1", ""),
+    ("GET", "/v1/receivers"): (ADMINS, "/v1/receivers", ""),
+    ("POST", "/v1/receivers"): (
+        ADMINS,
+        "/v1/receivers",
+        '{"name":"hook","url":"json://10.0.0.1/","owners":["*"]}',
+    ),
+    ("POST", "/v1/receivers/{name:str}/test"): (ADMINS, "/v1/receivers/hook/test", "{}"),
+    ("DELETE", "/v1/receivers/{name:str}"): (ADMINS, "/v1/receivers/hook", ""),
+    # Who has a token, and a key helps nobody who has none.
     ("GET", "/embed/{token:str}"): (EVERYONE, "/embed/no-token", ""),
     ("GET", "/embed/{token:str}/{file:str}"): (EVERYONE, "/embed/no-token/panel.json", ""),
     ("GET", "/embed/{token:str}/{file:str}/{rest:path}"): (EVERYONE, "/embed/no-token/panel.json/deeper", ""),
@@ -87,6 +112,8 @@ PAGES = {
     ("POST", "/metric/save"), ("POST", "/dashboard/make"), ("POST", "/dashboard/add"), ("POST", "/dashboard/arrange"),
     ("POST", "/dashboard/remove"), ("POST", "/dashboard/embed"),
     ("GET", "/definition"), ("POST", "/definition"), ("POST", "/metric/remove"),
+    ("GET", "/alerts"), ("GET", "/alert"), ("POST", "/alert/silence"), ("POST", "/alert/silence/end"), ("POST", "/alert/remove"),
+    ("POST", "/receivers"),
 }  # fmt: skip
 OPEN_PAGES = {
     ("GET", "/sign-in"),
@@ -94,6 +121,9 @@ OPEN_PAGES = {
     ("GET", "/static/{version:str}/{name:str}"),
     ("GET", "/favicon.ico"),
     ("GET", "/v1/openapi/{path:str}"),
+    # Who has a link of a message needs no session.
+    ("GET", "/alert/answer/{token:str}"),
+    ("POST", "/alert/answer/{token:str}"),
 }
 SECRETS = ("secret-of-a", "name-of-a", "attribute_of_a", "a.secret", "title-of-a")
 
@@ -150,8 +180,16 @@ def keys(server, build_event) -> dict[str, dict[str, str]]:
         "last": "30d",
         "panels": [{"name": "p", "kind": "line", "metrics": ["metric_of_a"], "title": "title-of-a"}],
     }
-    for path, body in (("metrics/metric_of_a", metric), ("dashboards/dashboard_of_a", dashboard)):
-        made = server.request("PUT", f"/v1/{path}", json.dumps(body), key=found["admin"]["a"])
+    alert = {**json.loads(ALERT), "name": "alert_of_a", "title": "title-of-a"}
+    shared = {"kind": "count", "event_name": "anything"}
+    for project, path, body in (
+        ("a", "metrics/metric_of_a", metric),
+        ("a", "dashboards/dashboard_of_a", dashboard),
+        ("a", "metrics/shared", shared),
+        ("b", "metrics/shared", shared),
+        ("a", "alerts/alert_of_a", alert),
+    ):
+        made = server.request("PUT", f"/v1/{path}", json.dumps(body), key=found["admin"][project])
         assert made.status == 200, made.body
     server.wait_loaded(found["read"]["a"])
     server.wait_loaded(found["read"]["b"])

@@ -66,7 +66,7 @@ def test_own_events_beside_others(make_server, build_event):
     assert not ledger["totals"]["refused"]
     if sys.platform == "linux":
         roles = {row[0] for row in server.sql("SELECT DISTINCT attributes.role::String FROM events WHERE event_name = 'tallymark_process'", key)}  # fmt: skip
-        assert roles == {"serve", "web", "store", "loader"}
+        assert roles == {"serve", "web", "store", "loader", "jobs"}
     assert "own_numbers_not_recorded" not in server.log
     assert server.stop() == 0
 

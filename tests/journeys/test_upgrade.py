@@ -12,7 +12,11 @@ from tallymark.catalog.tables import METADATA
 pytestmark = pytest.mark.store
 
 # The tables that each version of the catalog brought; the first had all others.
-BROUGHT = {"0002": ("definition", "embed", "asked"), "0003": ("colour", "follow")}
+BROUGHT = {
+    "0002": ("definition", "embed", "asked"),
+    "0003": ("colour", "follow"),
+    "0004": ("notice", "standing", "alert_change", "receiver", "silence"),
+}
 
 
 def _take_back(server, version):
@@ -24,7 +28,7 @@ def _take_back(server, version):
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
-@pytest.mark.parametrize("version", ["0001", "0002"])
+@pytest.mark.parametrize("version", ["0001", "0002", "0003"])
 def test_a_folder_of_an_earlier_program_opens(make_server, build_event, version):
     """Started on it, with events that the store does not have yet, the server has lost nothing and can do what is new."""
     server = make_server().start()

@@ -15,7 +15,7 @@ from tallymark.plan.objects import check_object, parse_object
 from tallymark.plan.yaml_text import parse_yaml
 
 _CHOICES = [(kind.name, choice) for kind in BY_NAME.values() for choice in list_choices(kind.name) or ("",)]
-_OBJECTS = {"metric": {"orders": Count(name="orders", event_name="order")}, "dashboard": {}}
+_OBJECTS = {"metric": {"orders": Count(name="orders", event_name="order")}, "dashboard": {}, "alert": {}}
 
 
 def test_every_kind_of_metric_can_be_chosen():

@@ -39,7 +39,7 @@ def test_what_others_caused_is_tried_again(monkeypatch, number, message, times):
 
     monkeypatch.setattr(services_room, "run_question", run)
     catalog = type("Nothing", (), {"engine": None})()
-    services = Services(catalog, None, None, None, None, None, None, None, "", "", None)  # type: ignore[arg-type]
+    services = Services(catalog, None, None, None, None, None, None, None, "", "", None, None)  # type: ignore[arg-type]
     with pytest.raises(RequestRefused):
         services.answer(QUESTION, "p")
     assert len(asked) == times

@@ -122,6 +122,99 @@ FOLLOW = sa.Table(
     sa.Column("owner", sa.String(200), primary_key=True),
 )
 
+# How alerts stand. `group_key` is a digest of the values that an alert is broken down by, '' without a breakdown; `body` is the
+# standing as JSON. A row without any value ('*') is the alert's own: until when it was judged, by which definition.
+STANDING = sa.Table(
+    "standing",
+    METADATA,
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), primary_key=True),
+    sa.Column("alert", sa.String(64), primary_key=True),
+    sa.Column("group_key", sa.String(32), primary_key=True),
+    sa.Column("group_values", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+# Every change of an alert's state, with the figures that caused it (JSON). `incident` is the first change of the trouble that
+# it belongs to; `recorded_at` is when it became an event.
+ALERT_CHANGE = sa.Table(
+    "alert_change",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+    sa.Column("alert", sa.String(64), nullable=False),
+    sa.Column("group_key", sa.String(32), nullable=False),
+    sa.Column("group_values", sa.Text, nullable=False),
+    sa.Column("before", sa.String(16), nullable=False),
+    sa.Column("after", sa.String(16), nullable=False),
+    sa.Column("incident", sa.Integer, nullable=False),
+    # The end of the window that caused it, and when that was found out.
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("found_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("recorded_at", sa.DateTime(timezone=True)),
+    sa.Index("alert_change_of", "project", "alert", "at"),
+    sqlite_autoincrement=True,
+)
+
+# Where people are told. `sealed` is the address, encrypted; `hint` is what of it may be shown.
+RECEIVER = sa.Table(
+    "receiver",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    # Whose alerts it is told, as a JSON list; ["*"] are all.
+    sa.Column("owners", sa.Text, nullable=False),
+    sa.Column("sealed", sa.Text, nullable=False),
+    sa.Column("hint", sa.String(128), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("created_by", sa.String(128), nullable=False),
+    sa.Column("succeeded_at", sa.DateTime(timezone=True)),
+    # Since when all attempts failed, and how the last one did.
+    sa.Column("failing_since", sa.DateTime(timezone=True)),
+    sa.Column("error", sa.Text, nullable=False, server_default=""),
+    sa.UniqueConstraint("project", "name"),
+)
+
+# One change that one receiver is to be told. `batch` is the message that it went into: the smallest id of its notices.
+NOTICE = sa.Table(
+    "notice",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+    sa.Column("alert", sa.String(64), nullable=False),
+    sa.Column("change", sa.Integer, sa.ForeignKey("alert_change.id"), nullable=False),
+    sa.Column("receiver", sa.Integer, sa.ForeignKey("receiver.id", ondelete="CASCADE"), nullable=False),
+    # change, or repeat of one.
+    sa.Column("kind", sa.String(16), nullable=False),
+    # waiting, sending, sent, failed (given up), held (silenced), dropped (nothing left to tell).
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),
+    sa.Column("error", sa.Text, nullable=False, server_default=""),
+    sa.Index("notice_by_status", "status", "due_at"),
+    sqlite_autoincrement=True,
+)
+
+# An alert about which nobody is told for a time. `group_key` is '*' for all of its values; `incident` is that which was
+# acknowledged, 0 of a silence.
+SILENCE = sa.Table(
+    "silence",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(64), sa.ForeignKey("project.name"), nullable=False),
+    sa.Column("alert", sa.String(64), nullable=False),
+    sa.Column("incident", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("person", sa.String(128), nullable=False),
+    sa.Column("begins_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+)
+
 # One value by name: `secret` (hex) keys fingerprints and pseudonyms, `version` rises with every change.
 FACT = sa.Table(
     "fact",

@@ -16,6 +16,7 @@ from tallymark.client.context import AMBIENT, EMPTY, Context
 from tallymark.client.core import Core
 from tallymark.client.drops import OnDrop
 from tallymark.client.encoding import build_line, build_raw_line, build_value_line
+from tallymark.client.host import DEFAULT_EVERY, start_sampler
 from tallymark.client.settings import build_settings
 from tallymark.client.sinks import Sink
 from tallymark.client.stats import SendSummary, Stats
@@ -196,6 +197,19 @@ class Client:
         Generators, `async` ones too, are measured from the first item to the end of the iteration.
         """
         return Timer(lambda seconds: self.timing(name, seconds, **attributes))
+
+    def host_metrics(self, every: float = DEFAULT_EVERY) -> None:
+        """Record the process's start-up time until this call and, each `every` seconds, the load of host and process.
+
+        In the background, once for all copies; a further call changes nothing. The events are in `docs/client.md`.
+        """
+        try:
+            sampler = start_sampler(self._core, self._context, every)
+            seconds = None if sampler is None else sampler.measure_start()
+            if sampler is not None and seconds is not None:
+                self.timing("process_start", seconds, host=sampler.host)
+        except Exception:  # noqa: BLE001  a fault of ours must not become one of the host
+            self._core.fail("host_metrics")
 
     # Copies.
 

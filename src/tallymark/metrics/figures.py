@@ -245,7 +245,7 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
     figures = {}
     no_figure = 0
     for lead in order:
-        row = {name: columns[name].get(lead, _absent(metrics[name])) for name in expression.names}
+        row = {name: columns[name].get(lead, find_absent(metrics[name])) for name in expression.names}
         samples = [one.n for one in row.values() if one.n is not None]
         value = expression.value({name: one.value for name, one in row.items()})
         no_figure += value is None and all(one.value is not None for one in row.values())
@@ -283,7 +283,7 @@ def _gathers(lead: Lead, span: Span) -> bool:
     return isinstance(last, int) and last > 1
 
 
-def _absent(metric: Metric) -> Figure:
+def find_absent(metric: Metric) -> Figure:
     """Return the figure of a metric of which an answer says nothing: no events are a count and a sum of 0."""
     return Figure(0, 0) if isinstance(metric, Count | Sum | Unique) else NOTHING
 

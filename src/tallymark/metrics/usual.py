@@ -86,7 +86,7 @@ class Judged:
 # Bands and verdicts
 
 
-def find_band(values: Sequence[float], least_spread: float = 0.0) -> Band | None:
+def find_band(values: Sequence[float], least_spread: float = 0.0, deviations: float = REACH) -> Band | None:
     """Return the band of figures that belong together; None of fewer than `LEAST_WEEKS`.
 
     It is the median ± 3 x 1.4826 x b x MAD, where MAD is the median distance from the median and b the correction for few
@@ -99,7 +99,7 @@ def find_band(values: Sequence[float], least_spread: float = 0.0) -> Band | None
     middle = median(values)
     distance = median(abs(value - middle) for value in values)
     spread = max(_TO_DEVIATION * _correct(len(values)) * distance, least_spread)
-    reach = max(REACH * spread, _ROUNDING * abs(middle))
+    reach = max(deviations * spread, _ROUNDING * abs(middle))
     return Band(middle, middle - reach, middle + reach, len(values))
 
 
@@ -167,11 +167,11 @@ def judge_day(metric: Metric, days: Mapping[date, Day], day: date, *, quiet: boo
     band = find_band(values, find_least_spread(metric, history))
     if band is None:
         return replace(judged, verdict="too little history")
-    band = _clip(metric, band, values)
+    band = clip_band(metric, band, values)
     return replace(judged, verdict=judge_figure(present.figure, band), band=band)
 
 
-def _clip(metric: Metric, band: Band, values: Sequence[float]) -> Band:
+def clip_band(metric: Metric, band: Band, values: Sequence[float]) -> Band:
     """Return the band without what the metric cannot be: fewer than none, or more than all."""
     is_share = isinstance(metric, Conversion) or (isinstance(metric, Rate) and metric.is_share)
     if not is_share and not isinstance(metric, Count | Unique):

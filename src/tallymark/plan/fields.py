@@ -45,6 +45,18 @@ _SAMPLES: Final = {
     "refresh": "60",
     "filters": "[{field: agent_os, op: eq, value: iOS}]",
 }
+# What means something else in this kind.
+_OWN_SAMPLES: Final = {
+    ("alert", "metric"): "$metric",
+    ("alert", "when"): "\n      is: falls\n      percent: 20\n      against: last week",
+    ("alert", "window"): "1h",
+    ("alert", "every"): "1m",
+    ("alert", "for"): "5m",
+    ("alert", "no_data"): "{for: 2h}",
+    ("alert", "tell"): "[growth_chat]",
+    ("alert", "breakdown"): "[agent_os]",
+    ("alert", "runbook"): "https://wiki.example/what-to-do",
+}
 # Not needed by the types, but an object without it is none.
 _BEGUN: Final = frozenset({"last", "panels"})
 # An example of a metric, where a project has none yet.
@@ -126,10 +138,11 @@ def _is_begun(field: types.Field) -> bool:
 
 
 def _line(field: types.Field, given: dict[str, str]) -> str:
-    sample = _SAMPLES.get(field.encode_name)
+    name = field.encode_name
+    sample = _OWN_SAMPLES.get((given["kind"], name), _SAMPLES.get(name))
     if sample is None:
         sample = field.default if isinstance(field.default, str) else json.dumps(field.default)
-    return f"{field.encode_name}: {Template(sample).substitute(given)}".replace(": \n", ":\n")
+    return f"{name}: {Template(sample).substitute(given)}".replace(": \n", ":\n")
 
 
 def _members(kind: Kind) -> tuple[types.StructType, ...]:
@@ -169,9 +182,10 @@ def _parts(node: Any) -> Iterator[types.StructType]:
     for field in node.fields:
         part = _plain(field.type)
         part = _plain(getattr(part, "item_type", part))
-        if isinstance(part, types.StructType):
-            yield part
-            yield from _parts(part)
+        found = field.type.types if isinstance(field.type, types.UnionType) else (part,)
+        for one in (each for each in found if isinstance(each, types.StructType)):
+            yield one
+            yield from _parts(one)
 
 
 def _plain(node: types.Type) -> types.Type:
@@ -182,7 +196,13 @@ def _plain(node: types.Type) -> types.Type:
 
 
 def _words(node: types.Type) -> str:
+    members = node.types if isinstance(node, types.UnionType) else ()
+    structs = [one.cls.__name__.lower() for one in members if isinstance(one, types.StructType)]
+    if len(structs) > 1:
+        return f"one of: {', '.join(structs)}, as is says"
     node = _plain(node)
+    if isinstance(node, types.BoolType):
+        return "true, false"
     if isinstance(node, types.LiteralType):
         return ", ".join(map(str, node.values))
     if isinstance(node, types.StrType):
@@ -190,7 +210,7 @@ def _words(node: types.Type) -> str:
     if isinstance(node, types.IntType):
         return f"whole number, {node.ge:,} to {node.le:,}"
     if isinstance(node, types.FloatType):
-        return f"number, {node.ge} to {node.le}"
+        return "number" if node.ge is None else f"number, {node.ge} to {node.le}"
     if isinstance(node, types.VarTupleType):
         least = f"{node.min_length} to " if node.min_length else "up to "
         return f"list of {least}{node.max_length}: {_words(node.item_type)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
 import msgspec
@@ -11,15 +12,24 @@ from tallymark.errors import RequestRefused
 MAX_TAGS: Final = 20
 NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 TIME_PATTERN: Final = "^([1-9][0-9]{0,3}[smhd])?$"
+LENGTH_PATTERN: Final = "^[1-9][0-9]{0,4}[smhdw]$"
+NO_LENGTH_PATTERN: Final = "^([1-9][0-9]{0,4}[smhdw])?$"
 # What a pattern allows, for those who got it wrong.
 PATTERN_WORDS: Final = {
     NAME_PATTERN: "a name of a-z, 0-9 and _ that begins with a letter and has at most 64 characters",
     TIME_PATTERN: "a length of time such as 30s, 5m, 1h or 1d",
+    LENGTH_PATTERN: "a length of time such as 30s, 15m, 1h, 1d or 1w",
+    NO_LENGTH_PATTERN: "a length of time such as 30s, 15m, 1h, 1d or 1w",
 }
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 ShortText = Annotated[str, msgspec.Meta(max_length=200)]
 Prose = Annotated[str, msgspec.Meta(max_length=4000)]
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text can be a name."""
+    return re.fullmatch(NAME_PATTERN, text, re.ASCII) is not None and not text.endswith("\n")
 
 
 def refuse(message: str, at: str = "") -> RequestRefused:

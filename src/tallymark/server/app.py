@@ -32,6 +32,7 @@ from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
 from tallymark.queries.ask import Limits
+from tallymark.server.alert_events import AlertEvents
 from tallymark.server.config import Config
 from tallymark.server.http_server import MOST_CONNECTIONS, HttpServer
 from tallymark.server.orders import Orders, find_paths
@@ -39,6 +40,7 @@ from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.app import build_app
+from tallymark.web.desk import open_desk
 from tallymark.web.services import Services
 
 ASGIApp = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
@@ -74,6 +76,7 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
         store_url=orders.store_url,
         store_password=orders.store_password,
         privacy_rules=intake.privacy_rules,
+        desk=open_desk(catalog, Path(config.data), config.list_inward()),
         secret=secret,
         public_url=config.public_url,
         embed_ancestors=config.embed_ancestors,
@@ -130,6 +133,7 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
         asyncio.create_task(intake.keep_counting()),
         asyncio.create_task(_keep_looking(services.snapshots)),
         asyncio.create_task(services.uses.keep_writing()),
+        asyncio.create_task(AlertEvents(intake, services.desk.book).keep_recording()),
     ]
     own = OwnNumbers(config, intake, services) if config.own_project else None
     if own is not None:

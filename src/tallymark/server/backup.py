@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from tallymark.catalog.sealing import KEY_FILE
 from tallymark.catalog.tables import CATALOG_FILE
 from tallymark.dedup.index import MANIFEST_FILE, Manifest
 from tallymark.errors import TallymarkError
@@ -56,6 +57,9 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
         _copy_dedup(paths.dedup, draft / paths.dedup.name)
         for name in (paths.ledger.name, *([CATALOG_FILE] if catalog else [])):
             _copy_database(data / name, draft / name)
+        if (data / KEY_FILE).exists():
+            # Without it nobody could be told of an alert: addresses are sealed with it.
+            shutil.copy2(data / KEY_FILE, draft / KEY_FILE)
         if store:
             links = data / f"{draft.name}.links"
             try:

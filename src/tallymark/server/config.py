@@ -68,8 +68,15 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     query_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     query_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000_000
 
+    alert_seconds: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10.0
+    alert_inward: str = ""
+
     own_project: str = ""
     own_seconds: Annotated[float, msgspec.Meta(ge=1)] = 10.0
+
+    def list_inward(self) -> tuple[str, ...]:
+        """Return the networks inside that alerts may be sent to."""
+        return tuple(part.strip() for part in self.alert_inward.split(",") if part.strip())
 
     def find_store_memory(self) -> int:
         """Return the bytes that the embedded store may use."""
@@ -111,6 +118,8 @@ MEANINGS: dict[str, str] = {
     "query_seconds": "Longest time for one question; then 422.",
     "query_memory_bytes": "Most memory for one question; then 422. 0: three quarters of the store's.",
     "query_rows": "Most rows that one question may read; then 422.",
+    "alert_seconds": "How often alerts are judged.",
+    "alert_inward": "Networks inside that alerts may be sent to, such as 10.1.0.0/16 or 127.0.0.1, with commas; empty: none.",
     "own_project": "Project in which tallymark records its own health as events; empty: none is recorded.",
     "own_seconds": "How often it does.",
 }

@@ -53,9 +53,9 @@ _FINISH_SECONDS = 4.0
 # How long the store may take to say how large it is.
 _STORE_SECONDS = 1
 # What the supervisor starts after the web process.
-_LATER = ("store", "loader")
+_LATER = ("store", "loader", "jobs")
 # Roles, codes and numbers of ours: nothing in them is about people, or has to be looked at again.
-_SCAN = Scan(people=False, escapes=False, long_integers=False, odd=False)
+SCAN = Scan(people=False, escapes=False, long_integers=False, odd=False)
 
 log = structlog.get_logger("tallymark.own")
 
@@ -185,7 +185,7 @@ class OwnNumbers:
                 self._complain(name, error)
         privacy = self._intake.privacy_rules(snapshot, self._project)
         arrival = Arrival(self._project, SOURCE, now, None, privacy)
-        record = self._intake.acceptor.prepare(build_batch(arrival, sample.events, scan=_SCAN))
+        record = self._intake.acceptor.prepare(build_batch(arrival, sample.events, scan=SCAN))
         self._took = time.thread_time() - began
         return record
 

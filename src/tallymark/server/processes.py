@@ -55,7 +55,23 @@ def run_loader(orders: Orders) -> None:
     run_loading(orders, stopping, say_ready)
 
 
-ROLES: dict[str, Callable[[Orders], None]] = {"store": run_store, "loader": run_loader, "web": run_web}
+def run_jobs(orders: Orders) -> None:
+    """Judge alerts and tell people."""
+    from tallymark.server.jobs import run_jobs as run  # noqa: PLC0415 - each process loads only what it runs
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    os.nice(3)
+    run(orders, stopping, say_ready)
+
+
+ROLES: dict[str, Callable[[Orders], None]] = {
+    "store": run_store,
+    "loader": run_loader,
+    "web": run_web,
+    "jobs": run_jobs,
+}
 
 
 def say_ready(note: str = "") -> None:

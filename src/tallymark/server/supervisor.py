@@ -28,8 +28,8 @@ from tallymark.store.heartbeat import watch_store
 log = structlog.get_logger("tallymark.server")
 
 # In this order they end: first nothing new comes in, then what is there is loaded, then the store closes.
-_STOP_ORDER = ("web", "loader", "store")
-_STOP_SECONDS = {"web": 15.0, "loader": 20.0, "store": 20.0}
+_STOP_ORDER = ("web", "jobs", "loader", "store")
+_STOP_SECONDS = {"web": 15.0, "jobs": 20.0, "loader": 20.0, "store": 20.0}
 _SOON_SECONDS = 10.0
 
 
@@ -51,7 +51,9 @@ class Supervisor:
             config = msgspec.structs.replace(config, port=_find_port(config.host))
         self._config = config
         self._orders = _build_orders(config)
-        self._roles = ("web", "loader") if config.clickhouse_url else ("web", "store", "loader")
+        self._roles = (
+            ("web", "loader", "jobs") if config.clickhouse_url else ("web", "store", "loader", "jobs")
+        )
         self._children: dict[str, _Child] = {}
         self._pauses = dict.fromkeys(self._roles, 0.0)
         self._restart_at: dict[str, float] = {}

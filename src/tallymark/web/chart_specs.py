@@ -61,6 +61,33 @@ def _value_axis(unit: str, *, zero: bool, flat: Flat = "") -> dict[str, Any]:
     return {"field": "y", "type": "quantitative", "title": None, "scale": scale, "axis": axis}
 
 
+# Red in both themes, and light enough for lines to be seen through it.
+_SHADE: Final = {"type": "rect", "color": "#d03b2f", "opacity": 0.14}
+
+
+def shade_spec(spec: dict[str, Any], shades: list[dict[str, int]]) -> dict[str, Any]:
+    """Return a chart over time with stretches from `x` to `x2` (milliseconds of the wall clock) shaded behind its lines."""
+    shade = {
+        "data": {"values": shades},
+        "mark": _SHADE,
+        "encoding": {
+            "x": {"field": "x", "type": "temporal", "scale": {"type": "utc"}},
+            "x2": {"field": "x2"},
+        },
+    }
+    return {**spec, "layer": [shade, *spec.get("layer", [])]}
+
+
+def limit_spec(spec: dict[str, Any], limit: float) -> dict[str, Any]:
+    """Return a chart over time with a dashed line at a value."""
+    line = {
+        "data": {"values": [{"y": limit}]},
+        "mark": {"type": "rule", "color": "#d03b2f", "strokeDash": [5, 4], "strokeWidth": 1.25},
+        "encoding": {"y": {"field": "y", "type": "quantitative"}},
+    }
+    return {**spec, "layer": [*spec.get("layer", []), line]}
+
+
 # Up to so many, every point of a line is marked.
 _MARKED_POINTS: Final = 62
 _LONE_POINT: Final = {"filled": True, "size": 22, "opacity": 1}

@@ -114,11 +114,11 @@ class Pictures:
     def _open(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
+            self._pool = ProcessPoolExecutor(1, context, begin_drawing, (os.getpid(),))
         return self._pool
 
 
-def _begin(parent: int) -> None:
+def begin_drawing(parent: int) -> None:
     """Let all others go first, and end this process when the one that it draws for is gone, however that ended."""
     # Who looks at a picture can wait for it; who sends events is not to notice.
     os.nice(19)

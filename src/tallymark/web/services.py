@@ -32,6 +32,7 @@ from tallymark.queries.run import run_question
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import QueryTooExpensive
+from tallymark.web.desk import Desk
 from tallymark.web.palette import Palette
 from tallymark.web.pictures import Pictures
 from tallymark.web.remembered import Remembered
@@ -76,6 +77,7 @@ class Services:
     store_url: str
     store_password: str
     privacy_rules: Callable[[Snapshot, str], PrivacyRules]
+    desk: Desk
     secret: bytes = b""
     public_url: str = ""
     embed_ancestors: str = ""
@@ -150,5 +152,6 @@ class Services:
         self._panels.shutdown(wait=False, cancel_futures=True)
         self._health.shutdown(wait=False, cancel_futures=True)
         self.pictures.close()
+        self.desk.close()
         self.store.close()
         self.catalog.engine.dispose()

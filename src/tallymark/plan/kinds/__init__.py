@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tallymark.plan.kinds import dashboard, metric
+from tallymark.plan.kinds import alert, dashboard, metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,14 @@ def _check_dashboard(one: Any, objects: dict[str, dict[str, Any]]) -> None:
     dashboard.check(one, objects[metric.KIND])
 
 
+def _check_alert(one: Any, objects: dict[str, dict[str, Any]]) -> None:
+    alert.check(one, objects[metric.KIND])
+
+
 KINDS: Final = (
     Kind(metric.KIND, metric.PLURAL, metric.Metric, _check_metric),
     Kind(dashboard.KIND, dashboard.PLURAL, dashboard.Dashboard, _check_dashboard),
+    Kind(alert.KIND, alert.PLURAL, alert.Alert, _check_alert),
 )
 BY_NAME: Final = {kind.name: kind for kind in KINDS}
 BY_PLURAL: Final = {kind.plural: kind for kind in KINDS}

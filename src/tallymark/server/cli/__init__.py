@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from tallymark import __version__
 from tallymark.errors import TallymarkError
-from tallymark.server.cli import ask, folder, plan, serve
+from tallymark.server.cli import alerts, ask, folder, plan, serve
 
 application = typer.Typer(
     name="tallymark",
@@ -40,7 +40,7 @@ def _begin(
     pass
 
 
-for module in (serve, ask, plan, folder):
+for module in (serve, ask, plan, folder, alerts):
     module.add_commands(application)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.web.api import (
+    alerts,
     clickhouse,
     definitions,
     embeds,
@@ -28,6 +29,7 @@ ROUTES: tuple[Callable[[Services], list[HTTPRouteHandler]], ...] = (
     ledger.build_routes,
     quarantine.build_routes,
     keys.build_routes,
+    alerts.build_routes,
     definitions.build_routes,
     figures.build_routes,
     plan.build_routes,

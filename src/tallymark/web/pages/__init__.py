@@ -11,6 +11,7 @@ from typing import Final
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.web.pages import (
+    alerts,
     dashboard_edit,
     dashboards,
     definition_edit,
@@ -40,6 +41,7 @@ _ROUTES: Final[tuple[Callable[[Services], list[HTTPRouteHandler]], ...]] = (
     embeds.build_routes,
     metrics.build_routes,
     definition_edit.build_routes,
+    alerts.build_routes,
     settings.build_routes,
 )
 

@@ -30,7 +30,7 @@ from tallymark.web.services import Services
 
 # Forty panels with everything that people give them, as a browser sends them: up to three bytes for a byte.
 _TEXT_BYTES: Final = 256 * 1024
-_LISTS: Final = {"metric": "/catalogue", "dashboard": "/dashboards"}
+_LISTS: Final = {"metric": "/catalogue", "dashboard": "/dashboards", "alert": "/alerts"}
 _ROWS: Final = (14, 32)
 
 

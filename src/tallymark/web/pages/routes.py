@@ -32,6 +32,8 @@ _TITLES: Final = {
 }
 # Where somebody goes on from an address that begins so: the same page as it is without conditions.
 _WAYS: Final = {
+    "alert": ("/alerts", "Look through the alerts"),
+    "alerts": ("/alerts", "Look through the alerts"),
     "dashboard": ("/dashboards", "Look through the dashboards"),
     "definition": ("/catalogue", "Look through the metrics"),
     "event": ("/events", "Look through the events"),

@@ -1,0 +1,295 @@
+"""What is kept of alerts: how they stand, what changed, and the notices that follow. In the catalog's database.
+
+A round's outcomes are written in one transaction with the notices that follow from them: after a crash there is all of a
+round or nothing of it. Judging writes through `write`, pages and the command line read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tallymark.alerts.conditions import Judged
+from tallymark.alerts.questions import Values
+from tallymark.alerts.rounds import Change, Outcome, Watch
+from tallymark.alerts.standing import OPEN, Standing, State
+from tallymark.catalog.repository import Catalog, aware
+from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, STANDING
+from tallymark.plan.kinds.alert import Alert, Severity
+
+# The row of an alert itself, besides those of its values.
+_WHOLE: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one alert."""
+
+    watch: Watch
+    standings: dict[Values, Standing]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a change was caused by, and what was known of the alert then: its definition may be another one by now."""
+
+    standing: Standing
+    alert: Alert
+    # Of the metric.
+    title: str = ""
+    unit: str = ""
+    owner: str = ""
+    # What went wrong where it is the telling itself, or the judging, that fails.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """A change as it is kept; `at` is the end of the window that caused it."""
+
+    id: int
+    project: str
+    alert: str
+    values: Values
+    before: State
+    after: State
+    incident: int
+    at: datetime
+    found_at: datetime
+    told: Told
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters."""
+        return self.told.alert.severity
+
+    @property
+    def is_over(self) -> bool:
+        """Whether something that was wrong is not any more."""
+        return self.before in OPEN and self.after not in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An outcome with what has to be kept beside it: the metric's words, and the receivers by number."""
+
+    outcome: Outcome
+    title: str
+    unit: str
+    owner: str
+    receivers: tuple[int, ...] = ()
+
+
+class Book:
+    """Reads and writes. Thread-safe, as the engine is; one process alone judges."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def load(self, project: str) -> dict[str, Kept]:
+        """Return what is kept of a project's alerts, by name."""
+        question = sa.select(STANDING).where(STANDING.c.project == project)
+        with self._catalog.engine.connect() as connection:
+            rows = connection.execute(question).mappings().all()
+        kept = {
+            row["alert"]: Kept(msgspec.json.decode(row["body"], type=Watch), {})
+            for row in rows
+            if row["group_key"] == _WHOLE
+        }
+        for row in rows:
+            if row["group_key"] != _WHOLE and row["alert"] in kept:
+                standing = msgspec.json.decode(row["body"], type=Standing)
+                kept[row["alert"]].standings[decode_values(row["group_values"])] = standing
+        return kept
+
+    def write(self, project: str, news: Sequence[News], now: datetime) -> list[Watch]:
+        """Write the outcomes of a round, all or nothing; returns the watches, which know their incidents now."""
+        with self._catalog.begin_write() as connection:
+            watches = [_write_changes(connection, project, one, now) for one in news]
+            gone = [(one.outcome.alert.name, values) for one in news for values in one.outcome.forgotten]
+            for alert, values in gone:
+                connection.execute(sa.delete(STANDING).where(_same(project, alert, key_of(values))))
+            rows = []
+            for one, watch in zip(news, watches, strict=True):
+                name = one.outcome.alert.name
+                rows.append(_row(project, name, _WHOLE, "[]", "", msgspec.json.encode(watch)))
+                for values, standing in one.outcome.standings.items():
+                    body = msgspec.json.encode(standing)
+                    rows.append(
+                        _row(project, name, key_of(values), encode_values(values), standing.state, body)
+                    )
+            _upsert(connection, rows)
+        return watches
+
+    def close(self, project: str, alert: str, why: str, now: datetime) -> None:
+        """Forget how an alert stands that is not watched any more; of trouble that was told the end is told."""
+        kept = self.load(project).get(alert)
+        last = next(iter(self.list_changes(project, alert, most=1)), None)
+        with self._catalog.begin_write() as connection:
+            if kept is not None and last is not None and kept.watch.incident:
+                told = last.told
+                ended = {
+                    values: msgspec.structs.replace(
+                        one, state="ok", since=now, judged=Judged(verdict="not met", reason=why)
+                    )
+                    for values, one in kept.standings.items()
+                    if one.state in OPEN
+                }
+                changes = [Change(values, kept.standings[values], one, now) for values, one in ended.items()]
+                outcome = Outcome(told.alert, kept.watch, {**kept.standings, **ended}, changes=changes)
+                _write_changes(connection, project, News(outcome, told.title, told.unit, told.owner), now)
+            same = (STANDING.c.project == project) & (STANDING.c.alert == alert)
+            connection.execute(sa.delete(STANDING).where(same))
+
+    def list_changes(
+        self, project: str, alert: str = "", *, start: datetime | None = None, most: int = 200
+    ) -> list[ChangeRow]:
+        """Return changes, the newest first: of a project, of one alert, since a time."""
+        question = sa.select(ALERT_CHANGE).where(ALERT_CHANGE.c.project == project)
+        if alert:
+            question = question.where(ALERT_CHANGE.c.alert == alert)
+        if start is not None:
+            question = question.where(ALERT_CHANGE.c.at >= start)
+        with self._catalog.engine.connect() as connection:
+            rows = connection.execute(question.order_by(ALERT_CHANGE.c.id.desc()).limit(most)).mappings()
+            return [read_change(row) for row in rows]
+
+    def list_unrecorded(self, most: int = 500) -> list[ChangeRow]:
+        """Return changes of all projects that are no events yet, the oldest first."""
+        question = sa.select(ALERT_CHANGE).where(ALERT_CHANGE.c.recorded_at.is_(None))
+        with self._catalog.engine.connect() as connection:
+            rows = connection.execute(question.order_by(ALERT_CHANGE.c.id).limit(most)).mappings()
+            return [read_change(row) for row in rows]
+
+    def mark_recorded(self, changes: Iterable[int], now: datetime) -> None:
+        """Note that changes are events now."""
+        with self._catalog.begin_write() as connection:
+            same = ALERT_CHANGE.c.id.in_(list(changes))
+            connection.execute(sa.update(ALERT_CHANGE).where(same).values(recorded_at=now))
+
+
+def _write_changes(connection: sa.Connection, project: str, one: News, now: datetime) -> Watch:
+    """Write an alert's changes with their notices; returns its watch with the incident that is open afterwards."""
+    outcome = one.outcome
+    incident = outcome.watch.incident
+    open_values = {values for values, before in _states_before(outcome).items() if before in OPEN}
+    for change in outcome.changes:
+        row = {
+            "project": project,
+            "alert": outcome.alert.name,
+            "group_key": key_of(change.values),
+            "group_values": encode_values(change.values),
+            "before": change.before.state,
+            "after": change.after.state,
+            "incident": incident,
+            "at": change.at,
+            "found_at": now,
+            "body": msgspec.json.encode(
+                Told(
+                    standing=change.after,
+                    alert=outcome.alert,
+                    title=one.title,
+                    unit=one.unit,
+                    owner=one.owner,
+                )
+            ).decode(),
+        }
+        (number,) = connection.execute(sa.insert(ALERT_CHANGE).values(**row)).inserted_primary_key or (0,)
+        if change.after.state in OPEN and not incident:
+            incident = number
+            connection.execute(
+                sa.update(ALERT_CHANGE).where(ALERT_CHANGE.c.id == number).values(incident=incident)
+            )
+        if change.after.state in OPEN:
+            open_values.add(change.values)
+        else:
+            open_values.discard(change.values)
+        _write_notices(
+            connection, project, one, number, incident, change.before.state, change.after.state, now
+        )
+        if not open_values:
+            incident = 0
+    return msgspec.structs.replace(outcome.watch, incident=incident)
+
+
+def _states_before(outcome: Outcome) -> dict[Values, State]:
+    """Return how each value stood before the round."""
+    states = {values: standing.state for values, standing in outcome.standings.items()}
+    for change in reversed(outcome.changes):
+        states[change.values] = change.before.state
+    return states
+
+
+def _write_notices(
+    connection: sa.Connection, project: str, one: News, change: int, incident: int, before: State, after: State, now: datetime
+) -> None:  # fmt: skip
+    """Write who has to be told of a change. Of an end only those are told who were told of the trouble."""
+    alert = one.outcome.alert
+    over = before in OPEN and after not in OPEN
+    if after not in OPEN and not over:
+        return
+    if after == "no data" and not alert.no_data.tell:
+        return
+    receivers: Iterable[int] = one.receivers
+    if over:
+        told = sa.select(NOTICE.c.receiver).join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change).where(
+            (ALERT_CHANGE.c.incident == incident) & NOTICE.c.status.not_in(("dropped", "held"))
+        ).distinct()  # fmt: skip
+        receivers = connection.execute(told).scalars().all()
+    for receiver in receivers:
+        connection.execute(
+            sa.insert(NOTICE).values(
+                project=project, alert=alert.name, change=change, receiver=receiver, kind="change",
+                status="waiting", due_at=now, created_at=now,
+            )
+        )  # fmt: skip
+
+
+def _same(project: str, alert: str, key: str) -> sa.ColumnElement[bool]:
+    return (STANDING.c.project == project) & (STANDING.c.alert == alert) & (STANDING.c.group_key == key)
+
+
+def _row(project: str, alert: str, key: str, values: str, state: str, body: bytes) -> dict[str, Any]:
+    return {
+        "project": project, "alert": alert, "group_key": key, "group_values": values, "state": state, "body": body.decode(),
+    }  # fmt: skip
+
+
+def _upsert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows over those that are there."""
+    if not rows:
+        return
+    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(STANDING)
+    changed = {name: insert.excluded[name] for name in ("group_values", "state", "body")}
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=["project", "alert", "group_key"], set_=changed), rows
+    )
+
+
+def read_change(row: sa.RowMapping) -> ChangeRow:
+    """Return a change from its row."""
+    return ChangeRow(
+        row["id"], row["project"], row["alert"], decode_values(row["group_values"]), row["before"], row["after"],
+        row["incident"], aware(row["at"]), aware(row["found_at"]), msgspec.json.decode(row["body"], type=Told),
+    )  # fmt: skip
+
+
+def key_of(values: Values) -> str:
+    """Return the digest by which a value of a breakdown is kept; '' without a breakdown."""
+    return hashlib.sha256(encode_values(values).encode()).hexdigest()[:32] if values else ""
+
+
+def encode_values(values: Values) -> str:
+    """Return a breakdown's values as JSON."""
+    return msgspec.json.encode(values).decode()
+
+
+def decode_values(text: str) -> Values:
+    """Return a breakdown's values from JSON."""
+    return tuple(msgspec.json.decode(text))

@@ -1,0 +1,79 @@
+"""tallymark watches its own watching: that alerts are judged in time, and that people can be told.
+
+Pure. These alerts stand in no file. They go the way of all others: kept, told, shown, with a state and a history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from tallymark.alerts.book import Kept
+from tallymark.alerts.conditions import Judged, Verdict
+from tallymark.alerts.questions import Values
+from tallymark.alerts.rounds import Change, Outcome, Watch
+from tallymark.alerts.standing import Standing, advance
+from tallymark.catalog.receivers import Receiver
+from tallymark.plan.kinds.alert import Above, Alert
+
+LATE_SECONDS: Final = 60
+FAILING_SECONDS: Final = 600
+# Names that begin like this are refused in files.
+JUDGING: Final = Alert(
+    name="tallymark_judging", metric="tallymark_judging", when=Above(value=LATE_SECONDS), window="1m", severity="page",
+    title="Alerts are judged late",
+    description="Events are on the disk and not yet in the store, so nothing can be said about the time since. The intake goes on.",
+    runbook="Look at the server's log and at /readyz: the store, the disk, the load.",
+)  # fmt: skip
+TELLING: Final = Alert(
+    name="tallymark_telling", metric="tallymark_telling", when=Above(value=FAILING_SECONDS), window="1m", severity="page",
+    title="A receiver cannot be told", breakdown=("receiver",),
+    description="Messages to this receiver have failed for ten minutes. They are tried again.",
+    runbook="Look at the receiver's last error on the page of alerts.",
+)  # fmt: skip
+OWN: Final = {one.name: one for one in (JUDGING, TELLING)}
+
+
+def judge_own(
+    kept: Mapping[str, Kept], receivers: Sequence[Receiver], now: datetime, complete: datetime
+) -> list[Outcome]:
+    """Return what is to be said about judging and telling; nothing where nothing changed."""
+    lag = max(0.0, (now - complete).total_seconds())
+    judging: dict[Values, Judged] = {(): _judge(lag, LATE_SECONDS, "")}
+    telling: dict[Values, Judged] = {
+        (one.name,): _judge(_failing(one, now), FAILING_SECONDS, one.error) for one in receivers
+    }
+    found = [
+        _run(JUDGING, kept.get(JUDGING.name), judging, now),
+        _run(TELLING, kept.get(TELLING.name), telling, now),
+    ]
+    return [one for one in found if one is not None]
+
+
+def _failing(receiver: Receiver, now: datetime) -> float:
+    return max(0.0, (now - receiver.failing_since).total_seconds()) if receiver.failing_since else 0.0
+
+
+def _judge(seconds: float, most: int, reason: str) -> Judged:
+    verdict: Verdict = "met" if seconds > most else "not met"
+    return Judged(verdict=verdict, value=seconds, normal=float(most), reason=reason)
+
+
+def _run(alert: Alert, kept: Kept | None, verdicts: Mapping[Values, Judged], now: datetime) -> Outcome | None:
+    standings = dict(kept.standings) if kept else {}
+    gone = [values for values in standings if values not in verdicts]
+    changes = []
+    for values, judged in {**verdicts, **dict.fromkeys(gone, Judged(verdict="not met"))}.items():
+        before = standings.get(values) or Standing(since=now, seen=now)
+        after = advance(before, judged, now, alert)
+        standings[values] = after
+        if after.state != before.state:
+            changes.append(Change(values, before, after, now))
+    if not changes:
+        return None
+    for values in gone:
+        del standings[values]
+    watch = kept.watch if kept else Watch(digest="", judged_until=now, settled_until=now, is_own=True)
+    failing = {str(values[0]) for values, one in standings.items() if values and one.state == "firing"}
+    return Outcome(alert, watch, standings, forgotten=gone, changes=changes, not_to=failing, to_all=True)

@@ -1,0 +1,119 @@
+"""Replaying an alert over the past: when it would have fired, before anybody is woken by it.
+
+Comes in: an alert that need not be saved, its metric, a time, and who asks. Goes out: the stretches in which it would have
+been in each state. The same verdicts and states as in a round; only the windows may lie further apart.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tallymark.alerts.conditions import Judged
+from tallymark.alerts.questions import Questions, Values, build_wanted
+from tallymark.alerts.rounds import find_verdicts, list_windows
+from tallymark.alerts.standing import OPEN, Standing, State, advance
+from tallymark.alerts.windows import list_ends
+from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.plan.kinds.alert import DAY, Alert
+from tallymark.plan.kinds.metric import Metric
+
+# A replay is to take seconds: of more windows than this it looks at every second, fifth, ... one, and says so.
+MOST_WINDOWS: Final = 400
+_COARSER: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 720, 1440)
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """A time in which an alert, of one value, would have been in a state; `worst` is the verdict that began it."""
+
+    values: Values
+    state: State
+    start: datetime
+    end: datetime
+    judged: Judged
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay found: the stretches in which something would have been wrong, over so many windows `step` seconds apart.
+
+    `told` is how often people would have been told that something is wrong.
+    """
+
+    start: datetime
+    end: datetime
+    windows: int
+    step: int
+    told: int
+    stretches: list[Stretch]
+    notes: list[str] = []
+
+
+def replay(
+    alert: Alert, metric: Metric, start: datetime, end: datetime, questions: Questions, pool: Executor
+) -> Preview:
+    """Replay an alert from a time to another; raises RequestRefused as questions do, and for a time without a window."""
+    step = _choose_step(alert, start, end)
+    ends = list_ends(step, alert.timezone, start, end)
+    if not ends:
+        message = f"No window of the alert ends in this time; the next ones are {step} s apart."
+        raise RequestRefused("invalid_request", message, at="from")
+    wanted = dict.fromkeys(build_wanted(alert, window) for one in ends for window in list_windows(alert, one))
+    for error in pool.map(lambda want: _try(questions, want), wanted):
+        if error is not None:
+            raise error
+    # Pending takes as long as it takes: with coarser windows, one that is met lasts until the next.
+    standings: dict[Values, Standing] = {}
+    history: dict[Values, list[Stretch]] = {}
+    told = 0
+    for one in ends:
+        was_open = any(standing.state in OPEN for standing in standings.values())
+        for values, judged in find_verdicts(questions, alert, metric, one, standings).items():
+            before = standings.get(values) or Standing(since=one, seen=one)
+            after = standings[values] = advance(before, judged, one, alert)
+            _extend(history.setdefault(values, []), values, after, one)
+        told += not was_open and any(standing.state in OPEN for standing in standings.values())
+    wrong = [one for found in history.values() for one in found if one.state in OPEN]
+    notes = []
+    if step > alert.step:
+        notes.append(f"Judged every {step} s; live it is every {alert.step} s.")
+    return Preview(
+        start=start, end=end, windows=len(ends), step=step, told=told, notes=notes,
+        stretches=sorted(wrong, key=lambda one: (one.start, str(one.values))),
+    )  # fmt: skip
+
+
+def _try(questions: Questions, wanted: object) -> TallymarkError | None:
+    try:
+        questions.find(wanted)  # type: ignore[arg-type]
+    except TallymarkError as error:
+        return error
+    return None
+
+
+def _choose_step(alert: Alert, start: datetime, end: datetime) -> int:
+    """Return seconds between windows' ends: the alert's own, or so much more that they are not too many.
+
+    Windows of whole days end with the day: between them nothing new would be learnt of a year.
+    """
+    seconds = (end - start).total_seconds()
+    own = alert.step
+    if seconds / own <= MOST_WINDOWS:
+        return own
+    if alert.seconds % DAY == 0 and seconds / DAY <= MOST_WINDOWS:
+        return DAY
+    return next(
+        (own * times for times in _COARSER if seconds / (own * times) <= MOST_WINDOWS), own * _COARSER[-1]
+    )
+
+
+def _extend(stretches: list[Stretch], values: Values, standing: Standing, end: datetime) -> None:
+    if stretches and stretches[-1].state == standing.state:
+        stretches[-1] = msgspec.structs.replace(stretches[-1], end=end)
+        return
+    stretches.append(Stretch(values=values, state=standing.state, start=end, end=end, judged=standing.judged))
+
+
+LAST_WEEK: Final = timedelta(days=7)

@@ -1,0 +1,141 @@
+"""What an alert says, as sentences: what happened, since when, how far from normal, how sure that is.
+
+Pure. Messages, the pages and the command line say the same, in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from tallymark.alerts.conditions import AGAINST_WORDS, Judged
+from tallymark.alerts.questions import Values
+from tallymark.alerts.standing import State
+from tallymark.metrics.digits import write_figure, write_range
+from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
+from tallymark.queries.period import parse_zone
+
+NOTHING: Final = "(none)"
+STATE_WORDS: Final[dict[State, str]] = {
+    "ok": "ok",
+    "pending": "pending",
+    "firing": "firing",
+    "no data": "no data",
+    "error": "cannot be judged",
+}
+
+
+def name_values(values: Values) -> str:
+    """Return a breakdown's values for people: `iOS, 2.1`."""
+    return ", ".join(NOTHING if value in (None, "") else str(value) for value in values)
+
+
+def write_condition(alert: Alert, unit: str = "") -> str:
+    """Return when an alert fires: `below 80 % over 15m, for 5m`."""
+    when = alert.when
+    if isinstance(when, Below | Above):
+        what = (
+            f"{'below' if isinstance(when, Below) else 'above'} {write_figure(when.value, None, None, unit)}"
+        )
+    elif isinstance(when, Falls | Rises):
+        much = f"{when.percent:g} %" if when.percent is not None else write_difference(when.by or 0, unit)
+        word = "lower" if isinstance(when, Falls) else "higher"
+        what = f"at least {much} {word} than {AGAINST_WORDS[when.against]}"
+    else:
+        side = {"both": "outside", "below": "below", "above": "above"}[when.side]
+        what = f"{side} what the same weekday and hour of {when.weeks} weeks gave"
+    lasting = f", for {alert.lasting}" if alert.lasting else ""
+    return f"{what}, over {alert.window}{lasting}"
+
+
+def write_difference(by: float, unit: str) -> str:
+    """Return a difference of two figures: of two shares in percentage points, which are no percent."""
+    return f"{by * 100:g} percentage points" if unit == "ratio" else write_figure(by, None, None, unit)
+
+
+def write_judged(alert: Alert, judged: Judged, unit: str = "") -> str:
+    """Return what was seen: `62 % (58 to 66 %, n 412), 34 % below 94 % in the same window last week`."""
+    if judged.verdict == "error":
+        return judged.reason
+    if judged.value is None or judged.verdict == "no data":
+        return f"no events in the last {alert.window}"
+    parts = [_write_value(judged, unit)]
+    held = _write_held(alert, judged, unit)
+    if held:
+        parts.append(held)
+    if judged.reason:
+        parts.append(judged.reason.rstrip("."))
+    return ", ".join(parts)
+
+
+def _write_value(judged: Judged, unit: str) -> str:
+    sure = []
+    if judged.low is not None and judged.high is not None:
+        low, high = (write_figure(end, judged.low, judged.high, unit) for end in (judged.low, judged.high))
+        name = " %" if unit == "ratio" else f" {unit}" if unit else ""
+        sure.append(f"95 %: {low.removesuffix(name)} to {high}")
+    if judged.n is not None:
+        sure.append(f"n {judged.n:,}")
+    figure = write_figure(judged.value, judged.low, judged.high, unit)
+    if (
+        judged.normal is not None
+        and figure == write_figure(judged.normal, None, None, unit)
+        and judged.value != judged.normal
+    ):
+        # On one side of its limit, and rounded to it: then it is written with more digits.
+        figure = write_figure(judged.value, None, None, unit)
+    return f"{figure} ({', '.join(sure)})" if sure else figure
+
+
+def _write_held(alert: Alert, judged: Judged, unit: str) -> str:
+    when, value, normal = alert.when, judged.value, judged.normal
+    if value is None or normal is None:
+        return ""
+    if isinstance(when, Below | Above):
+        return f"{_side(value, normal)} {write_figure(normal, None, None, unit)}"
+    if isinstance(when, Unusual):
+        if judged.usual_low is None or judged.usual_high is None:
+            return ""
+        usual = write_range(judged.usual_low, judged.usual_high, unit)
+        place = (
+            "usual is"
+            if judged.usual_low <= value <= judged.usual_high
+            else f"{_side(value, normal)} the usual"
+        )
+        return f"{place} {usual} (from {judged.weeks} weeks)"
+    much = f"{abs(value - normal) / abs(normal) * 100:.3g} % " if normal else ""
+    return (
+        f"{much}{_side(value, normal)} {write_figure(normal, None, None, unit)} {AGAINST_WORDS[when.against]}"
+    )
+
+
+def _side(value: float, normal: float) -> str:
+    return "below" if value < normal else "above" if value > normal else "at"
+
+
+def write_moment(moment: datetime, timezone: str) -> str:
+    """Return a time in the alert's zone: `8 Feb 2013 14:30 (UTC)`."""
+    local = moment.astimezone(parse_zone(timezone))
+    seconds = f":{local.second:02d}" if local.second else ""
+    return f"{local.day} {local:%b %Y %H:%M}{seconds} ({timezone})"
+
+
+def write_duration(length: timedelta) -> str:
+    """Return a length of time in its two largest units: `2 h 5 min`."""
+    seconds = max(0, round(length.total_seconds()))
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def write_list(names: Sequence[str], most: int) -> str:
+    """Return names, the first ones if there are many: `a, b and 7 more`."""
+    shown = list(names[:most])
+    rest = len(names) - len(shown)
+    if rest:
+        return f"{', '.join(shown)} and {rest} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

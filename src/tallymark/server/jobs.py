@@ -1,0 +1,194 @@
+"""The jobs process, wired: judges alerts every few seconds and tells people, until told to stop.
+
+It reads the catalog, the ledger and the end of the journal, and asks the store. What it judges and what it tells stand in
+the catalog: another start goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from tallymark.alerts.book import Book
+from tallymark.alerts.notices import Batch, Notices
+from tallymark.alerts.outlets import Outlets
+from tallymark.alerts.teller import Teller
+from tallymark.alerts.watcher import PULSE_FILE, Pulse, Watcher
+from tallymark.alerts.windows import Window
+from tallymark.alerts.words import name_values
+from tallymark.catalog.receivers import Receivers
+from tallymark.catalog.repository import Catalog
+from tallymark.catalog.sealing import open_sealer
+from tallymark.catalog.tables import open_engine, sqlite_url
+from tallymark.clock import SYSTEM_CLOCK
+from tallymark.errors import TallymarkError
+from tallymark.journal.reader import SegmentReader
+from tallymark.ledger.report import count_lag
+from tallymark.ledger.tail import Tail
+from tallymark.queries.ask import Limits
+from tallymark.queries.events import list_events
+from tallymark.queries.kinds import Question
+from tallymark.queries.question import Filter
+from tallymark.queries.result import Answer
+from tallymark.queries.run import run_question
+from tallymark.server.orders import Orders, find_paths
+from tallymark.server.own_numbers import SOURCE
+from tallymark.store.client import StoreClient
+from tallymark.store.requests import INTERNAL_USER
+from tallymark.web.alert_pictures import build_spec, build_view, find_span, narrow_span, shade_view
+from tallymark.web.pictures import begin_drawing, render_picture
+
+log = structlog.get_logger("tallymark.alerts")
+
+# Questions that are asked at once. The store has two processors here and other people's questions to answer.
+_QUESTIONS: Final = 3
+_TELLERS: Final = 8
+_LOOK_SECONDS: Final = 0.5
+_DRAW_SECONDS: Final = 20.0
+_SETTLE_SECONDS: Final = 1.0
+_NOT_OWN: Final = Filter(field="source", op="ne", value=SOURCE)
+
+
+class Jobs:
+    """What the process holds open."""
+
+    def __init__(self, orders: Orders) -> None:
+        config = orders.config
+        self._config = config
+        self._paths = find_paths(config.data)
+        self._tail = Tail(SegmentReader(self._paths.journal))
+        self._store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
+        self._limits = Limits(config.query_seconds, config.find_query_memory(), config.query_rows)
+        catalog = Catalog(open_engine(config.catalog_url or sqlite_url(Path(config.data))))
+        self._notices = Notices(catalog)
+        receivers = Receivers(catalog, open_sealer(Path(config.data)))
+        self._threads = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="alert-question")
+        self._tellers = ThreadPoolExecutor(_TELLERS, thread_name_prefix="teller")
+        self._drawers = ProcessPoolExecutor(1, get_context("spawn"), begin_drawing, (os.getpid(),))
+        self._outlets = Outlets(config.list_inward())
+        self._watcher = Watcher(
+            catalog, Book(catalog), self._notices, receivers, self._ask, self._is_quiet, self._threads,
+            round(config.alert_seconds),
+        )  # fmt: skip
+        self._teller = Teller(
+            self._notices, receivers, self._outlets, self._draw, SYSTEM_CLOCK,
+            config.public_url, bytes.fromhex(catalog.fact("secret") or ""), self._tellers,
+        )  # fmt: skip
+        self._catalog = catalog
+
+    def run(self, stopping: threading.Event) -> None:
+        """Judge and tell until `stopping` is set."""
+        repeated = self._notices.recover(SYSTEM_CLOCK.now())
+        if repeated:
+            log.warning(
+                "alert_messages_repeated", notices=repeated, fix="nothing: they may have arrived, or not"
+            )
+        telling = threading.Thread(target=self._keep_telling, args=(stopping,), name="telling", daemon=True)
+        telling.start()
+        while not stopping.wait(self._pause()):
+            try:
+                self._judge()
+            except Exception:
+                # Nothing was written: the next round does the same.
+                log.exception("alerts_not_judged", fix="the next round tries again")
+        telling.join(_DRAW_SECONDS)
+
+    def close(self) -> None:
+        """Let go of threads, processes and connections."""
+        self._tellers.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._drawers.shutdown(wait=False, cancel_futures=True)
+        self._outlets.close()
+        self._store.close()
+        self._catalog.engine.dispose()
+
+    def _pause(self) -> float:
+        """Return the seconds to the next round: a moment after windows end, when what came in them is in the store."""
+        every = self._config.alert_seconds
+        return every - (time.time() - _SETTLE_SECONDS) % every
+
+    def _judge(self) -> None:
+        now = SYSTEM_CLOCK.now()
+        began = time.monotonic()
+        pulse = self._watcher.tick(now, self._find_complete(now))
+        took = time.monotonic() - began
+        self._write_pulse(msgspec.structs.replace(pulse, took_seconds=round(took, 3)))
+
+    def _find_complete(self, now: datetime) -> datetime:
+        """Return the time up to which all events that were received are in the store."""
+        if not self._paths.ledger.exists():
+            return now
+        events, oldest_us = count_lag(self._paths.ledger, self._tail)
+        return min(now, datetime.fromtimestamp(oldest_us / 1e6, UTC)) if events else now
+
+    def _write_pulse(self, pulse: Pulse) -> None:
+        path = Path(self._config.data) / PULSE_FILE
+        with suppress(OSError):
+            part = path.with_suffix(".part")
+            part.write_bytes(msgspec.json.encode(pulse))
+            part.replace(path)
+
+    def _keep_telling(self, stopping: threading.Event) -> None:
+        while not stopping.wait(_LOOK_SECONDS):
+            try:
+                self._teller.run_once()
+            except Exception:
+                log.exception("alerts_not_told", fix="it is tried again")
+
+    def _ask(self, project: str, question: Question) -> Answer:
+        return run_question(question, self._store, project, self._limits)
+
+    def _is_quiet(self, project: str, window: Window) -> bool:
+        """Tell whether nothing came in that time but what tallymark says of itself."""
+        found = list_events(
+            self._store, project, filters=(_NOT_OWN,), start=window.start.isoformat(), end=window.end.isoformat(),
+            limit=1, limits=self._limits,
+        )  # fmt: skip
+        return not found.events
+
+    def _draw(self, batch: Batch) -> bytes:
+        """Draw what a message is about; a message without a picture is better than none."""
+        change = batch.changes[-1]
+        alert = change.told.alert
+        _, metrics = self._watcher.definitions_of(batch.project)
+        metric = metrics.get(alert.metric)
+        if metric is None:
+            return b""
+        end = max(change.at, SYSTEM_CLOCK.now() - timedelta(minutes=1))
+        span = find_span(alert, end)
+        if change.values:
+            span = narrow_span(alert, span, change.values)
+        try:
+            view = build_view(
+                alert, metric, span, lambda question: self._ask(batch.project, question), metrics
+            )
+            view.title = " · ".join(filter(None, (view.title, name_values(change.values))))
+            shade_view(view, span, batch.changes)
+            spec = build_spec(view, span)
+            return self._drawers.submit(render_picture, spec, "png").result(_DRAW_SECONDS)
+        except (TallymarkError, TimeoutError, OSError) as error:
+            log.warning(
+                "alert_without_picture", alert=batch.alert, error=str(error), fix="the message goes without"
+            )
+            return b""
+
+
+def run_jobs(orders: Orders, stopping: threading.Event, say_ready: Callable[[], None]) -> None:
+    """Judge and tell; returns when `stopping` is set."""
+    jobs = Jobs(orders)
+    try:
+        say_ready()
+        jobs.run(stopping)
+    finally:
+        jobs.close()

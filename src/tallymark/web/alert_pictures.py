@@ -1,0 +1,108 @@
+"""The chart of an alert: its metric's course before and since, with the times in which something was wrong shaded.
+
+Comes in: an alert, its metric, who asks. Goes out: a panel as all others, which pages show and messages bring as a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+import msgspec
+
+from tallymark.alerts.book import ChangeRow
+from tallymark.alerts.standing import OPEN
+from tallymark.alerts.windows import find_last_end
+from tallymark.metrics.figures import Ask, ask_metric
+from tallymark.plan.kinds.alert import DAY, Above, Alert, Below
+from tallymark.plan.kinds.dashboard import Panel
+from tallymark.plan.kinds.metric import Conversion, Metric, Span
+from tallymark.queries.period import parse_zone
+from tallymark.queries.question import Filter, Interval
+from tallymark.queries.result import Cell
+from tallymark.web.chart_specs import limit_spec, shade_spec
+from tallymark.web.chart_words import wall_time
+from tallymark.web.figure_charts import Line, build_figures_chart
+from tallymark.web.panels import View
+from tallymark.web.picture_specs import build_picture
+
+# Seconds of a window, and what its course is cut into; for windows longer than the last, days.
+_INTERVALS: Final[tuple[tuple[int, Interval, int], ...]] = (
+    (1800, "minute", 3 * 3600),
+    (DAY - 1, "hour", 3 * DAY),
+)
+_SECONDS: Final[dict[Interval, int]] = {"minute": 60, "hour": 3600, "day": DAY}
+_WIDTH, _HEIGHT = 720, 300
+
+
+def find_span(alert: Alert, end: datetime) -> Span:
+    """Return the time that a chart of an alert shows: some windows up to and with the last one."""
+    found = next(((interval, length) for most, interval, length in _INTERVALS if alert.seconds <= most), None)
+    interval, length = found or ("day", 30 * DAY)
+    # Whole intervals: the last one is not over, and no other is cut.
+    step = _SECONDS[interval]
+    end = find_last_end(step, alert.timezone, end) + timedelta(seconds=step)
+    start = find_last_end(step, alert.timezone, end - timedelta(seconds=max(length, 6 * alert.seconds)))
+    return Span(
+        start=start.isoformat(), end=end.isoformat(), interval=interval, timezone=alert.timezone,
+        filters=alert.filters, breakdown=alert.breakdown, limit=8,
+    )  # fmt: skip
+
+
+def narrow_span(alert: Alert, span: Span, values: tuple[Cell, ...]) -> Span:
+    """Return the time for one value of an alert's breakdown."""
+    named = [
+        Filter(field=field, op="eq", value=value)
+        for field, value in zip(alert.breakdown, values, strict=False)
+        if value not in (None, "")
+    ]
+    return msgspec.structs.replace(span, filters=(*span.filters, *named), breakdown=())
+
+
+def build_view(alert: Alert, metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]) -> View:
+    """Return the course of an alert's metric as a panel; raises RequestRefused as questions do."""
+    title = alert.title or metric.title or metric.name
+    view = View(Panel(name="alert", kind="line", metrics=(metric.name,)), title, [metric], linked=False)
+    if isinstance(metric, Conversion):
+        view.problem = "A funnel is counted over a whole time: it has no course."
+        return view
+    figures = ask_metric(metric, span, ask, others)
+    view.asked.append(figures)
+    view.notes += figures.notes
+    view.chart = build_figures_chart([Line(metric.title or metric.name, figures)], span.interval or "hour")
+    if view.chart is not None and isinstance(alert.when, Below | Above):
+        view.chart = msgspec.structs.replace(view.chart, spec=limit_spec(view.chart.spec, alert.when.value))
+    return view
+
+
+def build_spec(view: View, span: Span) -> bytes:
+    """Return a panel as a specification that holds everything, for a picture in a message."""
+    return msgspec.json.encode(build_picture(view, span, "light", _WIDTH, _HEIGHT))
+
+
+def shade_view(view: View, span: Span, changes: list[ChangeRow]) -> None:
+    """Note on a chart in which times something was wrong, for the page to shade."""
+    if view.chart is None:
+        return
+    zone = parse_zone(span.timezone)
+    first, last = (datetime.fromisoformat(text) for text in (span.start, span.end))
+    stretches: list[tuple[datetime, datetime]] = []
+    open_values: dict[tuple[Cell, ...], datetime] = {}
+    for one in sorted(changes, key=lambda change: change.id):
+        if one.after in OPEN:
+            open_values.setdefault(one.values, one.at)
+        elif one.values in open_values:
+            stretches.append((open_values.pop(one.values), one.at))
+    stretches += [(begun, last) for begun in open_values.values()]
+    shades = [
+        {"x": _wall(max(begun, first), zone), "x2": _wall(min(ended, last), zone)}
+        for begun, ended in stretches
+        if ended >= first and begun <= last
+    ]
+    if shades:
+        view.chart = msgspec.structs.replace(view.chart, spec=shade_spec(view.chart.spec, shades))
+
+
+def _wall(moment: datetime, zone: tzinfo) -> int:
+    return wall_time(moment.astimezone(zone).isoformat())

@@ -1,0 +1,240 @@
+"""Alerts as pages, API and command line show and change them. Blocking; may be used from several threads.
+
+Comes in: what the book keeps, and the definitions. Goes out: alerts with how they stand, previews, silences, receivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tallymark.alerts.book import ChangeRow, Kept
+from tallymark.alerts.notices import Delivery
+from tallymark.alerts.outlets import Message, check_url, hide_secrets
+from tallymark.alerts.own import OWN
+from tallymark.alerts.preview import Preview, replay
+from tallymark.alerts.questions import Questions, Values
+from tallymark.alerts.silences import Silence
+from tallymark.alerts.standing import Standing, State
+from tallymark.alerts.watcher import Pulse
+from tallymark.alerts.windows import Window
+from tallymark.alerts.words import name_values, write_condition, write_judged
+from tallymark.catalog.definitions import Definition
+from tallymark.catalog.receivers import Receiver, choose_receivers
+from tallymark.errors import RequestRefused
+from tallymark.plan.changes import collect_objects
+from tallymark.plan.kinds.alert import Alert
+from tallymark.plan.kinds.metric import Metric
+from tallymark.plan.words import is_name
+from tallymark.queries.events import list_events
+from tallymark.queries.question import Filter
+from tallymark.web.services import Services
+
+# Source of the events that tallymark records about itself.
+_OWN_SOURCE: Final = "own"
+# The worst first.
+ORDER: Final[tuple[State, ...]] = ("firing", "error", "no data", "pending", "ok")
+_STALE: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One alert with how it stands: its worst state, its values, the worst first, and who is told."""
+
+    alert: Alert
+    state: State | None
+    values: list[tuple[Values, Standing]]
+    unit: str
+    title: str
+    owner: str
+    incident: int
+    receivers: list[Receiver]
+    silence: Silence | None
+    definition: Definition | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it stands in no file."""
+        return self.alert.name in OWN
+
+    @property
+    def condition(self) -> str:
+        """When it fires, in words."""
+        return f"{self.title} is {write_condition(self.alert, self.unit)}"
+
+    def describe(self, standing: Standing) -> str:
+        """Return what was seen last, in words."""
+        return write_judged(self.alert, standing.judged, self.unit)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """A change with what it says in words, and what became of telling it."""
+
+    change: ChangeRow
+    text: str
+    deliveries: list[Delivery]
+
+
+def list_alerts(services: Services, project: str, names: frozenset[str] = frozenset()) -> list[Shown]:
+    """Return alerts with how they stand, the worst first; those of these names where some are given."""
+    definitions = [one for one in services.definitions.list(project) if one.kind in ("metric", "alert")]
+    objects = collect_objects(definitions)
+    by_name = {one.name: one for one in definitions if one.kind == "alert"}
+    desk, now = services.desk, services.clock.now()
+    kept = desk.book.load(project)
+    receivers = desk.receivers.list(project)
+    silences = desk.silences.list(project, now)
+    alerts = {**objects["alert"], **{name: one for name, one in OWN.items() if name in kept}}
+    found = [
+        _show(
+            alert, objects["metric"].get(alert.metric), kept.get(name), receivers, silences, by_name.get(name)
+        )
+        for name, alert in alerts.items()
+        if not names or name in names
+    ]
+    return sorted(found, key=lambda one: (_rank(one.state), one.alert.severity != "page", one.alert.name))
+
+
+def find_alert(services: Services, project: str, name: str) -> Shown:
+    """Return one alert; raises RequestRefused (not_found)."""
+    found = list_alerts(services, project, frozenset({name}))
+    if not found:
+        raise RequestRefused("not_found", f"There is no alert {name[:80]!r}.", at="name")
+    return found[0]
+
+
+def _show(
+    alert: Alert,
+    metric: Metric | None,
+    kept: Kept | None,
+    receivers: list[Receiver],
+    silences: list[Silence],
+    definition: Definition | None,
+) -> Shown:
+    standings = kept.standings if kept else {}
+    values = sorted(standings.items(), key=lambda one: (_rank(one[1].state), str(one[0])))
+    owner = alert.owner or (metric.owner if metric else "")
+    incident = kept.watch.incident if kept else 0
+    silence = next(
+        (one for one in silences if one.alert in ("", alert.name) and one.incident in (0, incident)), None
+    )
+    return Shown(
+        alert,
+        values[0][1].state if values else None,
+        values,
+        "s" if alert.name in OWN else metric.figure_unit if metric else "",
+        (metric.title or metric.name) if metric else alert.title or alert.metric,
+        owner,
+        incident,
+        receivers if alert.name in OWN else choose_receivers(receivers, alert.tell, owner),
+        silence,
+        definition,
+    )
+
+
+def _rank(state: State | None) -> int:
+    return ORDER.index(state) if state in ORDER else len(ORDER)
+
+
+def list_history(services: Services, project: str, alert: str = "", most: int = 100) -> list[ShownChange]:
+    """Return changes, the newest first, with who was told."""
+    changes = services.desk.book.list_changes(project, alert, most=most)
+    told = services.desk.notices.list_deliveries([one.id for one in changes])
+    return [
+        ShownChange(
+            one, write_judged(one.told.alert, one.told.standing.judged, one.told.unit), told.get(one.id, [])
+        )
+        for one in changes
+    ]
+
+
+def preview_alert(
+    services: Services,
+    project: str,
+    alert: Alert,
+    metrics: Mapping[str, Metric],
+    start: datetime,
+    end: datetime,
+) -> Preview:
+    """Replay an alert, which need not be saved, over a time; raises RequestRefused as questions do."""
+    metric = metrics.get(alert.metric)
+    if metric is None:
+        raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
+
+    def is_quiet(window: Window) -> bool:
+        others = Filter(field="source", op="ne", value=_OWN_SOURCE)
+        times = {"start": window.start.isoformat(), "end": window.end.isoformat()}
+        found = list_events(
+            services.store, project, filters=(others,), limit=1, limits=services.query_limits, **times
+        )
+        return not found.events
+
+    questions = Questions(metrics, lambda question: services.answer(question, project), is_quiet)
+    return replay(alert, metric, start, end, questions, services.desk.pool)
+
+
+def add_receiver(services: Services, project: str, name: str, url: str, owners: list[str], who: str) -> str:
+    """Add a receiver, or change the one of this name; returns what of its address may be shown. Raises RequestRefused."""
+    if not is_name(name):
+        message = f"{name[:80]!r} is no name. Use a-z, 0-9 and _, beginning with a letter."
+        raise RequestRefused("invalid_request", message, at="name")
+    owners = [one.strip() for one in owners if one.strip()]
+    if not owners:
+        raise RequestRefused("invalid_request", "Whose alerts? Give owners, or * for all.", at="owners")
+    problem = check_url(url.strip())
+    if problem:
+        raise RequestRefused("invalid_request", problem, at="url")
+    hint = hide_secrets(url.strip())
+    services.desk.receivers.create(project, name, url.strip(), hint, owners, who, services.clock.now())
+    return hint
+
+
+def try_receiver(services: Services, project: str, name: str) -> str:
+    """Send a test message to a receiver; returns '' or why it did not arrive. Raises RequestRefused (not_found)."""
+    found = next((one for one in services.desk.receivers.list(project) if one.name == name), None)
+    if found is None:
+        raise RequestRefused("not_found", f"There is no receiver {name[:80]!r}.", at="name")
+    now = services.clock.now()
+    key = f"test-{project}-{name}-{int(now.timestamp())}"
+    message = Message(
+        title=f"A test from tallymark: {project}",
+        text=f"This is how alerts for {', '.join(found.owners)} will arrive. Nothing is wrong.",
+        key=key, id=key, kind="test", facts={"project": project, "receiver": name},
+    )  # fmt: skip
+    return services.desk.outlets.send(services.desk.receivers.open_address(found.id), message)
+
+
+def show_change(change: ChangeRow) -> dict[str, Any]:
+    """Return a change for programs."""
+    standing = change.told.standing
+    return {
+        "id": change.id, "alert": change.alert, "values": dict(zip(change.told.alert.breakdown, change.values, strict=False)),
+        "before": change.before, "after": change.after, "incident": change.incident, "at": change.at,
+        "found_at": change.found_at, "severity": change.severity, "owner": change.told.owner,
+        "judged": standing.judged, "text": write_judged(change.told.alert, standing.judged, change.told.unit),
+    }  # fmt: skip
+
+
+def show_alert(one: Shown) -> dict[str, Any]:
+    """Return an alert with how it stands for programs."""
+    return {
+        "alert": one.alert.name, "title": one.alert.title, "severity": one.alert.severity, "owner": one.owner,
+        "state": one.state, "condition": one.condition, "incident": one.incident,
+        "receivers": [receiver.name for receiver in one.receivers],
+        "silenced_until": one.silence.ends_at if one.silence else None,
+        "values": [
+            {
+                "values": dict(zip(one.alert.breakdown, values, strict=False)), "name": name_values(values),
+                "state": standing.state, "since": standing.since, "judged": standing.judged, "text": one.describe(standing),
+            }
+            for values, standing in one.values
+        ],
+    }  # fmt: skip
+
+
+def is_stale(pulse: Pulse | None, now: datetime) -> bool:
+    """Tell whether alerts have not been judged for a while."""
+    return pulse is None or now - pulse.at > _STALE

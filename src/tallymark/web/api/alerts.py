@@ -1,0 +1,200 @@
+"""Alerts over the API: how they stand, what they did, previews, silences, receivers. Their definitions are `/v1/alerts`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from tallymark.errors import RequestRefused
+from tallymark.plan.changes import collect_objects
+from tallymark.plan.kinds import BY_NAME
+from tallymark.plan.objects import check_object, parse_object
+from tallymark.web.access import require_key
+from tallymark.web.alerting import (
+    add_receiver,
+    find_alert,
+    list_alerts,
+    list_history,
+    preview_alert,
+    show_alert,
+    show_change,
+    try_receiver,
+)
+from tallymark.web.answers import decode_body, parse_count, parse_span, render_json
+from tallymark.web.services import Services
+
+_TAGS = ["alerts"]
+_READ, _ADMIN = [{"read": list[str]()}], [{"admin": list[str]()}]
+_LAST_WEEK = timedelta(days=7)
+
+
+class SilenceOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a silence takes: an alert ('' for all), why, and until when."""
+
+    reason: str
+    until: datetime
+    alert: str = ""
+
+
+class ReceiverOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a receiver takes: a name, an address as apprise knows them, and whose alerts it is told."""
+
+    name: str
+    url: str
+    owners: list[str]
+
+
+def build_routes(services: Services) -> list[HTTPRouteHandler]:
+    """Return the routes."""
+    return [*_build_reading(services), *_build_silences(services), *_build_receivers(services)]
+
+
+def _build_reading(services: Services) -> list[HTTPRouteHandler]:
+    @get("/v1/alerting", summary="How all alerts stand", tags=_TAGS, security=_READ)
+    async def list_states(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return all alerts, the worst first, with the last figures of each value, and when they were judged."""
+        holder = require_key(request, services, "read")
+        found = await services.run(list_alerts, services, holder.project)
+        pulse = services.desk.read_pulse()
+        judged = (
+            {"at": pulse.at, "complete": pulse.complete, "took_seconds": pulse.took_seconds}
+            if pulse
+            else None
+        )
+        return render_json({"alerts": [show_alert(one) for one in found], "judged": judged})
+
+    @get("/v1/alerting/history", summary="What alerts did", tags=_TAGS, security=_READ)
+    async def list_changes(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return the changes of all alerts, or of `alert`, the newest first, with the figures that caused them and who was told."""
+        holder = require_key(request, services, "read")
+        alert = request.query_params.get("alert", "")
+        most = parse_count(request.query_params.get("limit"), "limit", 100, 1000)
+        found = await services.run(list_history, services, holder.project, alert, most)
+        return render_json(
+            {"changes": [{**show_change(one.change), "told": one.deliveries} for one in found]}
+        )
+
+    @get(
+        "/v1/alerts/{name:str}/preview", summary="When an alert would have fired", tags=_TAGS, security=_READ
+    )
+    async def preview_present(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        """Replay an alert from `from` to `to`, the last seven days without them."""
+        holder = require_key(request, services, "read")
+        shown = await services.run(find_alert, services, holder.project, name)
+        body = msgspec.to_builtins(shown.alert)
+        return await preview(request, holder.project, body)
+
+    @post(
+        "/v1/alerting/preview",
+        status_code=200,
+        summary="When a new alert would fire",
+        tags=_TAGS,
+        security=_READ,
+    )
+    async def preview_new(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Replay the alert in the body, which need not be saved."""
+        holder = require_key(request, services, "read")
+        return await preview(request, holder.project, decode_body(await request.body(), dict[str, Any]))
+
+    async def preview(request: Request[Any, Any, Any], project: str, body: Any) -> Response[bytes]:
+        start, end = parse_span(request.query_params, services.clock.now(), _LAST_WEEK)
+
+        def run() -> Any:
+            objects = collect_objects(services.definitions.list(project))
+            alert = parse_object(BY_NAME["alert"], body)
+            check_object(BY_NAME["alert"], alert, objects)
+            return preview_alert(services, project, alert, objects["metric"], start, end)
+
+        return render_json(await services.run(run))
+
+    return [list_states, list_changes, preview_present, preview_new]
+
+
+def _build_silences(services: Services) -> list[HTTPRouteHandler]:
+    silences = services.desk.silences
+
+    @get("/v1/silences", summary="What nobody is told about", tags=_TAGS, security=_READ)
+    async def list_silences(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return the silences and acknowledgements that hold now."""
+        holder = require_key(request, services, "read")
+        return render_json(
+            {"silences": await services.run(silences.list, holder.project, services.clock.now())}
+        )
+
+    @post("/v1/silences", status_code=201, summary="Silence an alert", tags=_TAGS, security=_ADMIN)
+    async def make_silence(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Silence an alert, or all: `{"alert": "checkout", "reason": "A move", "until": "2026-01-31T12:00:00Z"}`."""
+        holder = require_key(request, services, "admin")
+        order = decode_body(await request.body(), SilenceOrder)
+        if order.alert:
+            await services.run(find_alert, services, holder.project, order.alert)
+        if order.until.tzinfo is None:
+            raise RequestRefused(
+                "invalid_request", "The end needs a time zone: 2026-01-31T12:00:00Z.", at="until"
+            )
+        now = services.clock.now()
+        made = await services.run(
+            silences.create, holder.project, order.alert, order.reason, "an admin key", now, order.until
+        )
+        return render_json(made, 201)
+
+    @delete(
+        "/v1/silences/{number:int}", status_code=200, summary="End a silence", tags=_TAGS, security=_ADMIN
+    )
+    async def end_silence(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
+        """End a silence at once."""
+        holder = require_key(request, services, "admin")
+        if not 0 < number < 2**31:
+            raise RequestRefused("not_found", f"There is no silence {number} that holds.", at="id")
+        await services.run(silences.end, number, holder.project, services.clock.now())
+        return render_json({"ended": number})
+
+    return [list_silences, make_silence, end_silence]
+
+
+def _build_receivers(services: Services) -> list[HTTPRouteHandler]:
+    receivers = services.desk.receivers
+
+    @get("/v1/receivers", summary="Who is told", tags=_TAGS, security=_ADMIN)
+    async def list_receivers(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return the receivers with what of their addresses may be shown, their last success and their last error."""
+        holder = require_key(request, services, "admin")
+        return render_json({"receivers": await services.run(receivers.list, holder.project)})
+
+    @post("/v1/receivers", status_code=201, summary="Add a receiver", tags=_TAGS, security=_ADMIN)
+    async def make_receiver(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Add a receiver, or give one another address: `{"name": "growth_chat", "url": "slack://...", "owners": ["growth"]}`."""
+        holder = require_key(request, services, "admin")
+        order = decode_body(await request.body(), ReceiverOrder)
+        hint = await services.run(
+            add_receiver, services, holder.project, order.name, order.url, order.owners, "an admin key"
+        )
+        return render_json({"name": order.name, "hint": hint}, 201)
+
+    @post(
+        "/v1/receivers/{name:str}/test",
+        status_code=200,
+        summary="Try a receiver",
+        tags=_TAGS,
+        security=_ADMIN,
+    )
+    async def test_one(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        """Send a test message, and say whether it arrived."""
+        holder = require_key(request, services, "admin")
+        error = await services.run(try_receiver, services, holder.project, name)
+        return render_json({"arrived": not error, "error": error})
+
+    @delete(
+        "/v1/receivers/{name:str}", status_code=200, summary="Remove a receiver", tags=_TAGS, security=_ADMIN
+    )
+    async def remove_receiver(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        """Take a receiver away."""
+        holder = require_key(request, services, "admin")
+        await services.run(receivers.remove, holder.project, name)
+        return render_json({"removed": name})
+
+    return [list_receivers, make_receiver, test_one, remove_receiver]

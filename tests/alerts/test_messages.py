@@ -1,0 +1,176 @@
+"""Messages: one sentence of what happened, then what is known; nothing in them is markup that somebody else wrote."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from tallymark.alerts.book import ChangeRow, Told
+from tallymark.alerts.conditions import Judged
+from tallymark.alerts.links import Claim, Links, build_links, parse_token, sign_token
+from tallymark.alerts.messages import build_message, find_key
+from tallymark.alerts.notices import Batch
+from tallymark.alerts.standing import Standing
+from tallymark.alerts.words import write_condition, write_duration, write_judged, write_list
+from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
+from tests.alerts.stories import START
+
+LOW = Judged(verdict="met", value=0.62, n=412, low=0.57, high=0.67, normal=0.8)
+BELOW = Below(value=0.8)
+SECRET = b"secret"
+
+
+def alert(**more):
+    given = {
+        "name": "sms_low",
+        "metric": "sms",
+        "when": BELOW,
+        "window": "15m",
+        "severity": "page",
+        "breakdown": ("os",),
+    }
+    return Alert(**{**given, **more})
+
+
+def change(number, before, after, values=("iOS",), judged=LOW, **more):
+    opened = START if after != "ok" else None
+    standing = Standing(since=START, seen=START, state=after, opened=opened, judged=judged)
+    told = Told(standing=standing, alert=alert(**more), title="SMS code", unit="ratio", owner="growth")
+    return ChangeRow(number, "shop", "sms_low", values, before, after, 1, START, START, told)
+
+
+def batch(*changes, repeats=False, number=7):
+    return Batch(number, 1, "shop", "sms_low", 1, 1, repeats, list(changes), [number])
+
+
+def test_one_sentence_then_what_is_known():
+    """The title says what, where and how bad; the text since when, when it fires, and whose it is."""
+    made = build_message(
+        batch(change(1, "ok", "firing")), Links("https://t/alert"), START + timedelta(minutes=5)
+    )
+    assert made.title == "PAGE: sms_low (iOS): 62 % (95 %: 57 to 67 %, n 412), below 80 %"
+    lines = made.text.splitlines()
+    assert lines[0] == made.title
+    assert "Since: 5 Jan 2026 12:00 (UTC), 5 min ago" in lines
+    assert "Fires when: SMS code is below 80 %, over 15m" in lines
+    assert "Owner: growth" in lines
+    assert "Page: https://t/alert" in lines
+    assert (made.kind, made.facts["changes"][0]["values"]) == ("trouble", {"os": "iOS"})
+    msgspec.json.encode(made.facts)
+
+
+def test_several_values_are_one_message():
+    """What belongs together is told together: each value with its figures, what is over besides."""
+    changes = [
+        change(number, "ok", "firing", (name,)) for number, name in enumerate(["iOS", "Android", "Web"], 1)
+    ]
+    made = build_message(batch(*changes, change(9, "firing", "ok", ("TV",))), Links(), START)
+    assert "(iOS, Android and Web)" in made.title
+    assert (
+        sum(
+            line.startswith(("iOS: firing", "Android: firing", "Web: firing"))
+            for line in made.text.splitlines()
+        )
+        == 3
+    )
+    assert "Over: TV" in made.text
+
+
+def test_what_came_and_went_is_told_with_its_end():
+    """Of trouble that was over before anybody was told, the message says that it is over and how long it lasted."""
+    begun = change(1, "ok", "firing")
+    ended = msgspec.structs.replace(LOW, verdict="not met", value=0.9)
+    over = change(2, "firing", "ok", judged=ended)
+    made = build_message(batch(begun, over), Links(), START)
+    assert made.title == "Over: sms_low (iOS)"
+    assert made.kind == "over"
+    assert "Lasted: " in made.text
+
+
+def test_a_repeat_says_still():
+    """Told again, it says that it still is so."""
+    assert "still 62 %" in build_message(batch(change(1, "ok", "firing"), repeats=True), Links(), START).title
+
+
+@pytest.mark.parametrize(("state", "said"), [("no data", "no data"), ("error", "cannot be judged")])
+def test_other_states_have_their_words(state, said):
+    """No data and errors are no figures."""
+    assert build_message(batch(change(1, "ok", state)), Links(), START).title.endswith(said)
+
+
+def test_names_are_no_markup():
+    """What somebody wrote or sent is text in the HTML, whatever it looks like."""
+    evil = '<img src=x onerror="alert(1)">'
+    made = build_message(
+        batch(change(1, "ok", "firing", (evil,), title=evil, description=evil)), Links(evil), START
+    )
+    assert "<img" not in made.html
+    assert "&lt;img" in made.html
+
+
+def test_messages_of_one_trouble_have_one_key():
+    """The key tells the trouble, the id the message: sent again both stay, the next message has another id."""
+    first, second = (
+        build_message(batch(change(1, "ok", "firing"), number=n), Links(), START) for n in (7, 8)
+    )
+    again = build_message(batch(change(1, "ok", "firing"), number=7), Links(), START + timedelta(hours=1))
+    assert first.key == second.key == find_key(batch(change(1, "ok", "firing")))
+    assert first.id == again.id != second.id
+
+
+@pytest.mark.parametrize(
+    ("when", "unit", "said"),
+    [
+        (Above(value=1500), "ms", "above 1,500 ms, over 15m"),
+        (Falls(percent=20), "ratio", "at least 20 % lower than in the same window last week, over 15m"),
+        (
+            Rises(by=0.05, against="previous"),
+            "ratio",
+            "at least 5 percentage points higher than in the window before, over 15m",
+        ),
+        (
+            Unusual(side="below", weeks=6),
+            "",
+            "below what the same weekday and hour of 6 weeks gave, over 15m",
+        ),
+    ],
+)
+def test_conditions_are_words(when, unit, said):
+    """Each condition is a sentence that says all of it."""
+    assert write_condition(alert(when=when), unit) == said
+
+
+def test_verdicts_are_words():
+    """A verdict says the figure, how sure it is, and what it was held against, near the limit with enough digits."""
+    near = msgspec.structs.replace(LOW, value=0.7983, low=0.75, high=0.84)
+    assert write_judged(alert(), near, "ratio").startswith("79.83 % (")
+    band = Judged(verdict="met", value=20, n=20, normal=100.0, usual_low=80.0, usual_high=120.0, weeks=7)
+    assert write_judged(alert(when=Unusual()), band) == "20 (n 20), below the usual 80 to 120 (from 7 weeks)"
+    fell = Judged(verdict="met", value=50, n=50, normal=100.0)
+    assert (
+        write_judged(alert(when=Falls(percent=20)), fell)
+        == "50 (n 50), 50 % below 100 in the same window last week"
+    )
+
+
+def test_lists_and_lengths():
+    """Long lists end with how many more there are, long times have two units."""
+    assert write_list(list("abcde"), 3) == "a, b, c and 2 more"
+    assert write_list(["a", "b"], 3) == "a and b"
+    assert write_duration(timedelta(days=2, hours=3, minutes=4)) == "2 d 3 h"
+
+
+def test_a_link_holds_for_one_trouble_and_a_time():
+    """A token cannot be altered, made for another trouble, or used when it is over."""
+    claim = Claim("shop", "sms_low", 12)
+    token = sign_token(claim, SECRET, START + timedelta(days=1))
+    assert parse_token(token, SECRET, START) == claim
+    assert parse_token(token, SECRET, START + timedelta(days=2)) is None
+    assert parse_token(token, b"another", START) is None
+    assert parse_token(token.replace(".12.", ".13."), SECRET, START) is None
+    assert parse_token(token.replace("shop.", "blog."), SECRET, START) is None
+    assert parse_token("", SECRET, START) is None
+    assert build_links(batch(), "", SECRET, START) == Links()
+    assert "/alert/answer/shop.sms_low.1." in build_links(batch(), "https://t/", SECRET, START).acknowledge

@@ -1,0 +1,173 @@
+"""The pages of alerts: how they stand, who is told, silences, and the answer behind a link in a message."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tallymark.alerts.links import Claim, sign_token
+
+pytestmark = [pytest.mark.store, pytest.mark.xdist_group("alert_pages")]
+EVIL = "<b>few & far</b>"
+
+
+@pytest.fixture(scope="module")
+def watched(make_server, build_event, make_visitor):
+    """Start a server whose alert fires at once, with somebody signed in."""
+    server = make_server(
+        loader_linger_seconds=0.05, alert_seconds=1, public_url="http://tally.example"
+    ).start()
+    put = [
+        ("metrics/orders", {"kind": "count", "event_name": "order", "title": "Orders", "owner": "shop"}),
+        (
+            "alerts/few",
+            {
+                "title": EVIL,
+                "metric": "orders",
+                "when": {"is": "above", "value": 0},
+                "window": "1h",
+                "every": "5s",
+            },
+        ),
+    ]
+    for path, body in put:
+        assert server.request("PUT", f"/v1/{path}", json.dumps(body), key=server.admin_key).status == 200
+    now = datetime.now(UTC).isoformat()
+    assert server.send([build_event("order-1", event_name="order", event_time=now)]).status == 200
+    visitor = make_visitor(server)
+    visitor.sign_in()
+
+    def fires():
+        (one,) = [one for one in server.get("/v1/alerting").json["alerts"] if one["alert"] == "few"]
+        return one["state"] == "firing" and one["incident"]
+
+    server.incident = server.wait_until(fires, "the alert fires", pause=0.3)
+    server.visitor = visitor
+    return server
+
+
+def _page(watched, path):
+    answer = watched.visitor.request("GET", path)
+    assert answer.status == 200, answer.body[-2000:]
+    return answer.body.decode()
+
+
+def _post(watched, path, **fields):
+    return watched.visitor.request(
+        "POST", path, {"csrf": watched.visitor.token("/alerts"), "project": "default", **fields}
+    )
+
+
+def test_the_list_says_how_all_stand(watched):
+    """State, figures, owner and who is told stand in a row; a title is text."""
+    page = _page(watched, "/alerts")
+    assert "is-firing" in page
+    assert "&lt;b&gt;few &amp; far&lt;/b&gt;" in page
+    assert EVIL not in page
+    assert "1 watched · 1 in trouble" in page
+    assert re.search(r"Told\"><b class=\"warns\">nobody", page)
+
+
+def test_an_alert_has_its_course_and_what_it_did(watched):
+    """The page of an alert shows its chart with the trouble shaded, its history, and its definition."""
+    page = _page(watched, "/alert?name=few")
+    (data,) = re.findall(r'id="alert-data">(.*?)</script>', page, re.DOTALL)
+    layers = json.loads(data)["spec"]["layer"]
+    assert {layer["mark"]["type"] for layer in layers} >= {"rect", "rule", "line"}
+    assert "Fires when" in page
+    assert watched.visitor.request("GET", "/alert?name=none").status == 404
+
+
+def test_it_is_replayed(watched):
+    """Asked for a time, the page says when it would have fired."""
+    page = _page(watched, f"/alert?name=few&from={datetime.now(UTC) - timedelta(hours=3):%FT%TZ}")
+    assert re.search(r"<b>1 time</b> in [\d,]+ windows", page)
+    wrong = _page(watched, "/alert?name=few&from=never")
+    assert "is no time" in wrong
+
+
+def test_receivers_are_added_tried_and_removed(watched):
+    """An address is checked, kept and not shown again; one that is not reached says why; one inside is refused."""
+    refused = _post(watched, "/receivers", action="add", name="chat", url="nothing://x", owners="shop")
+    assert refused.status == 400
+    made = _post(
+        watched,
+        "/receivers",
+        action="add",
+        name="chat",
+        url="json://user:geheim@127.0.0.1:9/x",
+        owners="shop",
+    )
+    assert made.status == 200
+    page = _page(watched, "/alerts")
+    assert "chat" in page
+    assert "geheim" not in page
+    tried = _post(watched, "/receivers", action="test", name="chat")
+    assert tried.status == 400
+    assert "alert_inward" in tried.body.decode()
+    assert "geheim" not in tried.body.decode()
+    assert _post(watched, "/receivers", action="remove", name="chat").status == 200
+    assert "Nobody is told yet" in _page(watched, "/alerts")
+
+
+def test_silences_are_made_and_ended(watched):
+    """A silence needs a reason and stands on the page until it is ended."""
+    assert _post(watched, "/alert/silence", name="few", length="2 hours", reason=" ").status == 400
+    assert _post(watched, "/alert/silence", name="few", length="forever", reason="x").status == 400
+    assert (
+        _post(watched, "/alert/silence", name="few", length="2 hours", reason="A move", what="silence").status
+        == 303
+    )
+    page = _page(watched, "/alert?name=few")
+    assert "A move" in page
+    (number,) = re.findall(r'name="id" value="(\d+)"', page)
+    assert _post(watched, "/alert/silence/end", name="few", id=number).status == 303
+    assert "A move" not in _page(watched, "/alert?name=few")
+
+
+def test_who_holds_a_link_may_answer(watched, make_visitor):
+    """The link of a message asks first, needs no session, holds for one trouble and a time, and acknowledges it."""
+    with watched.open_catalog() as catalog:
+        secret = bytes.fromhex(catalog.fact("secret"))
+    stranger = make_visitor(watched)
+    token = sign_token(
+        Claim("default", "few", watched.incident), secret, datetime.now(UTC) + timedelta(hours=1)
+    )
+    page = stranger.request("GET", f"/alert/answer/{token}")
+    assert (page.status, page.headers["cache-control"]) == (200, "no-store")
+    assert "set-cookie" not in page.headers
+    # Looking does nothing.
+    assert watched.get("/v1/silences").json["silences"] == []
+    fields = {"what": "acknowledge", "reason": "I look at it", "length": "30 minutes", "who": "Ana"}
+    assert b"Say why" in stranger.request("POST", f"/alert/answer/{token}", {**fields, "reason": ""}).body
+    done = stranger.request("POST", f"/alert/answer/{token}", fields)
+    assert b"acknowledged" in done.body
+    (made,) = watched.get("/v1/silences").json["silences"]
+    assert (made["person"], made["incident"]) == ("Ana (by a link)", watched.incident)
+    over = sign_token(
+        Claim("default", "few", watched.incident), secret, datetime.now(UTC) - timedelta(hours=1)
+    )
+    for wrong in (over, token[:-1] + ("A" if token[-1] != "A" else "B"), "nothing"):
+        assert stranger.request("GET", f"/alert/answer/{wrong}").status == 404
+        assert stranger.request("POST", f"/alert/answer/{wrong}", fields).status == 404
+    old = sign_token(
+        Claim("default", "few", watched.incident + 99), secret, datetime.now(UTC) + timedelta(hours=1)
+    )
+    assert b"is over" in stranger.request("GET", f"/alert/answer/{old}").body
+
+
+def test_an_alert_is_made_and_removed_in_the_pages(watched):
+    """A new definition begins as one that can be saved, and is taken away again."""
+    page = _page(watched, "/definition?kind=alert")
+    assert "is: falls" in page
+    text = "alerts:\n  - {name: made, metric: orders, when: {is: below, value: 1}, window: 1h}\n"
+    saved = _post(watched, "/definition", kind="alert", text=text)
+    assert saved.status == 303
+    assert saved.headers["location"].startswith("/alert?")
+    page = _page(watched, "/alert?name=made")
+    (version,) = re.findall(r'name="version" value="(\d+)"', page)
+    assert _post(watched, "/alert/remove", name="made", version=version).status == 303
+    assert watched.visitor.request("GET", "/alert?name=made").status == 404
