@@ -43,7 +43,6 @@ _LOOK_SECONDS: Final = 0.5
 _MOST_MEMORY: Final = 512 << 20
 # A message that reached some places of an address but not all is sent to all of them again.
 _MOST_PLACES: Final = 10
-# Between places some services would wait up to 5.5 s.
 _MOST_PAUSE: Final = 1.0
 
 _SERVICES: Final[Any] = NotificationManager()  # type: ignore[no-untyped-call]
