@@ -207,7 +207,7 @@ def test_backup_and_restore(make_server, build_event, monkeypatch, tmp_path):
     compared = run_block(server, comparing)
 
     assert str(made) in said
-    assert {"catalog.sqlite", "dedup", "journal", "ledger.sqlite", "store"} == {
+    assert {"catalog.sqlite", "dedup", "journal", "ledger.sqlite", "sealing.key", "store"} == {
         one.name for one in made.iterdir()
     }
     assert totals["stored"] == 3
