@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -139,6 +141,16 @@ def test_a_question_in_json_becomes_the_form_and_stays_itself(question):
     form = form_of(msgspec.to_builtins(parse_question(question)))
     again = build_question(parse_form(render_form(form)))
     assert parse_question(again) == parse_question(question)
+
+
+def test_the_values_of_a_sketch_can_be_counted():
+    """The measure count has a field only for the values of sketches; with any other it counts the events."""
+    series = [{"event_name": "a", "measure": {"op": "count", "field": "sketch"}}]
+    question = parse_question({**QUESTIONS[0], "series": series})
+    form = form_of(msgspec.to_builtins(question))
+    assert parse_question(build_question(parse_form(render_form(form)))).series == question.series
+    other = replace(form, parts=(replace(form.parts[0], field="duration"),))
+    assert "measure" not in build_question(other)["series"][0]
 
 
 def test_empty_rows_are_dropped_and_rows_close_up():

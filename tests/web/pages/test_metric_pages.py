@@ -16,6 +16,8 @@ _DAY = "from=2026-01-31&to=2026-02-01"
 
 def _text(admin, path):
     answer = admin.request("GET", path)
+    if answer.status == 303:
+        answer = admin.request("GET", answer.headers["location"])
     assert answer.status == 200, answer.body
     return answer.body.decode()
 
@@ -85,6 +87,26 @@ def test_a_metric_says_what_it_stands_on(admin, told):
     assert "too few to rely on" in page
     assert "Intermediate" in page
     assert "minimum_sample: 1000" in page
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["/metric?name=bought&{}&interval=day", "/explore?kind=trend&{}&interval=day&s0.event=bought"],
+    ids=["metric", "explore"],
+)
+def test_an_interval_that_is_counted_in_part_is_told(admin, told, page):
+    """A course that begins or ends inside an interval says so: half a day is not drawn as a fall."""
+    whole = _text(admin, page.format(_DAY))
+    assert "counted in part" not in whole
+    half = _text(admin, page.format("from=2026-01-30&to=2026-01-31T12%3A00"))
+    assert "The last day is counted in part: 00:00 to 12:00." in half
+
+
+def test_a_change_from_nothing_is_not_split(admin, told):
+    """Where a ratio had no figure before, there is nothing to split, and that is all that is said."""
+    page = _text(admin, f"/metric?name=part_of_all&{_DAY}&dimensions=agent_os")
+    assert "there is no change to explain" in page
+    assert 'class="contributions"' not in page
 
 
 def test_a_panel_that_shows_nothing_says_so(admin, told):

@@ -140,6 +140,9 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             for number, values in enumerate(found)
             if values and all(one.value is None for one in values)
         ]
+        if None in total.figures(is_ratio=self._is_ratio()):
+            # Parts of a change that there is not would be made up.
+            table = []
         return Table(self._columns(), table, self._notes(total, exact=exact), doubts)
 
     def _columns(self) -> tuple[Column, ...]:

@@ -202,7 +202,8 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         status = failed.status if isinstance(failed, RequestRefused) else 400
     choose = services.palette.of(visit.project)
     drills = build_drills(question, answer, visit.project, _ROWS) if question and answer else []
-    chart = build_chart(question, answer, choose, drills) if question and answer else None
+    now = services.clock.now()
+    chart = build_chart(question, answer, choose, drills, now=now) if question and answer else None
     return {
         "status": status,
         "form": form,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from tallymark.queries.fields import SKETCH
 from tallymark.queries.question import MAX_BREAKDOWNS, refuse
 from tallymark.web.filter_rows import FilterRow, build_filter, build_row, parse_rows, render_rows
 
@@ -110,10 +111,15 @@ def _render_part(form: ExploreForm, part: Part, prefix: str) -> list[tuple[str, 
     pairs = [(f"{prefix}.event", part.event)]
     if form.kind != "ratio":
         pairs.append((f"{prefix}.name", part.name))
-    if form.kind != "funnel" and part.op != "count":
+    if _is_measured(form.kind, part):
         pairs += [(f"{prefix}.op", part.op), (f"{prefix}.field", part.field)]
         pairs.append((f"{prefix}.q", part.q if part.op == "quantile" else ""))
     return pairs + render_rows(part.filters, f"{prefix}.")
+
+
+def _is_measured(kind: str, part: Part) -> bool:
+    """Return whether a part measures something beside its events: of a sketch the values can be counted."""
+    return kind != "funnel" and (part.op != "count" or part.field == SKETCH)
 
 
 def build_question(form: ExploreForm) -> dict[str, Any]:
@@ -145,7 +151,7 @@ def _build_part(kind: str, part: Part) -> dict[str, Any]:
     built: dict[str, Any] = {"event_name": part.event}
     if part.name and kind != "ratio":
         built["name"] = part.name
-    if kind != "funnel" and part.op != "count":
+    if _is_measured(kind, part):
         measure: dict[str, Any] = {"op": part.op}
         if part.field:
             measure["field"] = part.field

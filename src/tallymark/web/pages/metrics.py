@@ -30,6 +30,7 @@ from tallymark.queries.result import Answer, Cell, read_number
 from tallymark.web.asking import Asker, ComparedFigures, open_asker
 from tallymark.web.boards import list_boards
 from tallymark.web.chart_specs import MAX_SERIES
+from tallymark.web.chart_words import find_parts
 from tallymark.web.charts import build_chart
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
@@ -255,11 +256,17 @@ def _ask(asker: Asker, metric: Metric, span: Span, comparison: Comparison | None
     title = metric.title or metric.name
     drills = drill_figures(metric, span, figures, asker.project)
     interval = (span.interval or "") if any(column.name == "time" for column in figures.columns) else ""
+    parts = find_parts(
+        build_period(span.start, span.end, interval, span.timezone), asker.services.clock.now()
+    )
     return {
         **_headline(metric, one, comparison),
         "span": span,
         "chart": build_figures_chart(
-            [Line(title, figures, drills)], interval, choose=asker.services.palette.of(asker.project)
+            [Line(title, figures, drills)],
+            interval,
+            choose=asker.services.palette.of(asker.project),
+            parts=parts,
         ),
         "figures": figures,
         "table": build_table(figures, _MOST_ROWS, drills, interval),
@@ -310,6 +317,8 @@ def _explain(
         answer = asker.explain(metric.name, asked, comparison, dimensions)
     except RequestRefused as refusal:
         return {"why_not": refusal.message, "dimensions": " ".join(fields)}
+    if not answer.rows:
+        return {"why_not": " ".join(answer.notes), "dimensions": " ".join(fields)}
     # Of a quantile the share of values above the figure before is split.
     is_share = isinstance(metric, Quantile) or (isinstance(metric, Rate) and metric.is_share)
     unit = "ratio" if isinstance(metric, Quantile) else metric.figure_unit

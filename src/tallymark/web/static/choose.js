@@ -6,7 +6,8 @@ function fit(select) {
   const row = select.closest(".row");
   const measure = row.querySelector(".measure");
   const quantile = row.querySelector("[name$='.q']");
-  measure.toggleAttribute("data-idle", select.value === "count");
+  const field = measure.querySelector("input");
+  measure.toggleAttribute("data-idle", select.value === "count" && field.value !== "sketch");
   quantile.toggleAttribute("data-idle", select.value !== "quantile");
 }
 
