@@ -1,6 +1,7 @@
 """`make demo`: start a server, send it a year of real flights and a month of sign-ups, define metrics, show where to look.
 
-The server records its own health in the same project; what is counted here is what was sent.
+From then on people sign up live until it ends (`live.py`), for alerts need something that goes wrong now. The server records
+its own health in the same project; neither is counted where figures are checked.
 
 With ONCE=1 in the environment it then checks every figure against pandas and exits 0 or 1. A second run starts
 at once with the data that is there. Settings: DEMO_DATA (folder), DEMO_PORT.
@@ -20,9 +21,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from figures import check_figures, check_sign_up
 from flights import TOTALS, build_events, expected, read_flights
+from live import FAILS_AFTER, PLATFORM, Live
+from live import SERVICE as LIVE_SERVICE
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,7 +36,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from sign_up import EVENT, SESSIONS, build_sign_ups
+from sign_up import EVENT, SERVICE, SESSIONS, build_sign_ups
 
 from tallymark import Client
 
@@ -50,24 +54,29 @@ def main() -> int:
     once = os.environ.get("ONCE", "") not in ("", "0")
     port = int(os.environ.get("DEMO_PORT", "8600"))
     secret = read_secrets(data)
+    url = f"http://127.0.0.1:{port}"
     server = start_server(data, port, secret)
+    live = None
     try:
-        url = f"http://127.0.0.1:{port}"
         wait_for(url, server)
+        live = None if once else Live(Client(url=url, key=secret["write"]))
         if stored_events(url, secret["read"]) < EVENTS:
             send_flights(url, secret)
         if not count_sign_ups(url, secret["read"]):
             send_sign_ups(url, secret)
         define(url, data, secret)
         code = 0
-        if once:
+        if live is None:
             code = print_figures(url, secret["read"])
         else:
+            live.start()
             show_the_way(url, secret)
             server.wait()
     except KeyboardInterrupt:
         code = 0
     finally:
+        if live is not None:
+            live.stop()
         stop_server(server)
     return code
 
@@ -147,11 +156,24 @@ def read_ledger(url: str, key: str) -> dict[str, Any]:
     return ledger
 
 
+def wait_loaded(url: str, key: str) -> None:
+    """Wait until everything that was sent can be queried."""
+    while read_ledger(url, key)["totals"]["in_flight"]:
+        time.sleep(0.2)
+
+
+def count_live(url: str, key: str) -> int:
+    """Return how many live events the store holds, of all runs."""
+    query = "SELECT count() AS live FROM events WHERE service_name = {service:String} FORMAT JSON"
+    answer = ask(url, key, f"/clickhouse/?{urlencode({'query': query, 'param_service': LIVE_SERVICE})}")
+    return int(answer["data"][0]["live"])
+
+
 def stored_events(url: str, key: str) -> int:
-    """Return how many of the events that were sent are stored."""
+    """Return how many of the events that were sent are stored, without live ones."""
     for _ in range(100):
         try:
-            stored: int = read_ledger(url, key)["totals"]["stored"]
+            stored: int = read_ledger(url, key)["totals"]["stored"] - count_live(url, key)
         except urllib.error.HTTPError as error:
             if error.code != 503:
                 raise
@@ -188,9 +210,9 @@ def send_flights(url: str, secret: dict[str, str]) -> None:
         sent = time.monotonic() - started
         loading = progress.add_task("loading", total=EVENTS)
         while (totals := read_ledger(url, secret["read"])["totals"])["in_flight"]:
-            progress.update(loading, completed=totals["stored"])
+            progress.update(loading, completed=min(EVENTS, totals["stored"]))
             time.sleep(0.2)
-        progress.update(loading, completed=totals["stored"])
+        progress.update(loading, completed=min(EVENTS, totals["stored"]))
     whole = time.monotonic() - started
     client.close()
     console.print(
@@ -201,7 +223,8 @@ def send_flights(url: str, secret: dict[str, str]) -> None:
 
 def count_sign_ups(url: str, key: str) -> int:
     """Return how many events of the sign-up are stored."""
-    series = [{"name": "n", "event_name": EVENT}]
+    of_app = {"field": "service_name", "op": "eq", "value": SERVICE}
+    series = [{"name": "n", "event_name": EVENT, "filters": [of_app]}]
     question = {"kind": "trend", "from": "2026-06-01", "to": "2026-06-29", "series": series}
     rows = ask(url, key, "/v1/query", question)["rows"]
     return int(rows[0][0]) if rows else 0
@@ -211,13 +234,12 @@ def send_sign_ups(url: str, secret: dict[str, str]) -> None:
     """Send the sign-up's sessions, and wait until they can be queried."""
     with Client(url=url, key=secret["write"]) as client:
         summary = client.send_all(build_sign_ups(SESSIONS))
-    while read_ledger(url, secret["read"])["totals"]["in_flight"]:
-        time.sleep(0.2)
+    wait_loaded(url, secret["read"])
     console.print(f"[bold]{summary.sent:,}[/] events of {SESSIONS:,} sign-ups")
 
 
 def define(url: str, data: Path, secret: dict[str, str]) -> None:
-    """Apply the metrics and dashboards of demo/definitions, as anybody would."""
+    """Apply the metrics, dashboards and alerts of demo/definitions, as anybody would."""
     command = str(Path(sys.executable).with_name("tallymark"))
     if "admin" not in secret:
         made = subprocess.run(
@@ -252,14 +274,17 @@ def print_figures(url: str, key: str) -> int:
         shown = figure.answer if not isinstance(figure.answer, dict) else f"{len(figure.answer)} values"
         mark = "[green]equal[/]" if figure.right else f"[bold red]differs[/] (pandas: {figure.expected})"
         console.print(f"{figure.name:42} {shown!s:>28}  {mark}", soft_wrap=True)
+    wait_loaded(url, key)
     ledger = read_ledger(url, key)
     totals = ledger["totals"]
     events = EVENTS + sum(1 for _ in build_sign_ups(SESSIONS))
-    right = ledger["balanced"] and totals["stored"] == events and not totals["in_flight"]
+    # Live ones are as many as the store holds: what the ledger has beyond them must be what is checked, to the event.
+    live = count_live(url, key)
+    right = ledger["balanced"] and totals["stored"] - live == events and not totals["in_flight"]
     wrong += not right
     console.print(
         f"{'ledger':42} received {totals['received']:,} = stored {totals['stored']:,} + duplicate {totals['duplicate']:,}"
-        f"  {'[green]balanced[/]' if right else '[bold red]wrong[/]'}",
+        f"{f', {live:,} of them live' if live else ''}  {'[green]balanced[/]' if right else '[bold red]wrong[/]'}",
         soft_wrap=True,
     )
     console.print(
@@ -278,6 +303,11 @@ def show_the_way(url: str, secret: dict[str, str]) -> None:
         soft_wrap=True,
     )
     console.print(f"  How the server itself does: {url}/dashboard?name=health\n", soft_wrap=True)
+    minutes = FAILS_AFTER.total_seconds() / 60
+    console.print(
+        f"  In {minutes:g} minutes the SMS code fails on {PLATFORM}, for a while: watch it at {url}/alerts\n",
+        soft_wrap=True,
+    )
     console.print("  Ctrl-C ends it; 'make demo' starts again at once with what is there.\n")
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 EVENT = "sign_up_step"
+SERVICE = "app"
 SESSIONS = 6_000
 STEPS = ("INPUT_PHONE_NUMBER", "VERIFY_SMS_CODE", "INPUT_NAME", "INPUT_PASSWORD")
 SHOWN, VERIFIED = "IMPRESSION", "POST_VERIFICATION"
@@ -25,22 +26,36 @@ PLATFORMS: dict[str, tuple[float, tuple[float, ...]]] = {
     "Android": (0.44, (0.91, 0.88, 0.96, 0.89)),
     "Desktop": (0.18, (0.85, 0.74, 0.95, 0.93)),
 }
+# The share of attempts that succeed: of a platform, at a step, at a time.
+Rate = Callable[[str, str, datetime], float]
 _LEAVES_BEFORE_ENTERING, _TRIES_AGAIN, _MOST_TRIES = 0.04, 0.6, 4
+
+
+def choose_platform(chance: random.Random) -> str:
+    """Return the platform of a session."""
+    return chance.choices(list(PLATFORMS), [share for share, _ in PLATFORMS.values()])[0]
+
+
+def usual_rate(platform: str, step: str, _: datetime) -> float:
+    """Return the rate at all times at which nothing is wrong."""
+    return PLATFORMS[platform][1][STEPS.index(step)]
 
 
 def build_sign_ups(sessions: int, seed: int = 1) -> Iterator[dict[str, Any]]:
     """Yield the events of so many sessions, spread over `DAYS` days from `BEGIN`."""
     chance = random.Random(seed)
-    names, shares = list(PLATFORMS), [share for share, _ in PLATFORMS.values()]
     for number in range(sessions):
-        platform = chance.choices(names, shares)[0]
+        platform = choose_platform(chance)
         # More people sign up in the evening than at night.
         hour = min(22.5, max(0.0, chance.gauss(17, 5)))
         time = BEGIN + timedelta(days=chance.randrange(DAYS), hours=hour)
-        yield from _session(f"sign-up-{seed}-{number}", platform, time, chance)
+        yield from build_session(f"sign-up-{seed}-{number}", platform, time, chance)
 
 
-def _session(session: str, platform: str, time: datetime, chance: random.Random) -> Iterator[dict[str, Any]]:
+def build_session(
+    session: str, platform: str, time: datetime, chance: random.Random, rate_of: Rate = usual_rate
+) -> Iterator[dict[str, Any]]:
+    """Yield the events of one session that begins at a time, in order."""
     made = 0
 
     def event(step: str, phase: str, status: str | None) -> dict[str, Any]:
@@ -54,17 +69,17 @@ def _session(session: str, platform: str, time: datetime, chance: random.Random)
             "event_name": EVENT,
             "session_id": session,
             "agent_os": platform,
-            "service_name": "app",
+            "service_name": SERVICE,
             "attributes": attributes,
         }
 
-    for step, rate in zip(STEPS, PLATFORMS[platform][1], strict=True):
+    for step in STEPS:
         for _ in range(_MOST_TRIES):
             yield event(step, SHOWN, None)
             if chance.random() < _LEAVES_BEFORE_ENTERING:
                 return
             time += timedelta(seconds=round(chance.lognormvariate(2.5, 0.7), 3))
-            passed = chance.random() < rate
+            passed = chance.random() < rate_of(platform, step, time)
             yield event(step, VERIFIED, "SUCCESS" if passed else "FAILURE")
             time += timedelta(seconds=round(chance.uniform(0.5, 3), 3))
             if passed:

@@ -172,5 +172,8 @@ def test_a_link_holds_for_one_trouble_and_a_time():
     assert parse_token(token.replace(".12.", ".13."), SECRET, START) is None
     assert parse_token(token.replace("shop.", "blog."), SECRET, START) is None
     assert parse_token("", SECRET, START) is None
+    with pytest.raises(ValueError, match="secret"):
+        sign_token(claim, b"", START)
+    assert parse_token(token, b"", START) is None
     assert build_links(batch(), "", SECRET, START) == Links()
     assert "/alert/answer/shop.sms_low.1." in build_links(batch(), "https://t/", SECRET, START).acknowledge

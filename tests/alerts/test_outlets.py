@@ -434,10 +434,35 @@ def test_a_process_that_died_between_two_messages_is_not_noticed(outlets, web, m
     """It is replaced before the next message."""
     assert outlets.send(web.url(), message) == ""
     (child,) = _children(outlets)
+    ours = next(iter(outlets._children))._process
     child.kill()
-    _wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE, "it is dead")
+    _wait_until(lambda: ours.poll() is not None, "it is dead")
     assert outlets.send(web.url(), message) == ""
     assert not child.is_running()
+
+
+def test_a_process_without_work_ends_and_leaves_nothing(outlets, web, message, monkeypatch):
+    """It is cleared away by itself, without another message that would find it."""
+    monkeypatch.setattr(outlets_room, "_IDLE_SECONDS", 0.2)
+    assert outlets.send(web.url(), message) == ""
+    _wait_until(lambda: not outlets._children, "it is ended")
+    assert not [one for one in psutil.Process().children() if one.status() == psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_without_room_for_a_thread_nothing_is_left_over(outlets, web, message, monkeypatch, started):
+    """A process that could not be watched is asked nothing: it is ended or kept, and the failure is said."""
+
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    if started:
+        assert outlets.send(web.url(), message) == ""
+    with monkeypatch.context() as patched:
+        patched.setattr(outlets_room.threading.Timer, "start", fail)
+        assert "could not be started" in outlets.send(web.url(), message)
+    assert len(outlets._children) == len(outlets._idle) == started
+    assert outlets.send(web.url(), message) == ""
 
 
 def test_a_process_that_stands_still_is_a_failure(open_outlets, web, message):
@@ -605,6 +630,7 @@ def test_what_cannot_be_told_is_said_with_what_can(url, words, outlets, message)
         ("json://hooks.example", "json://hooks.example"),
         (f"mailtos://ann:{SECRET}@people.example?to=bob@people.example&+X-Key={SECRET}", "mailtos://ann:****@people.example/bob@people.example"),
         (f"ntfys://{SECRET}", "ntfys://****"),
+        (f"lametric://{SECRET}@{SECRET}", "lametric://****"),
         (f"slak://{SECRET}/x", "slak://****"),
         (SECRET, "****"),
         ("", "****"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.standing import OPEN, Standing, advance, amend
+from tallymark.alerts.standing import OPEN, Standing, advance, settle, step_back
 from tallymark.plan.kinds.alert import Alert, Below, NoData
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,35 +72,108 @@ def test_trouble_is_one_until_all_is_well():
     assert opened[11:] == [None, end(13)]
 
 
+def judged(letter):
+    return Judged(verdict=WORDS[letter])
+
+
+def run_late(one, fresh, sure, behind=6):
+    """Judge windows as they end by `fresh`, and `behind` windows later for good by `sure`; returns the states."""
+    standing = Standing(since=START, seen=START)
+    states = []
+    for number, letter in enumerate(fresh, 1):
+        standing = advance(standing, judged(letter), end(number), one)
+        if number > behind:
+            settled = number - behind
+            standing = settle(standing, judged(sure[settled - 1]), end(settled), end(number), one)
+        states.append(standing.state)
+    return states
+
+
 def test_late_events_take_a_verdict_back():
-    """A window that was met for want of late events, and is not after all, ends what it began."""
+    """The newest window, met for want of late events, and not after all, ends what it began."""
     one = alert()
     _, standing = run(one, ".m")
     assert standing.state == "firing"
-    assert amend(standing, Judged(verdict="not met"), end(2), end(2), one).state == "ok"
-    # With a later window that meets it, too, it goes on from there.
+    assert settle(standing, judged("."), end(2), end(2), one).state == "ok"
+    # A later window that meets it, too, holds it.
     _, standing = run(one, ".mm")
-    amended = amend(standing, Judged(verdict="not met"), end(2), end(3), one)
-    assert (amended.state, amended.met_since) == ("firing", end(3))
+    assert settle(standing, judged("."), end(2), end(3), one).state == "firing"
 
 
 def test_late_events_bring_a_verdict():
     """A window that is met once its late events have come fires, though it was not met when it ended."""
     _, standing = run(alert(), "...")
-    assert amend(standing, Judged(verdict="met"), end(3), end(3), alert()).state == "firing"
-    # Where it has to last, one window alone is not enough, and one before a row makes the row longer.
-    one = alert(lasting="20s")
-    assert amend(standing, Judged(verdict="met"), end(3), end(3), one).state == "ok"
-    _, standing = run(one, "..mm")
-    assert standing.state == "pending"
-    assert amend(standing, Judged(verdict="met"), end(2), end(4), one).state == "firing"
+    assert settle(standing, judged("m"), end(3), end(3), alert()).state == "firing"
+    assert settle(standing, judged("m"), end(2), end(3), alert()).state == "firing"
 
 
 def test_late_events_end_a_silence():
     """Where events came late it was no silence."""
     _, standing = run(alert(), ".0")
     assert standing.state == "no data"
-    assert amend(standing, Judged(verdict="not met"), end(2), end(2), alert()).state == "ok"
+    assert settle(standing, judged("."), end(2), end(2), alert()).state == "ok"
+
+
+@pytest.mark.parametrize("lasting", ["", "1m"])
+def test_events_that_are_always_late_are_one_trouble(lasting):
+    """What only windows with their late events show begins once, also with `for`, and ends once they are well."""
+    states = run_late(alert(lasting=lasting), "." * 60, "m" * 30 + "." * 30)
+    changes = [state for before, state in zip(["ok", *states], states, strict=False) if before != state]
+    assert changes == ["firing", "ok"]
+    assert states.index("firing") == 6 + one_more(lasting)
+    assert states[::-1].index("firing") == 60 - 36
+
+
+def one_more(lasting):
+    return 6 if lasting else 0
+
+
+def test_what_windows_show_at_once_ends_at_once():
+    """In order, trouble ends with the first window that is well; what is judged for good later begins nothing anew."""
+    verdicts = "...mmmmmmmmm" + "." * 20
+    assert run_late(alert(), verdicts, verdicts) == run(alert(), verdicts)[0]
+    short = "....m" + "." * 20
+    assert run_late(alert(), short, short) == run(alert(), short)[0]
+
+
+def test_the_figures_of_a_change_are_those_that_caused_it():
+    """A trouble that late events brought says their figures, not those of the last window."""
+    _, standing = run(alert(), "...")
+    late = Judged(verdict="met", value=12.0)
+    assert settle(standing, late, end(2), end(3), alert()).judged == late
+
+
+def test_it_is_over_when_it_was_well_for_long_enough():
+    """With keep_firing a trouble that comes back soon is the same one."""
+    one = alert(keep_firing="30s")
+    assert run(one, "m.m...m....")[0] == [*["firing"] * 10, "ok"]
+    assert run(one, "m.m....")[0] == [*["firing"] * 6, "ok"]
+
+
+@pytest.mark.parametrize(
+    ("more", "verdicts", "states"),
+    [
+        # From no data back to events that are wrong: it is the same trouble until that is decided.
+        ({"lasting": "20s"}, ".0mmm", ["ok", "no data", "no data", "no data", "firing"]),
+        ({"lasting": "20s"}, ".0m.", ["ok", "no data", "no data", "ok"]),
+        # Any event ends a trouble of no data.
+        ({}, ".0f", ["ok", "no data", "ok"]),
+        # Firing with too few events to judge is not for ever.
+        ({}, "mfffffff", [*["firing"] * 7, "ok"]),
+    ],
+)
+def test_no_data_and_too_few(more, verdicts, states):
+    """Silence ends with the first event, and what cannot be known any more is over after a while."""
+    assert run(alert(**more), verdicts)[0] == states
+
+
+def test_a_clock_that_is_set_back_leaves_nothing_in_the_future():
+    """Every time of a standing is at most the newest window's end, so that rows go on from there."""
+    _, standing = run(alert(lasting="1m"), "...mmm")
+    back = step_back(standing, end(1))
+    assert back.fresh.met_since == back.since == end(1)
+    after = advance(back, judged("m"), end(8), alert(lasting="1m"))
+    assert after.state == "firing"
 
 
 @given(st.text("m.f0e", max_size=40), st.sampled_from(["", "20s", "1m"]), st.sampled_from(["1m", "90s"]))
@@ -110,10 +183,15 @@ def test_what_is_judged_again_alike_changes_nothing(verdicts, lasting, empty):
     _, standing = run(one, verdicts)
     assert (standing.opened is not None) == (standing.state in OPEN)
     if verdicts:
-        again = Judged(verdict=WORDS[verdicts[-1]])
         last = end(len(verdicts))
-        assert amend(standing, again, last, last, one).state == standing.state
-        assert advance(standing, again, last, one).state == standing.state
+        assert advance(standing, judged(verdicts[-1]), last, one).state == standing.state
+
+
+@given(st.text("m.f0e", min_size=1, max_size=40), st.sampled_from(["", "20s", "1m"]), st.integers(1, 8))
+def test_the_same_verdicts_later_change_nothing_for_long(verdicts, lasting, behind):
+    """Where late events change no verdict, both ways of judging end in the same state."""
+    calm = verdicts + "." * (behind + 8)
+    assert run_late(alert(lasting=lasting), calm, calm, behind)[-1] == "ok"
 
 
 @given(st.text("m.", min_size=1, max_size=30), st.sampled_from(["", "20s", "1m"]))

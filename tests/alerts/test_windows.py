@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from tallymark.alerts.windows import find_last_end, find_window, list_ends, shift_window
+from tallymark.alerts.windows import find_last_end, find_next_end, find_window, list_ends, shift_window
 from tallymark.plan.kinds.alert import Alert, Below, Unusual
 
 BERLIN = "Europe/Berlin"
@@ -65,6 +66,29 @@ def test_the_same_window_of_another_day_is_at_the_same_wall_time():
     assert shift_window(one, window, "last week").end == at("2026-03-23T08:00:00")
     assert shift_window(one, window, "last week", 2).end == at("2026-03-16T08:00:00")
     assert shift_window(one, window, "previous") == find_window(one, window.start)
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-04-05", "2026-10-25", "2026-11-01"])
+@pytest.mark.parametrize("against", ["yesterday", "last week", "previous"])
+def test_earlier_windows_are_as_long_as_this_one(day, against):
+    """In the hours that clocks skip or repeat, and a day or a week after those, no earlier window is empty or doubled."""
+    one = alert("1h", timezone=BERLIN)
+    for minutes in range(0, 360, 30):
+        window = find_window(one, at(f"{day}T00:00:00") + timedelta(minutes=minutes))
+        earlier = shift_window(one, window, against)
+        assert earlier.end - earlier.start == timedelta(hours=1)
+        assert earlier.end <= window.start
+
+
+def test_days_without_a_midnight():
+    """Where clocks skip midnight a day begins at one, and the days before it at midnight."""
+    zone = "America/Santiago"
+    ends = list_ends(86_400, zone, at("2026-09-03T12:00:00"), at("2026-09-08T12:00:00"))
+    local = [end.astimezone(ZoneInfo(zone)) for end in ends]
+    assert [(one.day, one.hour) for one in local] == [(4, 0), (5, 0), (6, 1), (7, 0), (8, 0)]
+    windows = [find_window(alert("1d", timezone=zone), end) for end in ends]
+    assert [one.start for one in windows[1:]] == [one.end for one in windows[:-1]]
+    assert [find_next_end(86_400, zone, end) for end in ends[:-1]] == ends[1:]
 
 
 @pytest.mark.parametrize(("window", "when", "step"), [("10s", "below", 5), ("5m", "below", 5), ("15m", "below", 15), ("1h", "below", 60), ("1d", "below", 900), ("1h", "unusual", 300), ("1d", "unusual", 3600)])  # fmt: skip

@@ -48,7 +48,9 @@ def _figures(server, name, **more):
 def _applied(plural):
     """Return what the demo's files define."""
     files = sorted((ROOT / "demo" / "definitions").glob("*.yaml"))
-    return [one for file in files for one in parse_yaml(file.read_text(encoding="utf-8")).value[plural]]
+    return [
+        one for file in files for one in parse_yaml(file.read_text(encoding="utf-8")).value.get(plural, [])
+    ]
 
 
 def test_rates_by_platform_are_exact(server, signed_up):
@@ -237,7 +239,7 @@ def test_export_is_what_was_applied(server, signed_up, tmp_path):
     """What export writes, applied again, changes nothing; existing files are not replaced."""
     assert server.run("export", str(tmp_path / "out")).returncode == 0
     again = server.run("plan", str(tmp_path / "out"))
-    applied = sum(len(_applied(plural)) for plural in ("metrics", "dashboards"))
+    applied = sum(len(_applied(plural)) for plural in ("metrics", "dashboards", "alerts"))
     assert f"0 to change, {applied} as they are" in again.stdout
     assert server.run("export", str(tmp_path / "out")).returncode != 0
 

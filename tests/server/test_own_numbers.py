@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from tallymark.alerts.watcher import Pulse
 from tallymark.catalog.repository import ProjectRow
 from tallymark.catalog.snapshot import Snapshot
 from tallymark.client.sketch import build_sketch
@@ -24,6 +26,7 @@ from tallymark.server.config import Config
 from tallymark.server.own_numbers import (
     Counts,
     OwnNumbers,
+    build_alerts_events,
     build_intake_events,
     build_ledger_events,
     build_process_events,
@@ -91,6 +94,27 @@ def test_the_ledger_of_all_projects():
     assert (event.value, event.attributes["balanced"], event.attributes["damaged_records"]) == (2, False, 4)
 
 
+def test_how_well_alerts_are_judged():
+    """The wait of the oldest window and what was never judged are told, as of the last round; without alerts nothing is."""
+    assert build_alerts_events(NOW, None) == []
+    pulse = Pulse(
+        at=NOW - timedelta(seconds=4), complete=NOW, took_seconds=0.25, judged=2, missed=7, lag_seconds=71.5
+    )
+    assert build_alerts_events(NOW, pulse) == []
+    pulse = msgspec.structs.replace(pulse, alerts=3, problems={"shop/low": "It failed."})
+    (event,) = build_alerts_events(NOW, pulse)
+    assert event.value == 71.5
+    wanted = {
+        "alerts": 3,
+        "judged": 2,
+        "missed": 7,
+        "problems": 1,
+        "took_seconds": 0.25,
+        "round_seconds_ago": 4.0,
+    }
+    assert event.attributes == {**event.attributes, **wanted}
+
+
 class _Journal:
     """Takes records, or refuses all while `refusal` is set."""
 
@@ -126,6 +150,7 @@ class _Bench:
             journal=self.journal,
             store=SimpleNamespace(ping=lambda: False),
             ledger=folder / "ledger.sqlite",
+            desk=SimpleNamespace(read_pulse=lambda: None),
             tail=SimpleNamespace(lock=threading.RLock(), read=lambda _: []),
         )
         config = Config(data=str(folder), own_project="ops", **settings)

@@ -11,13 +11,15 @@ import pytest
 from tallymark.crashpoints import POINTS
 
 ROUNDS = int(os.environ.get("TALLYMARK_TORTURE_ROUNDS", "20"))
+# Those of alerts are reached when something is told, which nothing does here (see tests/journeys/test_alerts.py).
+PASSED = [point for point in POINTS if not point.startswith("alerts.")]
 SEED = int(os.environ.get("TALLYMARK_TORTURE_SEED", "1"))
 
 
 def _choose(dice: random.Random, saboteur):
     """Return one way to hurt the server: half of them at named points, half at any moment."""
-    point = dice.choice(POINTS)
-    role = dice.choice(("web", "loader", "store"))
+    point = dice.choice(PASSED)
+    role = dice.choice(("web", "loader", "store", "jobs"))
     return dice.choice(
         (
             lambda: saboteur.crash_at(point, dice.randint(1, 3)),

@@ -95,7 +95,7 @@ def test_a_drawing_that_hangs_is_ended(monkeypatch):
         with pytest.raises(RequestRefused, match="could not be drawn in time"):
             # Starting the process alone takes longer.
             await pictures.draw(_spec(100), "svg")
-        assert pictures._pool is None
+        assert pictures._drawer._pool is None
         monkeypatch.setattr(pictures_room, "_SECONDS", 60)
         return await pictures.draw(_spec(100), "svg")
 

@@ -19,13 +19,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tallymark.alerts.conditions import Judged
 from tallymark.alerts.questions import Values
 from tallymark.alerts.rounds import Change, Outcome, Watch
-from tallymark.alerts.standing import OPEN, Standing, State
+from tallymark.alerts.standing import OPEN, Standing, State, is_told
 from tallymark.catalog.repository import Catalog, aware
 from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, STANDING
 from tallymark.plan.kinds.alert import Alert, Severity
 
 # The row of an alert itself, besides those of its values.
 _WHOLE: Final = "*"
+_MOST_TURNS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,17 @@ class ChangeRow:
     def is_over(self) -> bool:
         """Whether something that was wrong is not any more."""
         return self.before in OPEN and self.after not in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A change without what caused it; `key` is that of its values (see `key_of`)."""
+
+    alert: str
+    key: str
+    before: State
+    after: State
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,28 @@ class Book:
             rows = connection.execute(question.order_by(ALERT_CHANGE.c.id.desc()).limit(most)).mappings()
             return [read_change(row) for row in rows]
 
+    def list_states(self, project: str) -> dict[str, list[State]]:
+        """Return in which states the values of each alert are."""
+        question = sa.select(STANDING.c.alert, STANDING.c.state).distinct()
+        same = (STANDING.c.project == project) & (STANDING.c.group_key != _WHOLE)
+        states: dict[str, list[State]] = {}
+        with self._catalog.engine.connect() as connection:
+            for alert, state in connection.execute(question.where(same)):
+                states.setdefault(alert, []).append(state)
+        return states
+
+    def list_turns(self, project: str, alerts: Sequence[str], before: datetime) -> list[Turn]:
+        """Return the changes of some alerts until a time, the oldest first; of very many the last ones."""
+        columns = [ALERT_CHANGE.c[name] for name in ("alert", "group_key", "before", "after", "at")]
+        question = sa.select(*columns).where(
+            (ALERT_CHANGE.c.project == project)
+            & ALERT_CHANGE.c.alert.in_(alerts)
+            & (ALERT_CHANGE.c.at < before)
+        )
+        with self._catalog.engine.connect() as connection:
+            rows = connection.execute(question.order_by(ALERT_CHANGE.c.id.desc()).limit(_MOST_TURNS)).all()
+        return [Turn(alert, key, was, now, aware(at)) for alert, key, was, now, at in reversed(rows)]
+
     def list_unrecorded(self, most: int = 500) -> list[ChangeRow]:
         """Return changes of all projects that are no events yet, the oldest first."""
         question = sa.select(ALERT_CHANGE).where(ALERT_CHANGE.c.recorded_at.is_(None))
@@ -232,9 +266,7 @@ def _write_notices(
     """Write who has to be told of a change. Of an end only those are told who were told of the trouble."""
     alert = one.outcome.alert
     over = before in OPEN and after not in OPEN
-    if after not in OPEN and not over:
-        return
-    if after == "no data" and not alert.no_data.tell:
+    if not over and not is_told(alert, after):
         return
     receivers: Iterable[int] = one.receivers
     if over:

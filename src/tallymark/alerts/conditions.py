@@ -62,12 +62,17 @@ def judge(
     if figure.value is None or (quiet and not figure.n and not figure.value):
         return msgspec.structs.replace(found, verdict="no data")
     least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
-    if not figure.enough or (figure.n is not None and figure.n < least):
+    if not _is_enough(figure, least):
         return msgspec.structs.replace(
             found, verdict="too few", reason=f"Fewer than {least:,} events." if least else "Too few events."
         )
-    changes = _JUDGES[type(alert.when)](alert.when, metric, figure, earlier)
+    known = [one if one.value is not None and _is_enough(one, least) else NOTHING for one in earlier]
+    changes = _JUDGES[type(alert.when)](alert.when, metric, figure, known)
     return msgspec.structs.replace(found, **changes)
+
+
+def _is_enough(figure: Figure, least: int) -> bool:
+    return figure.enough and (figure.n is None or figure.n >= least)
 
 
 def _judge_value(when: Below | Above, _: Metric, figure: Figure, __: Sequence[Figure]) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def _judge_change(
 ) -> dict[str, Any]:
     """Compare with an earlier window. What chance gives is no change."""
     base = earlier[0] if earlier else NOTHING
-    if base.value is None or not base.enough:
+    if base.value is None:
         return {
             "verdict": "not met",
             "reason": f"There is no figure {AGAINST_WORDS[when.against]} to compare with.",
@@ -105,7 +110,7 @@ def _half_width(figure: Figure) -> float:
 
 
 def _judge_usual(when: Unusual, metric: Metric, figure: Figure, earlier: Sequence[Figure]) -> dict[str, Any]:
-    history = [one for one in earlier if one.value is not None and one.enough]
+    history = [one for one in earlier if one.value is not None]
     values = [float(one.value) for one in history if one.value is not None]
     band = find_band(values, find_least_spread(metric, history), when.deviations)
     if band is None:

@@ -35,11 +35,13 @@ _ALSO_INSIDE: Final[tuple[IpNetwork, ...]] = tuple(
         "3fff::/20",
     )
 )
+# Documentation's: no machine has them.
+_NOBODYS: Final = ("192.0.2.1", "2001:db8::1")
 _WITH_PORT: Final = (re.compile(r"\[([^\]]+)\](?::(\d{1,5}))?"), re.compile(r"([\d./]+):(\d{1,5})"))
 
 
 class InwardRefused(PermissionError):
-    """A connection to the inside that no setting allows; its text is a sentence for people."""
+    """A connection to the inside, or to this machine, that no setting allows; its text is a sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,32 @@ def is_inside(address: IpAddress) -> bool:
     return any(real in network for network in _ALSO_INSIDE)
 
 
+def is_own(address: IpAddress) -> bool:
+    """Return whether an address, public as it may be, is one of this machine's: others have what only listens for itself there."""
+    family, nobody = (
+        (socket.AF_INET, _NOBODYS[0]) if isinstance(address, IPv4Address) else (socket.AF_INET6, _NOBODYS[1])
+    )
+    if not _may_bind(family, nobody):
+        return _may_bind(family, str(address))
+    # Where any address may be bound to, the way to it tells: to its own addresses a machine goes from the same one.
+    with socket.socket(family, socket.SOCK_DGRAM) as plain:
+        try:
+            # The way that the guard does not stand before; nothing is sent.
+            socket.SocketType.connect(plain, (str(address), 9))
+        except OSError:
+            return False
+        return ip_address(plain.getsockname()[0]) == address
+
+
+def _may_bind(family: int, address: str) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as plain:
+            plain.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
 class Guard:
     """Judges every connection of this process. `refusals` are the sentences of those that it refused, the last one last."""
 
@@ -97,15 +125,18 @@ class Guard:
         self.refusals: list[str] = []
 
     def check(self, address: str, port: int) -> None:
-        """Raise InwardRefused for an address, in figures, that is on the inside and not allowed."""
+        """Raise InwardRefused for an address, in figures, that is on the inside or our own, and not allowed."""
         given = ip_address(address)
-        if not is_inside(given):
-            return
         real = find_real(given)
+        where = (
+            "on the inside" if is_inside(given) else "this machine" if is_own(given) or is_own(real) else ""
+        )
+        if not where:
+            return
         if any(opening.lets(one, port) for opening in self._openings for one in (given, real)):
             return
         shown = str(given) if real == given else f"{given}, which is {real}"
-        self._refuse(f"on the inside ({shown})")
+        self._refuse(f"{where} ({shown})")
 
     def settle(self, plain: socket.socket, address: Any) -> Any:
         """Return the address to connect to, in figures, once it is checked; raises InwardRefused, or OSError for an unknown name."""

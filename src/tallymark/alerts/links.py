@@ -10,12 +10,12 @@ import base64
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
-from tallymark.alerts.notices import Batch
+from tallymark.alerts.batches import Batch
 
 # People look into their mail on Monday.
 VALID: Final = timedelta(days=7)
@@ -27,10 +27,12 @@ _TOKEN: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses that a message holds; '' for those that there are not."""
+    """Addresses that a message holds; '' for those that there are not. `parts` are alert and acknowledge by a trouble's key."""
 
     alert: str = ""
     acknowledge: str = ""
+    alerts: str = ""
+    parts: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,21 @@ def build_links(batch: Batch, public_url: str, secret: bytes, now: datetime) -> 
     if not public_url:
         return Links()
     base = public_url.rstrip("/")
-    page = f"{base}/alert?{urlencode({'project': batch.project, 'name': batch.alert})}"
-    token = sign_token(Claim(batch.project, batch.alert, batch.incident), secret, now + VALID)
-    return Links(page, f"{base}/alert/answer/{token}")
+
+    def build(one: Batch) -> tuple[str, str]:
+        page = f"{base}/alert?{urlencode({'project': one.project, 'name': one.alert})}"
+        token = sign_token(Claim(one.project, one.alert, one.incident), secret, now + VALID)
+        return page, f"{base}/alert/answer/{token}"
+
+    page, answer = build(batch)
+    parts = {one.key: build(one) for one in batch.parts} if batch.others else {}
+    return Links(page, answer, f"{base}/alerts?{urlencode({'project': batch.project})}", parts)
 
 
 def sign_token(claim: Claim, secret: bytes, expires: datetime) -> str:
-    """Return the token for an alert's trouble, valid until a time."""
+    """Return the token for an alert's trouble, valid until a time; raises ValueError without a secret."""
+    if not secret:
+        raise ValueError("links are signed with the installation's secret, and there is none")
     number = int(expires.timestamp())
     return f"{claim.project}.{claim.alert}.{claim.incident}.{number}.{_sign(claim, number, secret)}"
 
@@ -61,7 +71,7 @@ def sign_token(claim: Claim, secret: bytes, expires: datetime) -> str:
 def parse_token(token: str, secret: bytes, now: datetime) -> Claim | None:
     """Return what a token is about; None for one that is altered or over."""
     found = _TOKEN.fullmatch(token)
-    if found is None:
+    if found is None or not secret:
         return None
     claim, number = Claim(found[1], found[2], int(found[3])), int(found[4])
     if not hmac.compare_digest(found[5], _sign(claim, number, secret)):

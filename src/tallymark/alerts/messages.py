@@ -1,21 +1,23 @@
 """From changes to a message: one sentence of what happened, then what is known, as plain text and as HTML.
 
-Pure. Comes in: the changes that go out together, and the addresses of pages. Goes out: a message without its picture.
+Pure. Comes in: the changes that go out together, what is wrong besides, and the addresses of pages. Goes out: a message without
+its picture. A message of several alerts is a list of their sentences.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from typing import Any, Final
 
 import msgspec
 
+from tallymark.alerts.batches import Batch
 from tallymark.alerts.book import ChangeRow
 from tallymark.alerts.links import Links
-from tallymark.alerts.notices import Batch
 from tallymark.alerts.outlets import Message
 from tallymark.alerts.standing import OPEN
 from tallymark.alerts.words import (
@@ -27,56 +29,118 @@ from tallymark.alerts.words import (
     write_moment,
 )
 
-# So many values of a breakdown are named; the page has them all.
+# So many values of a breakdown are named, and so many alerts; the pages have them all.
 _NAMED: Final = 10
+_LISTED: Final = 50
 _SIGNS: Final = {"page": "PAGE", "warning": "Warning", "info": "Info"}
+_WRONG, _WELL = "#b3261e", "#1b6e3c"
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """What a message says of one alert: `wrong` and `over` are its news, `rest` is wrong besides."""
+
+    batch: Batch
+    lead: ChangeRow
+    wrong: list[ChangeRow]
+    over: list[ChangeRow]
+    rest: list[ChangeRow]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return not self.wrong and not self.rest
 
 
 def build_message(batch: Batch, links: Links, now: datetime) -> Message:
     """Return what a receiver is told."""
-    changes = _newest(batch.changes)
-    wrong = [one for one in changes if one.after in OPEN]
-    over = [one for one in changes if one.is_over]
-    lead = (wrong or over or changes)[0]
-    title = _build_title(lead, wrong, over, batch.repeats)
-    facts = _list_facts(lead, wrong, over, batch, now)
-    rows = [("", title), *facts, *_list_links(lead, links)]
-    text = "\n".join(f"{name}: {value}" if name else f"{value}\n" for name, value in rows)
+    if batch.others:
+        return _build_list(batch, links)
+    story = _read_story(batch)
+    title = _build_title(story)
+    facts = _list_facts(story, now)
+    anchors = _list_links(story, links)
+    rows = [("", title), *facts, *anchors]
     return Message(
         title=title,
-        text=text,
-        html=_render_html(title, facts, lead, links),
-        key=find_key(batch),
-        id=f"{find_key(batch)}-{batch.id}",
-        kind="over" if not wrong and over else "trouble",
-        facts=_list_data(batch, changes, links),
+        text="\n".join(f"{name}: {value}" if name else f"{value}\n" for name, value in rows),
+        html=_render_html(title, facts, anchors, story.is_over),
+        key=batch.key,
+        id=f"{batch.key}-{batch.id}",
+        kind="over" if story.is_over else "trouble",
+        facts=_list_data(story, links),
     )
 
 
+def _read_story(batch: Batch) -> _Story:
+    """Sort what is told: the last change of each value. Trouble that was over before anybody was told is told with its end."""
+    changes = list({one.values: one for one in sorted(batch.changes, key=lambda one: one.id)}.values())
+    wrong = [one for one in changes if one.after in OPEN]
+    again = {one.values for one in batch.still}
+    over = [one for one in changes if one.is_over and one.values not in again]
+    rest = [one for one in batch.still if one.values not in {value.values for value in wrong}]
+    return _Story(batch, (wrong or over or changes)[0], wrong, over, rest)
+
+
+def _build_list(batch: Batch, links: Links) -> Message:
+    """Return a message of several alerts, what is worst first: a sentence and a page of each, and all for programs."""
+    stories = sorted((_read_story(part) for part in batch.parts), key=_rank)
+    wrong = [story for story in stories if not story.is_over]
+    shown = wrong or stories
+    names = write_list([_name(story.lead) for story in shown], 3)
+    sign = _SIGNS[shown[0].lead.severity] if wrong else "Over"
+    title = f"{sign}: {len(shown)} alerts: {names}"
+    if wrong and len(wrong) < len(stories):
+        title += f"; {len(stories) - len(wrong)} over"
+    lines, rows = [title, ""], []
+    for story in stories[:_LISTED]:
+        sentence, (page, answer) = _build_title(story), links.parts.get(story.batch.key, ("", ""))
+        lines += [sentence, *filter(None, [page]), ""]
+        anchors = [("Page", page), ("Acknowledge or silence", "" if story.is_over else answer)]
+        rows.append((sentence, [anchor for anchor in anchors if anchor[1]]))
+    rest = f"and {len(stories) - _LISTED} more" if len(stories) > _LISTED else ""
+    key = hashlib.sha256(f"{batch.project}\0{batch.receiver}\0{batch.id}".encode()).hexdigest()[:24]
+    return Message(
+        title=title,
+        text="\n".join([*lines, *filter(None, [rest]), f"All alerts: {links.alerts}" if links.alerts else ""]).strip(),
+        html=_render_list(title, rows, rest, links.alerts, not wrong),
+        key=key,
+        id=f"{key}-{batch.id}",
+        kind="trouble" if wrong else "over",
+        facts={"project": batch.project, "link": links.alerts, "alerts": [_list_part(story, links) for story in stories]},
+    )  # fmt: skip
+
+
+def _rank(story: _Story) -> tuple[bool, int, str]:
+    return story.is_over, list(_SIGNS).index(story.lead.severity), story.batch.alert
+
+
 def find_key(batch: Batch) -> str:
-    """Return what all messages about one trouble have in common, and no others: a text of letters and digits."""
-    parts = f"{batch.project}\0{batch.alert}\0{batch.incident}"
-    return hashlib.sha256(parts.encode()).hexdigest()[:24]
-
-
-def _newest(changes: Sequence[ChangeRow]) -> list[ChangeRow]:
-    """Return the last change of each value. Trouble that was over before anybody was told is told with its end."""
-    return list({one.values: one for one in sorted(changes, key=lambda one: one.id)}.values())
+    """Return what all messages about one trouble have in common, and no others."""
+    return batch.key
 
 
 def _name(one: ChangeRow) -> str:
     return one.told.alert.title or one.told.alert.name
 
 
-def _build_title(lead: ChangeRow, wrong: list[ChangeRow], over: list[ChangeRow], repeats: bool) -> str:
+def _names(changes: Sequence[ChangeRow]) -> str:
+    return write_list([name_values(one.values) or "all" for one in changes], 3)
+
+
+def _build_title(story: _Story) -> str:
     """Return the one sentence: what, where, how bad."""
+    lead, wrong, over = story.lead, story.wrong, story.over
     told, judged = lead.told, lead.told.standing.judged
     values = [name_values(one.values) for one in (wrong or over) if one.values]
     where = f" ({write_list(values, 3)})" if values else ""
     sign = _SIGNS[told.alert.severity]
-    if not wrong:
+    if story.is_over:
         return f"Over: {_name(lead)}{where}"
-    still = "still " if repeats else ""
+    if not wrong:
+        ended = f"over for {_names(over)}, " if over else ""
+        return f"{sign}: {_name(lead)}: {ended}still wrong for {_names(story.rest)}"
+    still = "still " if story.batch.repeats else ""
     if lead.after == "no data":
         return f"{sign}: {_name(lead)}{where}: {still}no data"
     if lead.after == "error":
@@ -84,32 +148,23 @@ def _build_title(lead: ChangeRow, wrong: list[ChangeRow], over: list[ChangeRow],
     return f"{sign}: {_name(lead)}{where}: {still}{write_judged(told.alert, judged, told.unit)}"
 
 
-def _list_facts(
-    lead: ChangeRow, wrong: list[ChangeRow], over: list[ChangeRow], batch: Batch, now: datetime
-) -> list[tuple[str, str]]:
+def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
+    lead, wrong, over, rest = story.lead, story.wrong, story.over, story.rest
     told = lead.told
-    alert, standing = told.alert, told.standing
-    since = min((one.told.standing.opened or one.at for one in wrong), default=lead.at)
-    named = wrong[:_NAMED] if len(wrong) > 1 else []
-    facts = [
-        (
-            name_values(one.values) or "all",
-            f"{one.after}: {write_judged(alert, one.told.standing.judged, told.unit)}",
-        )
-        for one in named
-    ]
-    if len(wrong) > _NAMED:
-        facts.append(("and", f"{len(wrong) - _NAMED} more"))
-    if wrong:
+    alert = told.alert
+    facts = _list_values(story)
+    if not story.is_over:
+        since = min((one.told.standing.opened or one.at for one in (*wrong, *rest)), default=lead.at)
         length = write_duration(now - since)
         facts.append(("Since", f"{write_moment(since, alert.timezone)}, {length} ago"))
     else:
         facts.append(("Over since", write_moment(lead.at, alert.timezone)))
-        facts.append(("Now", write_judged(alert, standing.judged, told.unit)))
-        begun = next((one.told.standing.opened for one in batch.changes if one.told.standing.opened), None)
+        facts.append(("Now", write_judged(alert, told.standing.judged, told.unit)))
+        changes = story.batch.changes
+        begun = next((one.told.standing.opened for one in changes if one.told.standing.opened), None)
         if begun is not None:
             facts.append(("Lasted", write_duration(lead.at - begun)))
-    if over and wrong:
+    if over and not story.is_over:
         facts.append(("Over", write_list([name_values(one.values) or "all" for one in over], _NAMED)))
     facts.append(("Fires when", f"{told.title or alert.metric} is {write_condition(alert, told.unit)}"))
     if told.reason:
@@ -122,33 +177,71 @@ def _list_facts(
     return facts
 
 
-def _list_links(lead: ChangeRow, links: Links) -> list[tuple[str, str]]:
+def _list_values(story: _Story) -> list[tuple[str, str]]:
+    """Return a row for each value in which something is wrong, where there are several or it is not in the title."""
+    named = [(one, "") for one in story.wrong if len(story.wrong) > 1 or story.rest]
+    named += [(one, "still ") for one in story.rest]
+    facts = []
+    for one, still in named[:_NAMED]:
+        told = one.told
+        figures = write_judged(told.alert, told.standing.judged, told.unit)
+        facts.append((name_values(one.values) or "all", f"{still}{one.after}: {figures}"))
+    if len(named) > _NAMED:
+        facts.append(("and", f"{len(named) - _NAMED} more"))
+    return facts
+
+
+def _list_links(story: _Story, links: Links) -> list[tuple[str, str]]:
     rows = [("Page", links.alert)]
-    if lead.after in OPEN:
+    if not story.is_over:
         rows.append(("Acknowledge or silence", links.acknowledge))
     return [(name, address) for name, address in rows if address]
 
 
-def _render_html(title: str, facts: list[tuple[str, str]], lead: ChangeRow, links: Links) -> str:
+def _render_html(
+    title: str, facts: list[tuple[str, str]], links: list[tuple[str, str]], is_over: bool
+) -> str:
     """Return the same as a small page: mail programs know little more than tables."""
-    colour = "#b3261e" if lead.after in OPEN else "#1b6e3c"
     rows = "".join(
         f'<tr><th align="left" valign="top" style="padding:2px 12px 2px 0;color:#555;font-weight:normal">{escape(name)}</th>'
         f'<td style="padding:2px 0">{escape(value)}</td></tr>'
         for name, value in facts
     )
-    anchors = " &middot; ".join(
-        f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in _list_links(lead, links)
-    )
+    return _render_frame(title, f"<table>{rows}</table><p>{_render_links(links)}</p>", is_over)
+
+
+def _render_list(
+    title: str, rows: list[tuple[str, list[tuple[str, str]]]], rest: str, all_alerts: str, is_over: bool
+) -> str:
+    """Return a message of several alerts as a small page."""
+    items = "".join(f"<li>{escape(sentence)}<br>{_render_links(links)}</li>" for sentence, links in rows)
+    anchor = _render_links([("All alerts", all_alerts)]) if all_alerts else ""
+    return _render_frame(title, f"<ul>{items}</ul><p>{escape(rest)} {anchor}</p>", is_over)
+
+
+def _render_links(links: list[tuple[str, str]]) -> str:
+    return " &middot; ".join(f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in links)
+
+
+def _render_frame(title: str, inside: str, is_over: bool) -> str:
     return (
-        f'<div style="font-family:sans-serif;font-size:15px"><p style="border-left:4px solid {colour};padding-left:10px;font-size:17px">'
-        f"{escape(title)}</p><table>{rows}</table><p>{anchors}</p></div>"
+        f'<div style="font-family:sans-serif;font-size:15px"><p style="border-left:4px solid {_WELL if is_over else _WRONG};'
+        f'padding-left:10px;font-size:17px">{escape(title)}</p>{inside}</div>'
     )
 
 
-def _list_data(batch: Batch, changes: list[ChangeRow], links: Links) -> dict[str, Any]:
+def _list_part(story: _Story, links: Links) -> dict[str, Any]:
+    """Return the facts of one alert among several: what it would have as a message of its own."""
+    key = story.batch.key
+    kind = "over" if story.is_over else "trouble"
+    page, _ = links.parts.get(key, ("", ""))
+    return {"title": _build_title(story), "key": key, "kind": kind, **_list_data(story, Links(alert=page))}
+
+
+def _list_data(story: _Story, links: Links) -> dict[str, Any]:
     """Return the facts for programs: what a webhook gets."""
-    lead = changes[0].told
+    batch, lead = story.batch, story.lead.told
+    newest = {one.values: one for one in sorted(batch.changes, key=lambda one: one.id)}
     return {
         "project": batch.project,
         "alert": batch.alert,
@@ -159,15 +252,18 @@ def _list_data(batch: Batch, changes: list[ChangeRow], links: Links) -> dict[str
         "unit": lead.unit,
         "repeats": batch.repeats,
         "link": links.alert,
-        "changes": [
-            {
-                "values": dict(zip(one.told.alert.breakdown, one.values, strict=False)),
-                "state": one.after,
-                "before": one.before,
-                "at": one.at,
-                "since": one.told.standing.opened,
-                **msgspec.structs.asdict(one.told.standing.judged),
-            }
-            for one in changes
-        ],
+        "changes": [_list_change(one) for one in newest.values()],
+        # All that is wrong now, whether it is news or not.
+        "open": [_list_change(one) for one in batch.still],
+    }
+
+
+def _list_change(one: ChangeRow) -> dict[str, Any]:
+    return {
+        "values": dict(zip(one.told.alert.breakdown, one.values, strict=False)),
+        "state": one.after,
+        "before": one.before,
+        "at": one.at,
+        "since": one.told.standing.opened,
+        **msgspec.structs.asdict(one.told.standing.judged),
     }

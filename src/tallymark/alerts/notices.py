@@ -1,4 +1,4 @@
-"""Notices on their way: which are due, which of them go out as one message, and what came of it.
+"""Notices on their way: which are sent now, and what came of it.
 
 A notice is `waiting`, then `sending`, then `sent`, or `failed` once it was given up. While an alert is silenced it is `held`;
 where nothing is left to tell it is `dropped`. What was `sending` when the process ended may have arrived or not: it is sent
@@ -7,41 +7,33 @@ once more as the same message, with the same id, so that who gets it twice can t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import msgspec
 import sqlalchemy as sa
 
-from tallymark.alerts.book import ChangeRow, read_change
-from tallymark.alerts.rounds import Watch
-from tallymark.alerts.standing import OPEN
+from tallymark.alerts.batches import Batch, Kind
+from tallymark.alerts.claims import Decision, Holding, decide, split
+from tallymark.catalog.receivers import note_outcome
 from tallymark.catalog.repository import Catalog, aware
-from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER, SILENCE, STANDING
+from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER
 
 # After so many seconds a message that could not be sent is tried again; after the last of them it is given up.
 RETRY_SECONDS: Final = (10, 30, 60, 300, 900, *[3600] * 20)
-_WAITING: Final = ("waiting", "held")
+_ON_THE_WAY: Final = ("waiting", "held", "sending")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Notices that go out as one message to one receiver. `id` stays the same when it is sent again.
+class Trouble:
+    """A trouble that is not over: who is to know of it, and how often it is said that it still is so."""
 
-    `attempt` counts from 1. `repeats` says that nothing changed: it is told again that something is still wrong.
-    """
-
-    id: int
-    receiver: int
-    project: str
     alert: str
     incident: int
-    attempt: int
-    repeats: bool
-    changes: list[ChangeRow]
-    notices: list[int]
+    receivers: tuple[int, ...]
+    pause: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,84 +55,74 @@ class Notices:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._seen: Holding | None = None
 
-    def recover(self, now: datetime) -> int:
-        """Let what was being sent when the process ended be sent again; returns how many notices that are."""
-        with self._catalog.begin_write() as connection:
-            done = connection.execute(
-                sa.update(NOTICE).where(NOTICE.c.status == "sending").values(status="waiting", due_at=now)
-            )
-            return int(done.rowcount)
+    def recover(self, now: datetime, besides: Collection[int] = ()) -> int:
+        """Let what was being sent and is not any more be sent again; returns how many notices that are.
 
-    def claim(self, now: datetime, busy: Iterable[int] = ()) -> list[Batch]:
+        That is all of it when the process ended, and later what `besides` does not name: what is being sent now.
+        """
+        sending = sa.select(NOTICE.c.id).where(NOTICE.c.status == "sending")
+        with self._catalog.engine.connect() as connection:
+            lost = sorted(set(connection.execute(sending).scalars()).difference(besides))
+        if lost:
+            with self._catalog.begin_write() as connection:
+                _set(connection, lost, status="waiting", due_at=now)
+        return len(lost)
+
+    def claim(self, now: datetime, busy: Iterable[int] = (), failing: int = 1_000_000) -> list[Batch]:
         """Return the messages that are due, and note that they are being sent; none to receivers that are `busy`.
 
-        Notices of one alert to one receiver are one message, also those that failed before.
+        Notices of one trouble to one receiver are one message, and of many that begin at once; also those that failed before.
+        Of receivers whose last message did not arrive `failing` at most are told.
+        """
+        with self._catalog.engine.connect() as connection:
+            decision = decide(connection, now, set(busy), failing, self._seen)
+        if decision:
+            with self._catalog.begin_write() as connection:
+                decision = decide(connection, now, set(busy), failing, self._seen)
+                _write(connection, decision, now)
+        self._seen = decision.holding
+        return decision.batches
+
+    def finish(self, batch: Batch, error: str, now: datetime, rest: Sequence[Batch] = ()) -> None:
+        """Note that a message was sent, or with an error that it was not and will be tried again, or is given up.
+
+        `rest` are messages that are not tried now because this one failed. What is about the same alert waits for its next attempt.
         """
         with self._catalog.begin_write() as connection:
-            _drop_what_is_over(connection, now)
-            rows = _find_due(connection, now, set(busy))
-            changes = _find_changes(connection, {row["change"] for row in rows})
-            groups: dict[tuple[Any, ...], list[sa.RowMapping]] = {}
-            for row in rows:
-                change = changes[row["change"]]
-                until = _find_silence(connection, change, now)
-                if until is not None:
-                    _set(connection, [row["id"]], status="held", due_at=until)
-                    continue
-                if change.is_over and not _is_known(connection, row["receiver"], change):
-                    _set(connection, [row["id"]], status="dropped", ended_at=now)
-                    continue
-                groups.setdefault((row["receiver"], row["project"], row["alert"], row["batch"]), []).append(
-                    row
-                )
-            return [_claim(connection, group, changes, now) for group in groups.values()]
-
-    def finish(self, batch: Batch, error: str, now: datetime) -> None:
-        """Note that a message was sent, or with an error that it was not and will be tried again, or is given up."""
-        with self._catalog.begin_write() as connection:
-            receiver = RECEIVER.c.id == batch.receiver
+            note_outcome(connection, batch.receiver, error, now)
             if not error:
                 _set(connection, batch.notices, status="sent", ended_at=now, error="")
-                connection.execute(
-                    sa.update(RECEIVER).where(receiver).values(succeeded_at=now, failing_since=None, error="")
-                )
                 return
-            connection.execute(
-                sa.update(RECEIVER).where(receiver).values(
-                    failing_since=sa.func.coalesce(RECEIVER.c.failing_since, now), error=error[:500]
-                )
-            )  # fmt: skip
+            again = now
             if batch.attempt > len(RETRY_SECONDS):
                 _set(connection, batch.notices, status="failed", ended_at=now, error=error[:500])
-                return
-            pause = timedelta(seconds=RETRY_SECONDS[batch.attempt - 1])
-            _set(connection, batch.notices, status="waiting", due_at=now + pause, error=error[:500])
+            else:
+                again += timedelta(seconds=RETRY_SECONDS[batch.attempt - 1])
+                _set(connection, batch.notices, status="waiting", due_at=again, error=error[:500])
+            for one in rest:
+                _put_back(connection, one, again if one.alerts & batch.alerts else now)
 
-    def repeat(self, project: str, alert: str, incident: int, pause: timedelta, now: datetime) -> None:
-        """Make notices that something is still wrong, for receivers that were told of it so long ago and nothing since."""
+    def remind(self, project: str, troubles: Sequence[Trouble], now: datetime) -> None:
+        """Make notices of what is wrong now: for receivers that were told of it so long ago and nothing since, and for new ones."""
+        with self._catalog.engine.connect() as connection:
+            wanted = _list_reminders(connection, troubles, now)
+        if not wanted:
+            return
         with self._catalog.begin_write() as connection:
-            same = (ALERT_CHANGE.c.incident == incident) & (ALERT_CHANGE.c.project == project)
-            question = (
-                sa.select(
-                    NOTICE.c.receiver,
-                    sa.func.max(ALERT_CHANGE.c.id),
-                    sa.func.max(NOTICE.c.ended_at),
-                    sa.func.sum(sa.case((NOTICE.c.status.in_((*_WAITING, "sending")), 1), else_=0)),
-                )
-                .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
-                .where(same)
-                .group_by(NOTICE.c.receiver)
-            )
-            for receiver, change, ended, waiting in connection.execute(question).all():
-                if waiting or ended is None or now - aware(ended) < pause:
-                    continue
-                connection.execute(
-                    sa.insert(NOTICE).values(
-                        project=project, alert=alert, change=change, receiver=receiver, kind="repeat",
-                        status="waiting", due_at=now, created_at=now,
-                    )
-                )  # fmt: skip
+            present = set(connection.execute(sa.select(RECEIVER.c.id)).scalars())
+            for alert, change, receiver, kind in wanted:
+                if receiver in present:
+                    row = {
+                        "project": project,
+                        "alert": alert,
+                        "change": change,
+                        "receiver": receiver,
+                        "kind": kind,
+                    }
+                    times = {"due_at": now, "created_at": now}
+                    connection.execute(sa.insert(NOTICE).values(**row, **times, status="waiting"))
 
     def list_deliveries(self, changes: Iterable[int]) -> dict[int, list[Delivery]]:
         """Return what became of the notices of changes, by change."""
@@ -161,98 +143,59 @@ class Notices:
         return found
 
 
-def _find_due(connection: sa.Connection, now: datetime, busy: set[int]) -> list[sa.RowMapping]:
-    """Return the notices that are due, and before each the older ones about the same alert: news comes in its order."""
-    waiting = NOTICE.c.status.in_(_WAITING)
-    rows = connection.execute(sa.select(NOTICE).where(waiting).order_by(NOTICE.c.id)).mappings().all()
-    rows = [row for row in rows if row["receiver"] not in busy]
-    newest = {
-        (row["receiver"], row["project"], row["alert"]): row["id"]
-        for row in rows
-        if aware(row["due_at"]) <= now
-    }
-    return [
-        row for row in rows if row["id"] <= newest.get((row["receiver"], row["project"], row["alert"]), 0)
-    ]
+def _write(connection: sa.Connection, decision: Decision, now: datetime) -> None:
+    _set(connection, decision.drops, status="dropped", ended_at=now)
+    _set(connection, decision.frees, status="waiting", due_at=now)
+    for until, held in decision.holds.items():
+        _set(connection, held, status="held", due_at=until)
+    for one in decision.batches:
+        _set(connection, one.notices, status="sending", batch=one.id, attempts=one.attempt, due_at=now)
 
 
-def _claim(
-    connection: sa.Connection, group: list[sa.RowMapping], changes: dict[int, ChangeRow], now: datetime
-) -> Batch:
-    first = group[0]
-    ids = [row["id"] for row in group]
-    batch = first["batch"] or min(ids)
-    attempt = max(row["attempts"] for row in group) + 1
-    _set(connection, ids, status="sending", batch=batch, attempts=attempt, due_at=now)
-    told = [changes[row["change"]] for row in group]
-    repeats = all(row["kind"] == "repeat" for row in group)
-    return Batch(
-        batch,
-        first["receiver"],
-        first["project"],
-        first["alert"],
-        told[0].incident,
-        attempt,
-        repeats,
-        told,
-        ids,
-    )
-
-
-def _drop_what_is_over(connection: sa.Connection, now: datetime) -> None:
-    """Drop what was held back and is over: of trouble that came and went unsaid nobody has to hear now."""
-    held = connection.execute(
-        sa.select(NOTICE.c.id, NOTICE.c.project, NOTICE.c.alert, ALERT_CHANGE.c.incident)
-        .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
-        .where((NOTICE.c.status == "held") | (NOTICE.c.kind == "repeat") & (NOTICE.c.status == "waiting"))
-    ).all()
-    for number, project, alert, incident in held:
-        body = connection.execute(
-            sa.select(STANDING.c.body).where(
-                (STANDING.c.project == project) & (STANDING.c.alert == alert) & (STANDING.c.group_key == "*")
-            )
-        ).scalar()
-        if body is None or msgspec.json.decode(body, type=Watch).incident != incident:
-            _set(connection, [number], status="dropped", ended_at=now)
-
-
-def _find_silence(connection: sa.Connection, change: ChangeRow, now: datetime) -> datetime | None:
-    """Return until when nobody is told of a change, None where it can be told. An end is told to who knows of the trouble."""
-    if change.after not in OPEN:
-        return None
-    ends = connection.execute(
-        sa.select(sa.func.max(SILENCE.c.ends_at)).where(
-            (SILENCE.c.project == change.project)
-            & SILENCE.c.alert.in_(("", change.alert))
-            & SILENCE.c.incident.in_((0, change.incident))
-            & (SILENCE.c.begins_at <= now)
-            & (SILENCE.c.ends_at > now)
+def _list_reminders(
+    connection: sa.Connection, troubles: Sequence[Trouble], now: datetime
+) -> list[tuple[str, int, int, Kind]]:
+    """Return which notices are to be made: alert, change, receiver and kind."""
+    question = (
+        sa.select(
+            ALERT_CHANGE.c.incident, NOTICE.c.receiver, RECEIVER.c.created_at.label("added_at"),
+            sa.func.max(ALERT_CHANGE.c.id).label("change"), sa.func.max(NOTICE.c.ended_at).label("ended_at"),
+            sa.func.max(NOTICE.c.created_at).label("created_at"),
+            sa.func.sum(sa.case((NOTICE.c.status.in_(_ON_THE_WAY), 1), else_=0)).label("waiting"),
         )
-    ).scalar()
-    return aware(ends) if ends is not None else None
+        .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
+        .join(RECEIVER, RECEIVER.c.id == NOTICE.c.receiver)
+        .where(ALERT_CHANGE.c.incident.in_([one.incident for one in troubles]))
+        .group_by(ALERT_CHANGE.c.incident, NOTICE.c.receiver, RECEIVER.c.created_at)
+    )  # fmt: skip
+    told: dict[int, dict[int, sa.RowMapping]] = defaultdict(dict)
+    for row in connection.execute(question).mappings():
+        told[row["incident"]][row["receiver"]] = row
+    wanted: list[tuple[str, int, int, Kind]] = []
+    for one in troubles:
+        known = told[one.incident]
+        new = [receiver for receiver in one.receivers if _is_new(known.get(receiver))]
+        wanted += [(one.alert, one.incident, receiver, "present") for receiver in new]
+        for receiver, row in known.items():
+            ended = row["ended_at"]
+            if receiver not in new and not row["waiting"] and ended and now - aware(ended) >= one.pause:
+                wanted.append((one.alert, row["change"], receiver, "repeat"))
+    return wanted
 
 
-def _is_known(connection: sa.Connection, receiver: int, change: ChangeRow) -> bool:
-    """Tell whether a receiver heard of the trouble whose end this is, or hears of it now."""
-    return bool(
-        connection.execute(
-            sa.select(NOTICE.c.id)
-            .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
-            .where(
-                (NOTICE.c.receiver == receiver)
-                & (ALERT_CHANGE.c.incident == change.incident)
-                & (ALERT_CHANGE.c.id < change.id)
-                & NOTICE.c.status.not_in(("dropped", "held"))
-            )
-            .limit(1)
-        ).first()
-    )
+def _is_new(row: sa.RowMapping | None) -> bool:
+    """Tell whether a receiver was never told of a trouble. Given another address it is somebody else."""
+    return row is None or (not row["waiting"] and aware(row["created_at"]) < aware(row["added_at"]))
 
 
-def _find_changes(connection: sa.Connection, numbers: set[int]) -> dict[int, ChangeRow]:
-    question = sa.select(ALERT_CHANGE).where(ALERT_CHANGE.c.id.in_(numbers))
-    return {row["id"]: read_change(row) for row in connection.execute(question).mappings()}
+def _put_back(connection: sa.Connection, batch: Batch, due: datetime) -> None:
+    """Let a message wait that was not tried. One that never was may go together with others then."""
+    values: dict[str, Any] = {"status": "waiting", "due_at": due, "attempts": batch.attempt - 1}
+    if batch.attempt == 1:
+        values["batch"] = 0
+    _set(connection, batch.notices, **values)
 
 
-def _set(connection: sa.Connection, notices: list[int], **values: Any) -> None:
-    connection.execute(sa.update(NOTICE).where(NOTICE.c.id.in_(notices)).values(**values))
+def _set(connection: sa.Connection, notices: Sequence[int], **values: Any) -> None:
+    for part in split(notices):
+        connection.execute(sa.update(NOTICE).where(NOTICE.c.id.in_(part)).values(**values))

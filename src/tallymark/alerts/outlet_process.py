@@ -274,8 +274,8 @@ def _list_services(schema: str = "") -> str:
 
 def render_hidden(plugin: Any) -> str:
     """Return what of an address may be shown: apprise's own form for that, without what it still tells."""
-    if plugin.schema in {"ntfy", "ntfys"}:
-        # The topic is all that one needs to know in order to read there.
+    if plugin.schema in {"ntfy", "ntfys", "lametric", "lametrics"}:
+        # The topic is all that one needs to know in order to read there, and so is an app's number.
         return f"{plugin.schema}://****"
     if plugin.schema in _WEBHOOKS:
         port = f":{plugin.port}" if plugin.port else ""

@@ -80,6 +80,7 @@ class Outlets:
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()
         self._closed = False
+        self._tidying: threading.Timer | None = None
 
     def send(self, url: str, message: Message) -> str:
         """Send and wait; returns '' once the receiver took it, else one sentence why not. Never raises, never tells secrets."""
@@ -95,8 +96,11 @@ class Outlets:
         try:
             with self._turns:
                 child = self._take()
-                answer = child.ask(line, self._seconds)
-                self._give_back(child)
+                try:
+                    answer = child.ask(line, self._seconds)
+                finally:
+                    # Whatever went wrong, such as no room for another thread, a process that was asked nothing is kept or ended.
+                    self._give_back(child)
         except (OSError, RuntimeError) as error:
             return Answer(f"The process that sends messages could not be started: {error}.", done=False)
         if answer is None:
@@ -114,6 +118,9 @@ class Outlets:
             idle, self._idle = self._idle, []
             busy = self._children.difference(idle)
             self._children.clear()
+            tidying, self._tidying = self._tidying, None
+        if tidying is not None:
+            tidying.cancel()
         for child in idle:
             child.discard()
         for child in busy:
@@ -122,19 +129,38 @@ class Outlets:
 
     def _take(self) -> _Child:
         """Return a process that waits for an order, a new one if need be; raises OSError or RuntimeError."""
+        self._tidy()
         with self._lock:
-            found: _Child | None = None
-            spent: list[_Child] = []
-            while self._idle and found is None:
-                child = self._idle.pop()
-                if child.is_fresh():
-                    found = child
-                else:
-                    spent.append(child)
+            found = self._idle.pop() if self._idle else None
+        return found or self._start()
+
+    def _tidy_later(self) -> None:
+        """Look again when those that have nothing to do are to end, so that none stays as a dead entry of the system."""
+        with self._lock:
+            if self._tidying is not None or not self._idle or self._closed:
+                return
+            self._tidying = threading.Timer(_IDLE_SECONDS / 2 + 1, self._tidy_now)
+            self._tidying.daemon = True
+            try:
+                self._tidying.start()
+            except RuntimeError:
+                # There is no room for a thread: the next message clears up.
+                self._tidying = None
+
+    def _tidy_now(self) -> None:
+        with self._lock:
+            self._tidying = None
+        self._tidy()
+        self._tidy_later()
+
+    def _tidy(self) -> None:
+        """End processes that had nothing to do for long, and clear away what is left of those that ended."""
+        with self._lock:
+            spent = [child for child in self._idle if not child.is_fresh()]
+            self._idle = [child for child in self._idle if child not in spent]
             self._children.difference_update(spent)
         for child in spent:
             child.discard()
-        return found or self._start()
 
     def _start(self) -> _Child:
         with self._lock:
@@ -142,9 +168,14 @@ class Outlets:
                 raise RuntimeError("nothing is sent any more")
             child = _Child(self._allowed)
             self._children.add(child)
-        # It says that it is ready: how long it takes to start is not the receiver's fault.
-        if not child.ask(b"", _START_SECONDS):
-            self._forget(child)
+        ready: bytes | None = None
+        try:
+            # It says that it is ready: how long it takes to start is not the receiver's fault.
+            ready = child.ask(b"", _START_SECONDS)
+        finally:
+            if not ready:
+                self._forget(child)
+        if not ready:
             raise RuntimeError("it ended, or took too long, before it was ready")
         return child
 
@@ -155,6 +186,7 @@ class Outlets:
                 self._idle.append(child)
         if not kept:
             self._forget(child)
+        self._tidy_later()
 
     def _forget(self, child: _Child) -> None:
         with self._lock:

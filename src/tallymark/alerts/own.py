@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from tallymark.alerts.book import Kept
 from tallymark.alerts.conditions import Judged, Verdict
 from tallymark.alerts.questions import Values
@@ -23,7 +25,7 @@ FAILING_SECONDS: Final = 600
 JUDGING: Final = Alert(
     name="tallymark_judging", metric="tallymark_judging", when=Above(value=LATE_SECONDS), window="1m", severity="page",
     title="Alerts are judged late",
-    description="Events are on the disk and not yet in the store, so nothing can be said about the time since. The intake goes on.",
+    description="Nothing can be said about the time since: events wait for the store, questions fail, or judging takes too long.",
     runbook="Look at the server's log and at /readyz: the store, the disk, the load.",
 )  # fmt: skip
 TELLING: Final = Alert(
@@ -36,11 +38,18 @@ OWN: Final = {one.name: one for one in (JUDGING, TELLING)}
 
 
 def judge_own(
-    kept: Mapping[str, Kept], receivers: Sequence[Receiver], now: datetime, complete: datetime
+    kept: Mapping[str, Kept], receivers: Sequence[Receiver], now: datetime, lag: float, missed: int
 ) -> list[Outcome]:
-    """Return what is to be said about judging and telling; nothing where nothing changed."""
-    lag = max(0.0, (now - complete).total_seconds())
-    judging: dict[Values, Judged] = {(): _judge(lag, LATE_SECONDS, "")}
+    """Return what is to be said about judging and telling; nothing where nothing changed.
+
+    `lag` is how many seconds the oldest window that should have been judged has waited, `missed` how many windows were left
+    out in this round and never will be.
+    """
+    reason = f"{missed:,} windows were left out." if missed else ""
+    late = _judge(lag, LATE_SECONDS, reason)
+    if missed:
+        late = msgspec.structs.replace(late, verdict="met")
+    judging: dict[Values, Judged] = {(): late}
     telling: dict[Values, Judged] = {
         (one.name,): _judge(_failing(one, now), FAILING_SECONDS, one.error) for one in receivers
     }

@@ -7,7 +7,7 @@ been in each state. The same verdicts and states as in a round; only the windows
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from tallymark.alerts.conditions import Judged
 from tallymark.alerts.questions import Questions, Values, build_wanted
 from tallymark.alerts.rounds import find_verdicts, list_windows
-from tallymark.alerts.standing import OPEN, Standing, State, advance
+from tallymark.alerts.standing import OPEN, Standing, State, advance, is_told
 from tallymark.alerts.windows import list_ends
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.kinds.alert import DAY, Alert
@@ -52,10 +52,16 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replay(
-    alert: Alert, metric: Metric, start: datetime, end: datetime, questions: Questions, pool: Executor
+    alert: Alert,
+    metric: Metric,
+    start: datetime,
+    end: datetime,
+    questions: Questions,
+    pool: Executor,
+    most: int = MOST_WINDOWS,
 ) -> Preview:
     """Replay an alert from a time to another; raises RequestRefused as questions do, and for a time without a window."""
-    step = _choose_step(alert, start, end)
+    step = _choose_step(alert, start, end, most)
     ends = list_ends(step, alert.timezone, start, end)
     if not ends:
         message = f"No window of the alert ends in this time; the next ones are {step} s apart."
@@ -69,12 +75,12 @@ def replay(
     history: dict[Values, list[Stretch]] = {}
     told = 0
     for one in ends:
-        was_open = any(standing.state in OPEN for standing in standings.values())
+        was_told = any(is_told(alert, standing.state) for standing in standings.values())
         for values, judged in find_verdicts(questions, alert, metric, one, standings).items():
             before = standings.get(values) or Standing(since=one, seen=one)
             after = standings[values] = advance(before, judged, one, alert)
             _extend(history.setdefault(values, []), values, after, one)
-        told += not was_open and any(standing.state in OPEN for standing in standings.values())
+        told += not was_told and any(is_told(alert, standing.state) for standing in standings.values())
     wrong = [one for found in history.values() for one in found if one.state in OPEN]
     notes = []
     if step > alert.step:
@@ -93,20 +99,18 @@ def _try(questions: Questions, wanted: object) -> TallymarkError | None:
     return None
 
 
-def _choose_step(alert: Alert, start: datetime, end: datetime) -> int:
+def _choose_step(alert: Alert, start: datetime, end: datetime, most: int) -> int:
     """Return seconds between windows' ends: the alert's own, or so much more that they are not too many.
 
     Windows of whole days end with the day: between them nothing new would be learnt of a year.
     """
     seconds = (end - start).total_seconds()
     own = alert.step
-    if seconds / own <= MOST_WINDOWS:
+    if seconds / own <= most:
         return own
-    if alert.seconds % DAY == 0 and seconds / DAY <= MOST_WINDOWS:
+    if alert.seconds % DAY == 0 and seconds / DAY <= most:
         return DAY
-    return next(
-        (own * times for times in _COARSER if seconds / (own * times) <= MOST_WINDOWS), own * _COARSER[-1]
-    )
+    return next((own * times for times in _COARSER if seconds / (own * times) <= most), own * _COARSER[-1])
 
 
 def _extend(stretches: list[Stretch], values: Values, standing: Standing, end: datetime) -> None:
@@ -114,6 +118,3 @@ def _extend(stretches: list[Stretch], values: Values, standing: Standing, end: d
         stretches[-1] = msgspec.structs.replace(stretches[-1], end=end)
         return
     stretches.append(Stretch(values=values, state=standing.state, start=end, end=end, judged=standing.judged))
-
-
-LAST_WEEK: Final = timedelta(days=7)

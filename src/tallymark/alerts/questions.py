@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from tallymark.alerts.windows import Window
 from tallymark.errors import RequestRefused
 from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent
@@ -102,7 +104,9 @@ class Questions:
         metric = self._metrics.get(wanted.metric)
         if metric is None:
             raise RequestRefused("not_found", f"There is no metric {wanted.metric!r}.", at="metric")
-        figures = ask_metric(metric, build_span(wanted), self._ask, self._metrics)
+        # Whether a figure stands on enough events the alert decides (see `conditions.judge`), which may need fewer or more.
+        asked = msgspec.structs.replace(metric, minimum_sample=0)
+        figures = ask_metric(asked, build_span(wanted), self._ask, self._metrics)
         width = len(wanted.breakdown)
         found = {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}
         empty = not any(one.n or one.value for one in found.values())

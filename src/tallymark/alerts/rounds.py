@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
+import structlog
 
 from tallymark.alerts.conditions import Judged, judge, list_needed
 from tallymark.alerts.questions import Found, Questions, Values, Wanted, build_wanted
-from tallymark.alerts.standing import Standing, advance, amend
+from tallymark.alerts.standing import OPEN, Standing, advance, settle, step_back
 from tallymark.alerts.windows import Window, find_last_end, find_window, list_ends, shift_window
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.metrics.figures import NOTHING, Figure
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
+
+log = structlog.get_logger("tallymark.alerts")
 
 # After a pause so many windows of an alert are judged, evenly spread, the last one among them; the others are marked.
 MOST_CAUGHT_UP: Final = 30
@@ -29,21 +33,32 @@ MOST_CAUGHT_UP: Final = 30
 _MOST_REASON: Final = 240
 # The data is never complete until later than it was, unless the clock was set back.
 _STEPPED_BACK: Final = timedelta(minutes=1)
-# A value that had no event for so long, and about which nothing is wrong, is forgotten.
+# A value that had no event for so long is forgotten: one about which nothing is wrong, and one that is missed.
 _FORGET: Final = timedelta(days=8)
+_FORGET_MISSED: Final = timedelta(days=1)
+# A value is missed when it was there for so many windows' length without a break; others come and go.
+_REGULAR_WINDOWS: Final = 10
+# So many values are kept for each that may be shown: the largest change from window to window.
+_KEPT_VALUES: Final = 2
+# For so long after its delay a window that could not be judged is tried again.
+_TRY_AGAIN: Final = timedelta(hours=1)
+# Stretches that were never judged, of which the last ones are kept.
+_MOST_GAPS: Final = 10
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of an alert besides its values.
 
     `digest` tells its definition, `judged_until` is the end of the last window that was judged, `settled_until` of the last
-    that was judged after its delay. `missed` windows were never judged. `incident` is the present trouble, 0 of none.
+    that was judged after its delay. `missed` windows were never judged; `gaps` are the first and last ends of the newest such
+    stretches. `incident` is the present trouble, 0 of none.
     """
 
     digest: str
     judged_until: datetime
     settled_until: datetime
     missed: int = 0
+    gaps: tuple[tuple[datetime, datetime], ...] = ()
     incident: int = 0
     breakdown: tuple[str, ...] = ()
     # Whether it is one of tallymark's own, which stand in no file.
@@ -69,7 +84,6 @@ class Outcome:
     standings: dict[Values, Standing]
     forgotten: list[Values] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    missed: list[tuple[datetime, datetime]] = field(default_factory=list)
     problem: str = ""
     # Whether all receivers are told, but those that it is about.
     to_all: bool = False
@@ -104,45 +118,44 @@ def run_round(
 
 def _try(questions: Questions, wanted: Wanted) -> None:
     """Ask ahead; who needs it hears what went wrong."""
-    try:
+    with suppress(Exception):
         questions.find(wanted)
-    except TallymarkError:
-        return
+
+
+# A window's end, with the ends before it that are left out.
+_Due = tuple[datetime, list[datetime]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """The windows of one alert that a round judges: `again` those whose delay has passed, `ends` the new ones."""
+    """The windows of one alert that a round judges: `ends` the new ones, `again` those whose delay has passed."""
 
     one: Watched
     watch: Watch
-    ends: list[datetime]
-    again: list[datetime]
-    missed: list[tuple[datetime, datetime]]
-    dropped: int
+    standings: Mapping[Values, Standing]
+    ends: list[_Due]
+    again: list[_Due]
     complete: datetime
 
     @classmethod
     def plan(cls, one: Watched, complete: datetime, seconds: int) -> _Work:
         """Find the windows that are due."""
-        alert = one.alert
+        alert, standings = one.alert, one.standings
         step = max(alert.step, seconds)
         newest = find_last_end(step, alert.timezone, complete)
-        watch = one.watch
+        watch, before = one.watch, newest - timedelta(microseconds=1)
         if watch is None:
-            before = newest - timedelta(microseconds=1)
             watch = Watch(
                 digest=one.digest, judged_until=before, settled_until=before, breakdown=alert.breakdown
             )
         elif watch.judged_until > complete + _STEPPED_BACK:
             # The clock was ahead. What it judged then is not waited for.
-            before = newest - timedelta(microseconds=1)
             watch = msgspec.structs.replace(watch, judged_until=before, settled_until=before)
+            standings = {values: step_back(standing, newest) for values, standing in standings.items()}
         ends = list_ends(step, alert.timezone, watch.judged_until, newest)
-        kept = _spread(ends)
-        settled = complete - timedelta(seconds=alert.delay_seconds)
-        again = list_ends(step, alert.timezone, watch.settled_until, min(settled, watch.judged_until))
-        return cls(one, watch, kept, _spread(again), _gaps(ends, kept), len(ends) - len(kept), complete)
+        over = min(complete - timedelta(seconds=alert.delay_seconds), watch.judged_until)
+        again = list_ends(step, alert.timezone, watch.settled_until, over)
+        return cls(one, watch, standings, _spread(ends), _spread(again), complete)
 
     @property
     def is_due(self) -> bool:
@@ -153,7 +166,7 @@ class _Work:
         """Return what has to be asked for all of its windows."""
         return [
             build_wanted(self.one.alert, window)
-            for end in (*self.again, *self.ends)
+            for end, _ in (*self.again, *self.ends)
             for window in list_windows(self.one.alert, end)
         ]
 
@@ -163,65 +176,140 @@ class _Work:
         return {want for want in self.list_wanted() if want.window.end <= over}
 
     def run(self, questions: Questions) -> Outcome:
-        """Judge the windows in order."""
+        """Judge the windows, each kind in order."""
         one = self.one
-        outcome = Outcome(one.alert, self.watch, dict(one.standings), missed=self.missed)
+        watch = msgspec.structs.replace(self.watch, digest=one.digest)
+        outcome = Outcome(one.alert, watch, dict(self.standings))
         try:
-            for end in self.again:
-                self._judge(questions, end, outcome, newest=self.watch.judged_until)
-            for end in self.ends:
-                self._judge(questions, end, outcome, newest=None)
+            for end, left_out in self.ends:
+                self._judge(questions, end, outcome)
+                outcome.watch = _note_judged(outcome.watch, end, left_out)
+            for end, _ in self.again:
+                if not self._settle(questions, end, outcome):
+                    break
         except RequestRefused as refusal:
             # It may go well the next time. What was judged so far holds.
             outcome.problem = refusal.message
-        self._forget_values(outcome)
-        missed = outcome.watch.missed + self.dropped
-        outcome.watch = msgspec.structs.replace(outcome.watch, digest=one.digest, missed=missed)
+        _forget_values(outcome)
         return outcome
 
-    def _judge(self, questions: Questions, end: datetime, outcome: Outcome, newest: datetime | None) -> None:
+    def _judge(self, questions: Questions, end: datetime, outcome: Outcome) -> None:
         """Judge the window that ended at `end` for all values; raises RequestRefused for what passes."""
+        verdicts = self._find_verdicts(questions, end, outcome)
+        for values in verdicts:
+            before = outcome.standings.get(values) or Standing(since=end, seen=end)
+            noted, judged = _note_presence(before, values, verdicts, end, self.one.alert)
+            _change(outcome, values, before, advance(noted, judged, end, self.one.alert), end)
+
+    def _settle(self, questions: Questions, end: datetime, outcome: Outcome) -> bool:
+        """Judge the window that ended at `end` for good; false where that has to wait. Raises RequestRefused for what passes."""
+        alert, newest = self.one.alert, outcome.watch.judged_until
+        verdicts = self._find_verdicts(questions, end, outcome)
+        failed = any(judged.verdict == "error" for judged in verdicts.values())
+        if failed and self.complete - end < timedelta(seconds=alert.delay_seconds) + _TRY_AGAIN:
+            if end == newest:
+                # Nothing is judged until the next window ends, which may be long: how long it fails the clock tells.
+                for values, judged in verdicts.items():
+                    before = outcome.standings.get(values) or Standing(since=end, seen=end)
+                    _change(
+                        outcome, values, before, advance(before, judged, self.complete, alert), self.complete
+                    )
+            return False
+        for values in verdicts:
+            before = outcome.standings.get(values) or Standing(since=end, seen=end)
+            _, judged = _note_presence(before, values, verdicts, end, alert)
+            _change(outcome, values, before, settle(before, judged, end, newest, alert), newest)
+        outcome.watch = msgspec.structs.replace(outcome.watch, settled_until=end)
+        return True
+
+    def _find_verdicts(self, questions: Questions, end: datetime, outcome: Outcome) -> dict[Values, Judged]:
+        """Judge a window for all values; raises RequestRefused for what passes. Whatever else goes wrong is a verdict."""
         alert = self.one.alert
         try:
-            verdicts = find_verdicts(questions, alert, self.one.metric, end, outcome.standings)
+            return find_verdicts(questions, alert, self.one.metric, end, outcome.standings)
         except TallymarkError as error:
             if isinstance(error, RequestRefused) and error.retry_after is not None:
                 raise
-            failed = Judged(verdict="error", reason=error.message[:_MOST_REASON])
-            verdicts = dict.fromkeys(list(outcome.standings) or [()], failed)
-        for values, judged in verdicts.items():
-            before = outcome.standings.get(values) or Standing(since=end, seen=end)
-            if newest is None:
-                after = advance(before, judged, end, alert)
-            else:
-                after = amend(before, judged, end, newest, alert)
-            if judged.n or judged.value:
-                after = msgspec.structs.replace(after, seen=max(after.seen, end))
-            outcome.standings[values] = after
-            if after.state != before.state:
-                outcome.changes.append(Change(values, before, after, newest or end))
-        settled = (
-            max(outcome.watch.settled_until, end) if self._is_settled(end) else outcome.watch.settled_until
-        )
-        judged_until = max(outcome.watch.judged_until, end)
-        outcome.watch = msgspec.structs.replace(
-            outcome.watch, judged_until=judged_until, settled_until=settled
-        )
+            reason = error.message[:_MOST_REASON]
+        except Exception as error:
+            log.exception(
+                "alert_not_judged", alert=alert.name, fix="this is a fault of ours: please report it"
+            )
+            reason = f"A fault of ours ({type(error).__name__}): the server's log says more."
+        failed = Judged(verdict="error", reason=reason)
+        return dict.fromkeys(list(outcome.standings) or [()], failed)
 
-    def _is_settled(self, end: datetime) -> bool:
-        return end <= self.complete - timedelta(seconds=self.one.alert.delay_seconds)
 
-    def _forget_values(self, outcome: Outcome) -> None:
-        if not self.one.alert.breakdown:
-            return
-        until = outcome.watch.judged_until - _FORGET
-        outcome.forgotten = [
-            values
-            for values, one in outcome.standings.items()
-            if one.state == "ok" and (one.seen < until or (not values and len(outcome.standings) > 1))
-        ]
-        for values in outcome.forgotten:
-            del outcome.standings[values]
+def _change(outcome: Outcome, values: Values, before: Standing, after: Standing, at: datetime) -> None:
+    """Note how a value stands now, and the change where it is one."""
+    outcome.standings[values] = after
+    if after.state != before.state:
+        outcome.changes.append(Change(values, before, after, at))
+
+
+def _note_judged(watch: Watch, end: datetime, left_out: list[datetime]) -> Watch:
+    """Note that a window was judged, and those before it never will be."""
+    gaps = (*watch.gaps, (left_out[0], left_out[-1])) if left_out else watch.gaps
+    return msgspec.structs.replace(
+        watch, judged_until=end, missed=watch.missed + len(left_out), gaps=gaps[-_MOST_GAPS:]
+    )
+
+
+def _has_events(judged: Judged) -> bool:
+    return bool(judged.n or judged.value)
+
+
+def _note_presence(
+    standing: Standing, values: Values, verdicts: Mapping[Values, Judged], end: datetime, alert: Alert
+) -> tuple[Standing, Judged]:
+    """Note whether a value had events; one that comes and goes is not missed when it is not there and others are."""
+    judged = verdicts[values]
+    if _has_events(judged):
+        present = standing.present_since or end
+        return msgspec.structs.replace(standing, seen=max(standing.seen, end), present_since=present), judged
+    is_wrong = standing.state in OPEN and standing.state != "no data"
+    if not values or judged.verdict == "error" or is_wrong or not any(map(_has_events, verdicts.values())):
+        return standing, judged
+    since = standing.present_since
+    if since is not None and standing.seen - since >= timedelta(seconds=alert.seconds * _REGULAR_WINDOWS):
+        return standing, judged
+    absent = Judged(verdict="not met", reason="No events; it was not there for long before.")
+    return msgspec.structs.replace(standing, present_since=None), absent
+
+
+def _forget_values(outcome: Outcome) -> None:
+    """Forget values that have gone, and of too many those of which nothing is wrong and that were not seen for longest."""
+    alert, until = outcome.alert, outcome.watch.judged_until
+    if not alert.breakdown:
+        return
+    standings = outcome.standings
+    for values, one in standings.items():
+        if one.state in OPEN and one.seen < until - _FORGET_MISSED:
+            told = Judged(verdict="not met", reason="Nothing came for a day: it is not waited for any more.")
+            _change(
+                outcome,
+                values,
+                one,
+                msgspec.structs.replace(one, state="ok", since=until, judged=told),
+                until,
+            )
+            outcome.forgotten.append(values)
+    calm = [
+        values
+        for values, one in standings.items()
+        if one.state not in OPEN and values not in outcome.forgotten
+    ]
+    outcome.forgotten += [
+        values
+        for values in calm
+        if standings[values].state == "ok"
+        and (standings[values].seen < until - _FORGET or (not values and len(standings) > 1))
+    ]
+    many = len(standings) - len(outcome.forgotten) - alert.limit * _KEPT_VALUES
+    rest = sorted((one for one in calm if one not in outcome.forgotten), key=lambda one: standings[one].seen)
+    outcome.forgotten += rest[: max(0, many)]
+    for values in outcome.forgotten:
+        del standings[values]
 
 
 def find_verdicts(
@@ -236,7 +324,13 @@ def find_verdicts(
         raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
     windows = list_windows(alert, end)
     own = questions.find(build_wanted(alert, windows[0]))
-    values: list[Values] = list(dict.fromkeys([*own.figures, *standings])) if alert.breakdown else [()]
+    values: list[Values] = [()]
+    if alert.breakdown:
+        # Of values in trouble none is dropped for new ones.
+        wrong = sum(one.state in OPEN for one in standings.values())
+        room = max(0, alert.limit * _KEPT_VALUES - wrong)
+        new = [one for one in own.figures if one not in standings]
+        values = [*standings, *new[:room]]
     verdicts: dict[Values, Judged] = {}
     if alert.breakdown and () in values:
         # Before anything arrived there was no value yet that could have been missed.
@@ -272,24 +366,12 @@ def _earlier(found: Found, values: Values, metric: Metric) -> Figure:
     return NOTHING if found.quiet else found.of(values, metric)
 
 
-def _spread(ends: list[datetime]) -> list[datetime]:
-    """Return so many of the ends as one round may judge, evenly spread, the last among them."""
+def _spread(ends: list[datetime]) -> list[_Due]:
+    """Return so many of the ends as one round may judge, evenly spread, the last among them; each with those left out before it."""
     if len(ends) <= MOST_CAUGHT_UP:
-        return ends
-    return [ends[(number + 1) * len(ends) // MOST_CAUGHT_UP - 1] for number in range(MOST_CAUGHT_UP)]
-
-
-def _gaps(ends: list[datetime], kept: list[datetime]) -> list[tuple[datetime, datetime]]:
-    """Return first and last of the ends that are not judged, for each stretch of them."""
-    chosen = set(kept)
-    gaps: list[tuple[datetime, datetime]] = []
-    open_since: datetime | None = None
-    for end in ends:
-        if end in chosen:
-            open_since = None
-        elif open_since is None:
-            open_since = end
-            gaps.append((end, end))
-        else:
-            gaps[-1] = (gaps[-1][0], end)
-    return gaps
+        return [(end, []) for end in ends]
+    places = [(number + 1) * len(ends) // MOST_CAUGHT_UP - 1 for number in range(MOST_CAUGHT_UP)]
+    return [
+        (ends[place], ends[before + 1 : place])
+        for before, place in zip([-1, *places[:-1]], places, strict=True)
+    ]

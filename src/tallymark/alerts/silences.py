@@ -59,7 +59,7 @@ class Silences:
             raise RequestRefused("invalid_request", message, at="until")
         row = {
             "project": project, "alert": alert, "incident": incident, "reason": reason.strip()[:500], "person": person[:128],
-            "begins_at": now.replace(microsecond=0), "ends_at": ends_at.replace(microsecond=0),
+            "begins_at": now, "ends_at": ends_at.replace(microsecond=0),
         }  # fmt: skip
         with self._catalog.begin_write() as connection:
             done = connection.execute(sa.insert(SILENCE).values(**row))

@@ -2,6 +2,10 @@
 
 Pure: a standing and a verdict in, a new standing out. All times are ends of windows, never the clock's: who judges later,
 after a pause or again, comes to the same states.
+
+Each window is judged twice: when it ends, and once its late events have come. The verdicts of either kind are a track of their
+own. Something is wrong as soon as one of the two says so. What the first began the first ends; what late events alone have shown
+is over when windows with their late events are well: else it would begin and end with every window.
 """
 
 from __future__ import annotations
@@ -18,108 +22,179 @@ State = Literal["ok", "pending", "firing", "no data", "error"]
 
 # In these something is to be done.
 OPEN: Final[frozenset[State]] = frozenset({"firing", "no data", "error"})
+# The worst first.
+ORDER: Final[tuple[State, ...]] = ("firing", "error", "no data", "pending", "ok")
 # A question may fail once in a while: the store is started again, a limit was met. It is an error once it lasts.
 ERROR_SECONDS: Final = 60
-_MOST_RECENT: Final = 60
+
+
+class Track(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The state that a row of verdicts has led to.
+
+    The times are the ends of the first windows of unbroken rows of such verdicts: met, no data, too few, error.
+    """
+
+    state: State = "ok"
+    met_since: datetime | None = None
+    empty_since: datetime | None = None
+    few_since: datetime | None = None
+    failed_since: datetime | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How one alert stands, of one value where it is broken down.
 
-    `since` is when the state began, `seen` the end of the last window with any event. `met_since`, `empty_since` and `failed_since` are the ends of the first windows of
-    unbroken rows of such verdicts. `opened` is when the present trouble began, through all states until it is ok.
+    `since` is when the state began, `seen` the end of the last window with any event. `opened` is when the present trouble
+    began, through all states until it is over; `calm_since` is since when it would be over. `judged` is what the state stands on.
+    `fresh` is the track of windows as they end, `sure` that of windows whose late events have come.
     """
 
     state: State = "ok"
     since: datetime
     seen: datetime
-    met_since: datetime | None = None
-    empty_since: datetime | None = None
-    failed_since: datetime | None = None
+    # Since when every window had events, and whether it was so for long before they stopped (see `rounds`).
+    present_since: datetime | None = None
     opened: datetime | None = None
+    calm_since: datetime | None = None
+    # Up to when what late events show is part of trouble that is over, and whether they alone show the present one.
+    closed_at: datetime | None = None
+    by_late: bool = False
     judged: Judged = Judged(verdict="not met")
-    # Verdicts of the last windows, by their ends, which may turn out otherwise once late events have come.
-    recent: tuple[tuple[datetime, Verdict], ...] = ()
+    fresh: Track = Track()
+    sure: Track | None = None
+    # What the last settled window gave.
+    settled: Judged = Judged(verdict="not met")
+
+
+def is_told(alert: Alert, state: State | None) -> bool:
+    """Return whether people are told of a state: something is wrong, and not only that nothing came where that is usual."""
+    return state in OPEN and (state != "no data" or alert.no_data.tell)
 
 
 def advance(standing: Standing, judged: Judged, end: datetime, alert: Alert) -> Standing:
     """Return the standing after the next window, which ended at `end`."""
-    streaks: dict[str, datetime | None] = {"met_since": None, "empty_since": None, "failed_since": None}
-    if judged.verdict == "error":
-        # Nothing is known: what was going on goes on.
-        streaks |= {"met_since": standing.met_since, "empty_since": standing.empty_since}
-        streaks["failed_since"] = standing.failed_since or end
-    elif judged.verdict == "met":
-        streaks["met_since"] = standing.met_since or end
-    elif judged.verdict == "no data" or (judged.verdict == "too few" and standing.opened):
-        # While something is wrong, too few events say neither that it still is nor that it is over. Then the time that is
-        # allowed for no data begins with the end of the window, in which there was something.
-        first = end if judged.verdict == "no data" else end + timedelta(seconds=alert.seconds)
-        streaks["empty_since"] = standing.empty_since or first
-        streaks["met_since"] = standing.met_since if standing.state in OPEN else None
-    late = end - timedelta(seconds=alert.delay_seconds)
-    recent = [one for one in standing.recent if late <= one[0] < end][-_MOST_RECENT:]
-    recent.append((end, judged.verdict))
-    moved = msgspec.structs.replace(standing, judged=judged, recent=tuple(recent), **streaks)
-    return _settle(moved, end, alert)
+    fresh = _follow(standing.fresh, judged.verdict, end, alert)
+    return _combine(msgspec.structs.replace(standing, fresh=fresh), judged, end, alert)
 
 
-def amend(standing: Standing, judged: Judged, end: datetime, newest: datetime, alert: Alert) -> Standing:
-    """Return the standing after a window that ended at `end` was judged again, while `newest` is the last one judged.
+def settle(standing: Standing, judged: Judged, end: datetime, newest: datetime, alert: Alert) -> Standing:
+    """Return the standing after the window that ended at `end` was judged for good, while `newest` is the last one judged."""
+    sure = _follow(standing.sure or Track(), judged.verdict, end, alert)
+    settled = msgspec.structs.replace(standing, sure=sure, settled=judged)
+    if end < newest:
+        return _combine(settled, standing.judged, newest, alert, end)
+    # No window has ended since: what is known of this one now is the newest that is known.
+    fresh = _follow(standing.fresh, judged.verdict, end, alert)
+    return _combine(msgspec.structs.replace(settled, fresh=fresh), judged, newest, alert, end)
 
-    Late events may have met the condition, or show that it was not met.
+
+def step_back(standing: Standing, newest: datetime) -> Standing:
+    """Return the standing after the clock was set back: nothing in it lies in the future."""
+
+    def cut(moment: datetime | None) -> datetime | None:
+        return None if moment is None else min(moment, newest)
+
+    def cut_track(track: Track) -> Track:
+        times = {name: cut(getattr(track, name)) for name in _STREAKS}
+        return msgspec.structs.replace(track, **times)
+
+    times = {name: cut(getattr(standing, name)) for name in _TIMES}
+    sure = None if standing.sure is None else cut_track(standing.sure)
+    return msgspec.structs.replace(standing, **times, fresh=cut_track(standing.fresh), sure=sure)
+
+
+_STREAKS: Final = ("met_since", "empty_since", "few_since", "failed_since")
+_TIMES: Final = ("since", "seen", "present_since", "opened", "calm_since", "closed_at")
+
+
+def _combine(
+    standing: Standing, judged: Judged, end: datetime, alert: Alert, settled: datetime | None = None
+) -> Standing:
+    """Return the standing in the state that both tracks together have reached at `end`.
+
+    `judged` is of the last window; `settled` is the end of the window that was judged for good just now.
     """
-    if dict(standing.recent).get(end, judged.verdict) == judged.verdict:
-        return standing
-    since = standing.met_since
-    step = timedelta(seconds=alert.step)
-    if judged.verdict == "met" and (since is None or since > end):
-        if since is None and alert.lasting_seconds:
-            return standing
-        if since is not None and since > end + step:
-            return standing
-        amended = msgspec.structs.replace(standing, met_since=end, empty_since=None)
-    elif judged.verdict == "not met" and since is not None and since <= end:
-        rest = end + step
-        amended = msgspec.structs.replace(standing, met_since=rest if rest <= newest else None)
-    elif (
-        judged.verdict in ("met", "not met")
-        and standing.empty_since is not None
-        and standing.empty_since <= end
-    ):
-        rest = end + step
-        amended = msgspec.structs.replace(standing, empty_since=rest if rest <= newest else None)
-    else:
-        return standing
-    return _settle(amended, newest, alert)
-
-
-def _settle(standing: Standing, end: datetime, alert: Alert) -> Standing:
-    """Return the standing in the state that its rows of verdicts have reached at `end`."""
-    state = _find_state(standing, end, alert)
+    fresh = standing.fresh.state
+    sure = standing.sure.state if standing.sure else "ok"
+    was_open, by_late = standing.state in OPEN, standing.by_late
+    if not was_open and fresh not in OPEN:
+        closed = standing.closed_at
+        by_late = settled is not None and sure in OPEN and (closed is None or settled > closed)
+    state: State = "pending" if fresh == "pending" else "ok"
+    if fresh in OPEN:
+        state, by_late = fresh, False
+    elif by_late and sure in OPEN:
+        # Its figures explain the state, and not those that may yet change.
+        state, judged = sure, standing.settled
+    calm_since = None
+    if was_open and state not in OPEN:
+        calm_since = standing.calm_since or end
+        if not _lasts(calm_since, end, alert.keep_firing_seconds):
+            state = standing.state
+    moved = msgspec.structs.replace(standing, judged=judged, calm_since=calm_since, by_late=by_late)
     if state == standing.state:
-        return standing
-    opened = standing.opened
+        return moved
     if state in OPEN:
-        opened = opened or end
-    elif state == "ok" or (state == "pending" and standing.state != "error"):
-        opened = None
-    return msgspec.structs.replace(standing, state=state, since=end, opened=opened)
+        return msgspec.structs.replace(moved, state=state, since=end, opened=standing.opened or end)
+    closed_at = end if was_open else standing.closed_at
+    return msgspec.structs.replace(
+        moved, state=state, since=end, opened=None, calm_since=None, by_late=False, closed_at=closed_at
+    )
 
 
-def _find_state(standing: Standing, end: datetime, alert: Alert) -> State:
-    if standing.failed_since is not None:
-        return "error" if _lasts(standing.failed_since, end, ERROR_SECONDS) else standing.state
-    if standing.empty_since is not None:
+def _follow(track: Track, verdict: Verdict, end: datetime, alert: Alert) -> Track:
+    """Return a track after its next verdict."""
+    rows: dict[str, datetime | None] = dict.fromkeys(_STREAKS)
+    if verdict == "error":
+        # Nothing is known: what was going on goes on.
+        rows = {name: getattr(track, name) for name in _STREAKS}
+        rows["failed_since"] = track.failed_since or end
+    elif verdict == "met":
+        rows["met_since"] = track.met_since or end
+    elif verdict == "no data":
+        rows["empty_since"] = track.empty_since or end
+    elif verdict == "too few":
+        rows["few_since"] = track.few_since or end
+    if verdict in ("no data", "too few") and track.state in OPEN:
+        # These say neither that it still is nor that it is over.
+        rows["met_since"] = track.met_since
+    moved = msgspec.structs.replace(track, **rows)
+    state = _find_state(moved, end, alert)
+    if state == "ok":
+        moved = msgspec.structs.replace(moved, met_since=None)
+    return msgspec.structs.replace(moved, state=state)
+
+
+def _find_state(track: Track, end: datetime, alert: Alert) -> State:
+    """Return the state that follows from a track's rows and the state before; what is open ends when it is known to be well."""
+    before = track.state
+    is_open = before in OPEN
+    if track.failed_since is not None:
+        return "error" if _lasts(track.failed_since, end, ERROR_SECONDS) else before
+    if track.empty_since is not None:
         # Nothing came since that window began.
-        if _lasts(standing.empty_since, end, alert.no_data_seconds - alert.seconds):
+        if _lasts(track.empty_since, end, alert.no_data_seconds - alert.seconds):
             return "no data"
-        return standing.state if standing.state in OPEN else "ok"
-    if standing.met_since is None:
+        return before if is_open else "ok"
+    if track.few_since is not None:
+        return _find_few(track, end, alert)
+    if track.met_since is None:
         return "ok"
-    if standing.state == "firing" or _lasts(standing.met_since, end, alert.lasting_seconds):
+    if before == "firing" or _lasts(track.met_since, end, alert.lasting_seconds):
         return "firing"
-    return "pending"
+    return before if is_open else "pending"
+
+
+def _find_few(track: Track, end: datetime, alert: Alert) -> State:
+    """Return the state while there are events, and too few of them to judge: that wakes nobody, and ends what is open late."""
+    if (
+        track.state == "no data"
+        or track.state not in OPEN
+        or track.met_since is None
+        or track.few_since is None
+    ):
+        return "ok"
+    return "ok" if _lasts(track.few_since, end, alert.no_data_seconds) else "firing"
 
 
 def _lasts(since: datetime, end: datetime, seconds: int) -> bool:

@@ -7,6 +7,7 @@ Comes in: the catalog, the store, and until when the data is complete. Goes out:
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ import msgspec
 import structlog
 
 from tallymark.alerts.book import Book, Kept, News
-from tallymark.alerts.notices import Notices
-from tallymark.alerts.own import judge_own
+from tallymark.alerts.notices import Notices, Trouble
+from tallymark.alerts.own import OWN, judge_own
 from tallymark.alerts.questions import Questions
 from tallymark.alerts.rounds import Outcome, Watched, run_round
-from tallymark.alerts.windows import Window
+from tallymark.alerts.standing import is_told
+from tallymark.alerts.windows import Window, find_next_end
 from tallymark.catalog.definitions import Definition, Definitions
 from tallymark.catalog.receivers import Receiver, Receivers, choose_receivers
 from tallymark.catalog.repository import Catalog
@@ -49,13 +51,10 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     took_seconds: float
     alerts: int = 0
     judged: int = 0
+    # Of all alerts together: how many windows never were judged, and how long the oldest has waited that should have been.
     missed: int = 0
+    lag_seconds: float = 0.0
     problems: dict[str, str] = {}
-
-    @property
-    def lag_seconds(self) -> float:
-        """How far the data that could be judged is behind."""
-        return max(0.0, (self.at - self.complete).total_seconds())
 
 
 @dataclass(slots=True)
@@ -88,21 +87,50 @@ class Watcher:
     def tick(self, now: datetime, complete: datetime) -> Pulse:
         """Judge what is due in all projects; `complete` is the time up to which all events are stored."""
         self._read_definitions(now)
-        judged, problems = 0, dict[str, str]()
+        pulse = Pulse(at=now, complete=complete, took_seconds=0.0)
         for name, project in self._projects.items():
-            outcomes = self._judge(project, complete)
-            judged += len(outcomes)
-            problems |= {f"{name}/{one.alert.name}": one.problem for one in outcomes if one.problem}
-            receivers = self.receivers.list(name)
-            outcomes += judge_own(project.kept, receivers, now, complete) if project.alerts else []
-            self._write(name, project, outcomes, receivers, now)
-            self._repeat(name, project, now)
-        kept = [one for project in self._projects.values() for one in project.kept.values()]
-        return Pulse(
-            at=now, complete=complete, took_seconds=0.0, judged=judged, problems=problems,
-            alerts=sum(len(project.alerts) for project in self._projects.values()),
-            missed=sum(one.watch.missed for one in kept),
+            try:
+                pulse = self._judge_project(name, project, pulse)
+            except Exception as error:
+                # What one project cannot have judged must not keep the others waiting. Nothing was written of it.
+                log.exception("alerts_not_judged", project=name, fix="the next round tries again")
+                pulse = _add(pulse, problems={name: f"A fault of ours ({type(error).__name__})."})
+        return pulse
+
+    def _judge_project(self, name: str, project: _Project, pulse: Pulse) -> Pulse:
+        """Judge one project; returns the pulse with what that was like."""
+        now, complete = pulse.at, pulse.complete
+        before, begun = _count_missed(project), time.monotonic()
+        outcomes = self._judge(project, complete)
+        lag = self._find_lag(project, outcomes, now, complete) + time.monotonic() - begun
+        problems = {f"{name}/{one.alert.name}": one.problem for one in outcomes if one.problem}
+        missed = sum(one.watch.missed for one in outcomes) - sum(
+            project.kept[one.alert.name].watch.missed for one in outcomes if one.alert.name in project.kept
+        )
+        judged = len(outcomes)
+        receivers = self.receivers.list(name)
+        if project.alerts or any(one.watch.is_own and one.watch.incident for one in project.kept.values()):
+            watched = bool(project.alerts)
+            outcomes += judge_own(project.kept, receivers, now, lag if watched else 0.0, missed)
+        self._write(name, project, outcomes, receivers, now)
+        self._repeat(name, project, now)
+        return _add(
+            pulse, problems=problems, judged=judged, alerts=len(project.alerts), missed=before + missed,
+            lag_seconds=lag,
         )  # fmt: skip
+
+    def _find_lag(
+        self, project: _Project, outcomes: list[Outcome], now: datetime, complete: datetime
+    ) -> float:
+        """Return how many seconds the oldest window has waited that ended and is not judged."""
+        lags = [(now - complete).total_seconds(), 0.0]
+        watches = {name: kept.watch for name, kept in project.kept.items()}
+        watches |= {one.alert.name: one.watch for one in outcomes}
+        for alert in project.alerts.values():
+            if alert.name in watches:
+                step, until = max(alert.step, self.seconds), watches[alert.name].judged_until
+                lags.append((now - find_next_end(step, alert.timezone, until)).total_seconds())
+        return max(lags)
 
     def definitions_of(self, project: str) -> tuple[dict[str, Alert], dict[str, Metric]]:
         """Return a project's alerts and metrics as the last round knew them."""
@@ -193,11 +221,55 @@ class Watcher:
         return News(one, title, unit, owner, tuple(receiver.id for receiver in chosen))
 
     def _repeat(self, name: str, project: _Project, now: datetime) -> None:
-        for alert, kept in project.kept.items():
-            if kept.watch.incident:
-                one = project.alerts.get(alert)
-                pause = timedelta(seconds=parse_length(one.repeat if one else "4h"))
-                self.notices.repeat(name, alert, kept.watch.incident, pause, now)
+        """Say of what is wrong that it still is, and tell those that became receivers meanwhile."""
+        wrong = {alert: kept for alert, kept in project.kept.items() if kept.watch.incident}
+        if not wrong:
+            return
+        receivers = self.receivers.list(name)
+        troubles = []
+        for alert, kept in wrong.items():
+            one = project.alerts.get(alert) or OWN.get(alert)
+            if one is None or not any(is_told(one, standing.state) for standing in kept.standings.values()):
+                continue
+            pause = timedelta(seconds=parse_length(one.repeat))
+            chosen = self._choose(project, one, kept, receivers)
+            troubles.append(Trouble(alert, kept.watch.incident, chosen, pause))
+        self.notices.remind(name, troubles, now)
+
+    def _choose(
+        self, project: _Project, one: Alert, kept: Kept, receivers: list[Receiver]
+    ) -> tuple[int, ...]:
+        """Return who is told of an alert now; of our own all but those that it is about."""
+        if kept.watch.is_own:
+            about = {
+                str(values[0])
+                for values, found in kept.standings.items()
+                if values and found.state == "firing"
+            }
+            return tuple(receiver.id for receiver in receivers if receiver.name not in about)
+        metric = project.metrics.get(one.metric)
+        owner = one.owner or (metric.owner if metric else "")
+        return tuple(receiver.id for receiver in choose_receivers(receivers, one.tell, owner))
+
+
+def _count_missed(project: _Project) -> int:
+    return sum(one.watch.missed for one in project.kept.values())
+
+
+def _add(
+    pulse: Pulse,
+    *,
+    problems: dict[str, str],
+    judged: int = 0,
+    alerts: int = 0,
+    missed: int = 0,
+    lag_seconds: float = 0.0,
+) -> Pulse:
+    """Return a pulse with what one more project adds to it."""
+    return msgspec.structs.replace(
+        pulse, problems=pulse.problems | problems, judged=pulse.judged + judged, alerts=pulse.alerts + alerts,
+        missed=pulse.missed + missed, lag_seconds=max(pulse.lag_seconds, lag_seconds),
+    )  # fmt: skip
 
 
 def _digest(alert: Alert, bodies: Mapping[tuple[str, str], str], metrics: Mapping[str, Metric]) -> str:

@@ -37,9 +37,8 @@ def shift_window(alert: Alert, window: Window, against: Against, times: int = 1)
     seconds = {"previous": alert.seconds, "yesterday": DAY, "last week": 7 * DAY}[against] * times
     if against == "previous":
         return Window(_move(window.start, -seconds, zone), _move(window.end, -seconds, zone))
-    return Window(
-        _move_days(window.start, -seconds // DAY, zone), _move_days(window.end, -seconds // DAY, zone)
-    )
+    # As long as the window itself, also where clocks changed within it that day.
+    return find_window(alert, _move_days(window.end, -seconds // DAY, zone))
 
 
 def find_last_end(step: int, timezone: str, before: datetime) -> datetime:
@@ -50,6 +49,11 @@ def find_last_end(step: int, timezone: str, before: datetime) -> datetime:
     days = step // DAY
     local = before.astimezone(zone).date()
     return _midnight(_ANCHOR + (local - _ANCHOR) // timedelta(days=days) * timedelta(days=days), zone)
+
+
+def find_next_end(step: int, timezone: str, after: datetime) -> datetime:
+    """Return the first end of a window after a time."""
+    return _move(find_last_end(step, timezone, after), step, parse_zone(timezone))
 
 
 def list_ends(step: int, timezone: str, after: datetime, until: datetime) -> list[datetime]:
@@ -71,9 +75,14 @@ def _move(moment: datetime, seconds: int, zone: tzinfo) -> datetime:
 
 
 def _move_days(moment: datetime, days: int, zone: tzinfo) -> datetime:
-    """Move on the local calendar; a time that a clock change skips is the same distance behind it."""
-    local = moment.astimezone(zone).replace(tzinfo=None) + timedelta(days=days)
-    return local.replace(tzinfo=zone).astimezone(UTC)
+    """Move on the local calendar; a time that a clock change skips is the same distance behind it.
+
+    A day's first moment becomes another day's, which is not midnight where clocks skip that.
+    """
+    local = moment.astimezone(zone).replace(tzinfo=None)
+    if moment == _midnight(local.date(), zone):
+        return _midnight(local.date() + timedelta(days=days), zone)
+    return (local + timedelta(days=days)).replace(tzinfo=zone).astimezone(UTC)
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:

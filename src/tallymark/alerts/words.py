@@ -58,6 +58,8 @@ def write_judged(alert: Alert, judged: Judged, unit: str = "") -> str:
     """Return what was seen: `62 % (58 to 66 %, n 412), 34 % below 94 % in the same window last week`."""
     if judged.verdict == "error":
         return judged.reason
+    if judged.value is None and judged.reason:
+        return judged.reason.rstrip(".")
     if judged.value is None or judged.verdict == "no data":
         return f"no events in the last {alert.window}"
     parts = [_write_value(judged, unit)]

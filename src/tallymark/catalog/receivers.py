@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
 from tallymark.catalog.repository import Catalog, aware
-from tallymark.catalog.sealing import Sealer
+from tallymark.catalog.sealing import SEALED, Sealer
 from tallymark.catalog.tables import NOTICE, RECEIVER
-from tallymark.errors import RequestRefused
+from tallymark.errors import RequestRefused, TallymarkError
 
 # Told about the alerts of all owners.
 EVERYBODY: Final = "*"
@@ -42,13 +42,14 @@ class Receivers:
     def __init__(self, catalog: Catalog, sealer: Sealer) -> None:
         self._catalog = catalog
         self._sealer = sealer
+        self._prepare()
 
     def create(
         self, project: str, name: str, address: str, hint: str, owners: Sequence[str], who: str, now: datetime
     ) -> None:
         """Add a receiver, or give one of this name another address and other owners; raises RequestRefused."""
         values = {
-            "owners": msgspec.json.encode(sorted(set(owners))).decode(), "sealed": self._sealer.seal(address),
+            "owners": msgspec.json.encode(sorted(set(owners))).decode(), "sealed": self._seal(address),
             "hint": hint[:128], "created_by": who[:128], "created_at": now,
             "succeeded_at": None, "failing_since": None, "error": "",
         }  # fmt: skip
@@ -66,17 +67,60 @@ class Receivers:
                 )
             connection.execute(sa.insert(RECEIVER).values(project=project, name=name, **values))
 
+    def _seal(self, address: str) -> str:
+        self._prepare()
+        try:
+            return self._sealer.seal(address)
+        except TallymarkError as error:
+            raise RequestRefused("conflict", error.message, at="url") from error
+
+    def _prepare(self) -> None:
+        with self._catalog.engine.connect() as connection:
+            used = connection.execute(sa.select(RECEIVER.c.id).limit(1)).first() is not None
+        if not used:
+            self._sealer.prepare()
+
     def list(self, project: str) -> list[Receiver]:
         """Return a project's receivers by name."""
         question = sa.select(RECEIVER).where(RECEIVER.c.project == project).order_by(RECEIVER.c.name)
         with self._catalog.engine.connect() as connection:
             return [_receiver(row) for row in connection.execute(question).mappings()]
 
-    def open_address(self, number: int) -> str:
-        """Return a receiver's address; '' where there is none any more. Raises TallymarkError (sealed)."""
+    def open_address(self, number: int, project: str, name: str = "") -> str:
+        """Return the address of a project's receiver; '' where there is none any more. Raises TallymarkError (sealed).
+
+        With a name only that of the receiver that still bears it.
+        """
+        same = (RECEIVER.c.id == number) & (RECEIVER.c.project == project)
+        if name:
+            same &= RECEIVER.c.name == name
         with self._catalog.engine.connect() as connection:
-            sealed = connection.execute(sa.select(RECEIVER.c.sealed).where(RECEIVER.c.id == number)).scalar()
+            sealed = connection.execute(sa.select(RECEIVER.c.sealed).where(same)).scalar()
         return self._sealer.open(sealed) if sealed else ""
+
+    def note(self, number: int, error: str, now: datetime) -> None:
+        """Note that a message to a receiver arrived, or with an error that it did not."""
+        with self._catalog.begin_write() as connection:
+            note_outcome(connection, number, error, now)
+
+    def check(self, now: datetime) -> dict[str, str]:
+        """Try to open all addresses; returns what is wrong by project and name. It is noted with the receiver, and taken back."""
+        columns = (RECEIVER.c.id, RECEIVER.c.project, RECEIVER.c.name, RECEIVER.c.sealed, RECEIVER.c.error)
+        with self._catalog.engine.connect() as connection:
+            rows = connection.execute(sa.select(*columns).order_by(RECEIVER.c.id)).all()
+        wrong: dict[str, str] = {}
+        for number, project, name, sealed, before in rows:
+            try:
+                self._sealer.open(sealed)
+            except TallymarkError as error:
+                wrong[f"{project}/{name}"] = error.message
+                self.note(number, error.message, now)
+            else:
+                if before in SEALED:
+                    with self._catalog.begin_write() as connection:
+                        well = sa.update(RECEIVER).where(RECEIVER.c.id == number)
+                        connection.execute(well.values(failing_since=None, error=""))
+        return wrong
 
     def remove(self, project: str, name: str) -> None:
         """Take a receiver away with the notices that wait for it; raises RequestRefused (not_found)."""
@@ -90,16 +134,22 @@ class Receivers:
 
 
 def choose_receivers(receivers: Sequence[Receiver], names: Sequence[str], owner: str) -> list[Receiver]:
-    """Return who is told: those that the alert names, else those of its owner, else those of everybody.
-
-    Nobody is left out by a mistake: where a name is gone, those of everybody are told as well.
-    """
+    """Return who is told: those that the alert names, and where there is none of them those of its owner and of everybody."""
+    named = [one for one in receivers if one.name in names]
+    if named:
+        return named
     everybody = [one for one in receivers if EVERYBODY in one.owners]
-    if names:
-        named = [one for one in receivers if one.name in names]
-        return named if len(named) == len(set(names)) else list(dict.fromkeys([*named, *everybody]))
     own = [one for one in receivers if owner and owner.casefold() in {name.casefold() for name in one.owners}]
     return list(dict.fromkeys([*own, *everybody]))
+
+
+def note_outcome(connection: sa.Connection, number: int, error: str, now: datetime) -> None:
+    """Note with a receiver that a message arrived, or with an error that it did not."""
+    values: dict[str, Any] = {"succeeded_at": now, "failing_since": None, "error": ""}
+    if error:
+        since = sa.func.coalesce(RECEIVER.c.failing_since, now)
+        values = {"failing_since": since, "error": error[:500]}
+    connection.execute(sa.update(RECEIVER).where(RECEIVER.c.id == number).values(**values))
 
 
 def _receiver(row: sa.RowMapping) -> Receiver:

@@ -175,6 +175,7 @@ RECEIVER = sa.Table(
     sa.Column("failing_since", sa.DateTime(timezone=True)),
     sa.Column("error", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("project", "name"),
+    sqlite_autoincrement=True,
 )
 
 # One change that one receiver is to be told. `batch` is the message that it went into: the smallest id of its notices.
@@ -186,7 +187,7 @@ NOTICE = sa.Table(
     sa.Column("alert", sa.String(64), nullable=False),
     sa.Column("change", sa.Integer, sa.ForeignKey("alert_change.id"), nullable=False),
     sa.Column("receiver", sa.Integer, sa.ForeignKey("receiver.id", ondelete="CASCADE"), nullable=False),
-    # change, or repeat of one.
+    # change, repeat of one, or present: what was wrong already when somebody became a receiver.
     sa.Column("kind", sa.String(16), nullable=False),
     # waiting, sending, sent, failed (given up), held (silenced), dropped (nothing left to tell).
     sa.Column("status", sa.String(16), nullable=False),

@@ -6,22 +6,22 @@ the catalog: another start goes on where this one ended.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
-from tallymark.alerts.book import Book
-from tallymark.alerts.notices import Batch, Notices
+from tallymark.alerts.batches import Batch
+from tallymark.alerts.book import Book, key_of
+from tallymark.alerts.notices import Notices
 from tallymark.alerts.outlets import Outlets
 from tallymark.alerts.teller import Teller
 from tallymark.alerts.watcher import PULSE_FILE, Pulse, Watcher
@@ -32,7 +32,7 @@ from tallymark.catalog.repository import Catalog
 from tallymark.catalog.sealing import open_sealer
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.clock import SYSTEM_CLOCK
-from tallymark.errors import TallymarkError
+from tallymark.errors import FormatError
 from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.report import count_lag
 from tallymark.ledger.tail import Tail
@@ -44,10 +44,10 @@ from tallymark.queries.result import Answer
 from tallymark.queries.run import run_question
 from tallymark.server.orders import Orders, find_paths
 from tallymark.server.own_numbers import SOURCE
+from tallymark.server.sketches import Sketches
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.alert_pictures import build_spec, build_view, find_span, narrow_span, shade_view
-from tallymark.web.pictures import begin_drawing, render_picture
 
 log = structlog.get_logger("tallymark.alerts")
 
@@ -55,7 +55,9 @@ log = structlog.get_logger("tallymark.alerts")
 _QUESTIONS: Final = 3
 _TELLERS: Final = 8
 _LOOK_SECONDS: Final = 0.5
-_DRAW_SECONDS: Final = 20.0
+# What a picture may ask the store: it must not make a message late.
+_PICTURE_SECONDS: Final = 3.0
+_STOP_SECONDS: Final = 20.0
 _SETTLE_SECONDS: Final = 1.0
 _NOT_OWN: Final = Filter(field="source", op="ne", value=SOURCE)
 
@@ -70,29 +72,37 @@ class Jobs:
         self._tail = Tail(SegmentReader(self._paths.journal))
         self._store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
         self._limits = Limits(config.query_seconds, config.find_query_memory(), config.query_rows)
+        seconds = min(config.query_seconds or _PICTURE_SECONDS, _PICTURE_SECONDS)
+        self._picture_limits = replace(self._limits, seconds=seconds)
         catalog = Catalog(open_engine(config.catalog_url or sqlite_url(Path(config.data))))
         self._notices = Notices(catalog)
-        receivers = Receivers(catalog, open_sealer(Path(config.data)))
+        secret = bytes.fromhex(catalog.fact("secret") or "")
+        if not secret:
+            # Links signed with nothing could be made by anybody.
+            raise FormatError("The catalog has no secret. Restore it from a backup.", at="catalog")
+        self._receivers = receivers = Receivers(catalog, open_sealer(Path(config.data)))
         self._threads = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="alert-question")
         self._tellers = ThreadPoolExecutor(_TELLERS, thread_name_prefix="teller")
-        self._drawers = ProcessPoolExecutor(1, get_context("spawn"), begin_drawing, (os.getpid(),))
+        self._sketches = Sketches(self._build_picture)
         self._outlets = Outlets(config.list_inward())
         self._watcher = Watcher(
             catalog, Book(catalog), self._notices, receivers, self._ask, self._is_quiet, self._threads,
             round(config.alert_seconds),
         )  # fmt: skip
         self._teller = Teller(
-            self._notices, receivers, self._outlets, self._draw, SYSTEM_CLOCK,
-            config.public_url, bytes.fromhex(catalog.fact("secret") or ""), self._tellers,
+            self._notices, receivers, self._outlets, self._sketches.draw, SYSTEM_CLOCK,
+            config.public_url, secret, self._tellers,
         )  # fmt: skip
         self._catalog = catalog
 
     def run(self, stopping: threading.Event) -> None:
         """Judge and tell until `stopping` is set."""
-        repeated = self._notices.recover(SYSTEM_CLOCK.now())
-        if repeated:
-            log.warning(
-                "alert_messages_repeated", notices=repeated, fix="nothing: they may have arrived, or not"
+        for name, error in self._receivers.check(SYSTEM_CLOCK.now()).items():
+            log.error(
+                "receiver_cannot_be_told",
+                receiver=name,
+                error=error,
+                fix="bring the key back, or give the address anew",
             )
         telling = threading.Thread(target=self._keep_telling, args=(stopping,), name="telling", daemon=True)
         telling.start()
@@ -102,13 +112,13 @@ class Jobs:
             except Exception:
                 # Nothing was written: the next round does the same.
                 log.exception("alerts_not_judged", fix="the next round tries again")
-        telling.join(_DRAW_SECONDS)
+        telling.join(_STOP_SECONDS)
 
     def close(self) -> None:
         """Let go of threads, processes and connections."""
         self._tellers.shutdown(wait=True, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._drawers.shutdown(wait=False, cancel_futures=True)
+        self._sketches.close()
         self._outlets.close()
         self._store.close()
         self._catalog.engine.dispose()
@@ -149,6 +159,9 @@ class Jobs:
     def _ask(self, project: str, question: Question) -> Answer:
         return run_question(question, self._store, project, self._limits)
 
+    def _ask_quickly(self, project: str, question: Question) -> Answer:
+        return run_question(question, self._store, project, self._picture_limits)
+
     def _is_quiet(self, project: str, window: Window) -> bool:
         """Tell whether nothing came in that time but what tallymark says of itself."""
         found = list_events(
@@ -157,8 +170,8 @@ class Jobs:
         )  # fmt: skip
         return not found.events
 
-    def _draw(self, batch: Batch) -> bytes:
-        """Draw what a message is about; a message without a picture is better than none."""
+    def _build_picture(self, batch: Batch) -> bytes:
+        """Return the specification of what a message is about; raises TallymarkError."""
         change = batch.changes[-1]
         alert = change.told.alert
         _, metrics = self._watcher.definitions_of(batch.project)
@@ -169,19 +182,13 @@ class Jobs:
         span = find_span(alert, end)
         if change.values:
             span = narrow_span(alert, span, change.values)
-        try:
-            view = build_view(
-                alert, metric, span, lambda question: self._ask(batch.project, question), metrics
-            )
-            view.title = " · ".join(filter(None, (view.title, name_values(change.values))))
-            shade_view(view, span, batch.changes)
-            spec = build_spec(view, span)
-            return self._drawers.submit(render_picture, spec, "png").result(_DRAW_SECONDS)
-        except (TallymarkError, TimeoutError, OSError) as error:
-            log.warning(
-                "alert_without_picture", alert=batch.alert, error=str(error), fix="the message goes without"
-            )
-            return b""
+        view = build_view(
+            alert, metric, span, lambda question: self._ask_quickly(batch.project, question), metrics
+        )
+        view.title = " · ".join(filter(None, (view.title, name_values(change.values))))
+        turns = self._watcher.book.list_turns(batch.project, [alert.name], SYSTEM_CLOCK.now())
+        shade_view(view, span, alert, [one for one in turns if one.key == key_of(change.values)])
+        return build_spec(view, span)
 
 
 def run_jobs(orders: Orders, stopping: threading.Event, say_ready: Callable[[], None]) -> None:

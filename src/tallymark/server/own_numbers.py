@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 
 from tallymark import __version__
+from tallymark.alerts.watcher import Pulse
 from tallymark.catalog.snapshot import Snapshot
 from tallymark.client.sketch import Sketch
 from tallymark.client.stamp import build_event_id
@@ -177,6 +178,7 @@ class OwnNumbers:
             ("process", lambda: self._read_processes(now, sample)),
             ("pipeline", lambda: self._read_pipeline(now)),
             ("ledger", lambda: self._read_ledger(now, list(snapshot.projects))),
+            ("alerts", lambda: build_alerts_events(now, self._services.desk.read_pulse())),
         )
         for name, read in parts:
             try:
@@ -327,6 +329,18 @@ def build_ledger_events(now: datetime, totals: list[Lines], *, balanced: bool, d
         )
         missing += abs(lines.received - accounted)
     return [_build(now, "tallymark_ledger", missing, attributes)]
+
+
+def build_alerts_events(now: datetime, pulse: Pulse | None) -> list[Event]:
+    """Return how well alerts are judged, as the last round left it; nothing where there is no alert."""
+    if pulse is None or not pulse.alerts:
+        return []
+    ago = (now - pulse.at).total_seconds()
+    attributes = {
+        "alerts": pulse.alerts, "judged": pulse.judged, "missed": pulse.missed, "problems": len(pulse.problems),
+        "took_seconds": pulse.took_seconds, "round_seconds_ago": round(max(0.0, ago), 1),
+    }  # fmt: skip
+    return [_build(now, "tallymark_alerts", round(pulse.lag_seconds, 3), attributes)]
 
 
 def _build(now: datetime, name: str, value: float | None, attributes: dict[str, Any]) -> Event:

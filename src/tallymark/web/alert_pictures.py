@@ -5,24 +5,22 @@ Comes in: an alert, its metric, who asks. Goes out: a panel as all others, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from tallymark.alerts.book import ChangeRow
-from tallymark.alerts.standing import OPEN
+from tallymark.alerts.book import Turn
 from tallymark.alerts.windows import find_last_end
 from tallymark.metrics.figures import Ask, ask_metric
 from tallymark.plan.kinds.alert import DAY, Above, Alert, Below
 from tallymark.plan.kinds.dashboard import Panel
 from tallymark.plan.kinds.metric import Conversion, Metric, Span
-from tallymark.queries.period import parse_zone
 from tallymark.queries.question import Filter, Interval
 from tallymark.queries.result import Cell
-from tallymark.web.chart_specs import limit_spec, shade_spec
-from tallymark.web.chart_words import wall_time
+from tallymark.web.bells import build_stretches, shade_chart
+from tallymark.web.chart_specs import limit_spec
 from tallymark.web.figure_charts import Line, build_figures_chart
 from tallymark.web.panels import View
 from tallymark.web.picture_specs import build_picture
@@ -81,28 +79,7 @@ def build_spec(view: View, span: Span) -> bytes:
     return msgspec.json.encode(build_picture(view, span, "light", _WIDTH, _HEIGHT))
 
 
-def shade_view(view: View, span: Span, changes: list[ChangeRow]) -> None:
+def shade_view(view: View, span: Span, alert: Alert, turns: Iterable[Turn]) -> None:
     """Note on a chart in which times something was wrong, for the page to shade."""
-    if view.chart is None:
-        return
-    zone = parse_zone(span.timezone)
     first, last = (datetime.fromisoformat(text) for text in (span.start, span.end))
-    stretches: list[tuple[datetime, datetime]] = []
-    open_values: dict[tuple[Cell, ...], datetime] = {}
-    for one in sorted(changes, key=lambda change: change.id):
-        if one.after in OPEN:
-            open_values.setdefault(one.values, one.at)
-        elif one.values in open_values:
-            stretches.append((open_values.pop(one.values), one.at))
-    stretches += [(begun, last) for begun in open_values.values()]
-    shades = [
-        {"x": _wall(max(begun, first), zone), "x2": _wall(min(ended, last), zone)}
-        for begun, ended in stretches
-        if ended >= first and begun <= last
-    ]
-    if shades:
-        view.chart = msgspec.structs.replace(view.chart, spec=shade_spec(view.chart.spec, shades))
-
-
-def _wall(moment: datetime, zone: tzinfo) -> int:
-    return wall_time(moment.astimezone(zone).isoformat())
+    view.chart = shade_chart(view.chart, span, build_stretches(turns, {alert.name: alert}, first, last))

@@ -14,16 +14,16 @@ from tallymark.alerts.book import ChangeRow, Kept
 from tallymark.alerts.notices import Delivery
 from tallymark.alerts.outlets import Message, check_url, hide_secrets
 from tallymark.alerts.own import OWN
-from tallymark.alerts.preview import Preview, replay
+from tallymark.alerts.preview import MOST_WINDOWS, Preview, replay
 from tallymark.alerts.questions import Questions, Values
 from tallymark.alerts.silences import Silence
-from tallymark.alerts.standing import Standing, State
+from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told
 from tallymark.alerts.watcher import Pulse
 from tallymark.alerts.windows import Window
 from tallymark.alerts.words import name_values, write_condition, write_judged
 from tallymark.catalog.definitions import Definition
 from tallymark.catalog.receivers import Receiver, choose_receivers
-from tallymark.errors import RequestRefused
+from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
@@ -34,8 +34,6 @@ from tallymark.web.services import Services
 
 # Source of the events that tallymark records about itself.
 _OWN_SOURCE: Final = "own"
-# The worst first.
-ORDER: Final[tuple[State, ...]] = ("firing", "error", "no data", "pending", "ok")
 _STALE: Final = timedelta(minutes=2)
 
 
@@ -98,6 +96,35 @@ def list_alerts(services: Services, project: str, names: frozenset[str] = frozen
     return sorted(found, key=lambda one: (_rank(one.state), one.alert.severity != "page", one.alert.name))
 
 
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """The alerts in trouble: those of a person, or of whom they look after, and how many more there are. `watched`: all alerts."""
+
+    mine: list[Shown]
+    others: int
+    watched: int
+
+    @property
+    def mark(self) -> str:
+        """What changes when what is to be said about them does."""
+        parts = [(one.alert.name, one.state, one.incident, one.silence is not None) for one in self.mine]
+        return repr((parts, self.others, self.watched))
+
+
+def find_troubles(services: Services, project: str, person: str) -> Troubles:
+    """Return the alerts in which something is wrong that people are told of."""
+    definitions = services.definitions.list(project, "alert")
+    states = services.desk.book.list_states(project) if definitions else {}
+    wrong = frozenset(name for name, found in states.items() if OPEN & set(found))
+    if not wrong:
+        return Troubles([], 0, len(definitions))
+    shown = [one for one in list_alerts(services, project, wrong) if is_told(one.alert, one.state)]
+    owners = {person.casefold(), *(name.casefold() for name in services.follows.list(person, project))}
+    # Our own alerts are everybody's.
+    mine = [one for one in shown if one.is_own or one.owner.casefold() in owners]
+    return Troubles(mine, len(shown) - len(mine), len(definitions))
+
+
 def find_alert(services: Services, project: str, name: str) -> Shown:
     """Return one alert; raises RequestRefused (not_found)."""
     found = list_alerts(services, project, frozenset({name}))
@@ -158,8 +185,12 @@ def preview_alert(
     metrics: Mapping[str, Metric],
     start: datetime,
     end: datetime,
+    most: int = MOST_WINDOWS,
 ) -> Preview:
-    """Replay an alert, which need not be saved, over a time; raises RequestRefused as questions do."""
+    """Replay an alert, which need not be saved, over a time; raises RequestRefused as questions do.
+
+    Of more than `most` windows it looks at every second, fifth, ... one.
+    """
     metric = metrics.get(alert.metric)
     if metric is None:
         raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
@@ -173,7 +204,7 @@ def preview_alert(
         return not found.events
 
     questions = Questions(metrics, lambda question: services.answer(question, project), is_quiet)
-    return replay(alert, metric, start, end, questions, services.desk.pool)
+    return replay(alert, metric, start, end, questions, services.desk.pool, most)
 
 
 def add_receiver(services: Services, project: str, name: str, url: str, owners: list[str], who: str) -> str:
@@ -193,7 +224,10 @@ def add_receiver(services: Services, project: str, name: str, url: str, owners: 
 
 
 def try_receiver(services: Services, project: str, name: str) -> str:
-    """Send a test message to a receiver; returns '' or why it did not arrive. Raises RequestRefused (not_found)."""
+    """Send a test message to a receiver, and note what came of it; returns '' or why it did not arrive.
+
+    Raises RequestRefused (not_found).
+    """
     found = next((one for one in services.desk.receivers.list(project) if one.name == name), None)
     if found is None:
         raise RequestRefused("not_found", f"There is no receiver {name[:80]!r}.", at="name")
@@ -204,7 +238,13 @@ def try_receiver(services: Services, project: str, name: str) -> str:
         text=f"This is how alerts for {', '.join(found.owners)} will arrive. Nothing is wrong.",
         key=key, id=key, kind="test", facts={"project": project, "receiver": name},
     )  # fmt: skip
-    return services.desk.outlets.send(services.desk.receivers.open_address(found.id), message)
+    receivers = services.desk.receivers
+    try:
+        error = services.desk.outlets.send(receivers.open_address(found.id, project, name), message)
+    except TallymarkError as sealed:
+        error = sealed.message
+    receivers.note(found.id, error, services.clock.now())
+    return error
 
 
 def show_change(change: ChangeRow) -> dict[str, Any]:

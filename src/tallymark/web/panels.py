@@ -21,6 +21,7 @@ from tallymark.queries.kinds import Question
 from tallymark.queries.period import build_period
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
+from tallymark.web.bells import Stretch, shade_chart
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.chart_words import Parts, find_parts
 from tallymark.web.charts import Chart, Figure, build_chart
@@ -95,13 +96,21 @@ class View:
         return " · ".join(filter(None, (self.units, write_span(span))))
 
 
-def run_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True) -> View:
+def run_panel(
+    asker: Asker, panel: Panel, span: Span, stretches: tuple[Stretch, ...] = (), *, linked: bool = True
+) -> View:
     """Return one panel, as it was built before where nothing has changed since; blocking. It is shared: do not change it.
 
-    `linked` lets its figures lead to their events.
+    `stretches` are shaded in charts over time; `linked` lets its figures lead to their events.
     """
-    key = _name_panel(asker, panel, span, linked)
-    view: View = asker.services.views.get(key, lambda: build_panel(asker, panel, span, linked=linked))
+    key = _name_panel(asker, panel, span, linked, stretches)
+
+    def build() -> View:
+        view = build_panel(asker, panel, span, linked=linked)
+        view.chart = shade_chart(view.chart, span, stretches)
+        return view
+
+    view: View = asker.services.views.get(key, build)
     return view
 
 
@@ -111,12 +120,15 @@ def recall_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True)
     return found
 
 
-def _name_panel(asker: Asker, panel: Panel, span: Span, linked: bool) -> tuple[str, bytes, int]:
+def _name_panel(
+    asker: Asker, panel: Panel, span: Span, linked: bool, stretches: tuple[Stretch, ...] = ()
+) -> tuple[str, bytes, int]:
     parts = [
         asker.digest,
         msgspec.json.encode(panel),
         msgspec.json.encode(span),
         b"linked" if linked else b"",
+        msgspec.json.encode(stretches),
     ]
     return asker.project, b"\0".join(parts), asker.data_version
 

@@ -42,10 +42,32 @@ def render_picture(spec: bytes, kind: PictureFormat) -> bytes:
 
 
 @dataclass(slots=True)
+class Drawer:
+    """The drawing process, started when it is needed. One thread, or one loop, uses it."""
+
+    _pool: ProcessPoolExecutor | None = None
+
+    def open(self) -> ProcessPoolExecutor:
+        """Return what draws; one picture at a time."""
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, begin_drawing, (os.getpid(),))
+        return self._pool
+
+    def close(self) -> None:
+        """End the process, whatever it is doing; the next picture starts another."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            for process in list((getattr(pool, "_processes", None) or {}).values()):
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(slots=True)
 class Pictures:
     """Draws and remembers. For the event loop; `close` ends the drawing process."""
 
-    _pool: ProcessPoolExecutor | None = None
+    _drawer: Drawer = field(default_factory=Drawer)
     _kept: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     _drawing: dict[tuple[str, str], asyncio.Future[bytes]] = field(default_factory=dict)
@@ -90,7 +112,9 @@ class Pictures:
     async def _draw(self, spec: bytes, kind: PictureFormat) -> bytes:
         """Draw in turn; a process that does not answer in time, or is gone, is ended."""
         async with self.turn():
-            drawing = asyncio.get_running_loop().run_in_executor(self._open(), render_picture, spec, kind)
+            drawing = asyncio.get_running_loop().run_in_executor(
+                self._drawer.open(), render_picture, spec, kind
+            )
             try:
                 return await asyncio.wait_for(drawing, _SECONDS)
             except (TimeoutError, BrokenProcessPool):
@@ -105,17 +129,7 @@ class Pictures:
 
     def close(self) -> None:
         """End the drawing process; the next picture starts another."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            for process in list(getattr(pool, "_processes", {}).values()):
-                process.kill()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _open(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, begin_drawing, (os.getpid(),))
-        return self._pool
+        self._drawer.close()
 
 
 def begin_drawing(parent: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,10 @@ def test_receivers_are_added_tried_and_removed(watched):
     assert tried.status == 400
     assert "alert_inward" in tried.body.decode()
     assert "geheim" not in tried.body.decode()
+    # What the trial found is what the list says of the receiver.
+    assert "fails since" in _page(watched, "/alerts")
+    (kept,) = json.loads(watched.request("GET", "/v1/receivers", key=watched.admin_key).body)["receivers"]
+    assert "alert_inward" in kept["error"]
     assert _post(watched, "/receivers", action="remove", name="chat").status == 200
     assert "Nobody is told yet" in _page(watched, "/alerts")
 
@@ -159,6 +164,49 @@ def test_who_holds_a_link_may_answer(watched, make_visitor):
     assert b"is over" in stranger.request("GET", f"/alert/answer/{old}").body
 
 
+def test_an_answer_is_about_the_trouble_that_was_seen(watched):
+    """Over by the time of the click, "I am at it" silences nothing; for the present trouble it holds."""
+    page = _page(watched, "/alert?name=few")
+    (incident,) = re.findall(r'name="incident" value="(\d+)"', page)
+    assert int(incident) == watched.incident
+    fields = {"name": "few", "what": "acknowledge", "length": "30 minutes", "reason": "I look at it"}
+    before = watched.get("/v1/silences").json["silences"]
+    for seen in ({}, {"incident": str(watched.incident + 7)}):
+        refused = _post(watched, "/alert/silence", **fields, **seen)
+        assert refused.status == 409
+        assert "over, or another one" in refused.body.decode()
+    assert watched.get("/v1/silences").json["silences"] == before
+    assert _post(watched, "/alert/silence", **fields, incident=incident).status == 303
+    (made,) = [one for one in watched.get("/v1/silences").json["silences"] if one not in before]
+    assert (made["incident"], made["alert"]) == (watched.incident, "few")
+    assert _post(watched, "/alert/silence/end", name="few", id=str(made["id"])).status == 303
+
+
+def test_a_link_holds_for_a_day_s_work_and_not_after_the_end(watched, make_visitor):
+    """Behind a link nothing is silenced for days, and nothing at all once its trouble is over."""
+    with watched.open_catalog() as catalog:
+        secret = bytes.fromhex(catalog.fact("secret"))
+    stranger, later = make_visitor(watched), datetime.now(UTC) + timedelta(hours=1)
+    before = watched.get("/v1/silences").json["silences"]
+    fields = {"what": "silence", "reason": "Too loud", "length": "8 hours", "who": "Ana"}
+    token = sign_token(Claim("default", "few", watched.incident), secret, later)
+    page = stranger.request("GET", f"/alert/answer/{token}").body.decode()
+    assert "8 hours" in page
+    assert "7 days" not in page
+    long = stranger.request("POST", f"/alert/answer/{token}", {**fields, "length": "7 days"})
+    assert long.status == 400
+    assert "Allowed: 30 minutes, 2 hours, 8 hours." in long.body.decode()
+    old = sign_token(Claim("default", "few", watched.incident + 99), secret, later)
+    for what in ("silence", "acknowledge"):
+        refused = stranger.request("POST", f"/alert/answer/{old}", {**fields, "what": what})
+        assert refused.status == 409
+    assert watched.get("/v1/silences").json["silences"] == before
+    assert stranger.request("POST", f"/alert/answer/{token}", fields).status == 200
+    (made,) = [one for one in watched.get("/v1/silences").json["silences"] if one not in before]
+    assert made["incident"] == 0
+    assert _post(watched, "/alert/silence/end", name="few", id=str(made["id"])).status == 303
+
+
 def test_an_alert_is_made_and_removed_in_the_pages(watched):
     """A new definition begins as one that can be saved, and is taken away again."""
     page = _page(watched, "/definition?kind=alert")
@@ -171,3 +219,42 @@ def test_an_alert_is_made_and_removed_in_the_pages(watched):
     (version,) = re.findall(r'name="version" value="(\d+)"', page)
     assert _post(watched, "/alert/remove", name="made", version=version).status == 303
     assert watched.visitor.request("GET", "/alert?name=made").status == 404
+
+
+def test_home_shows_the_alerts_of_whom_somebody_looks_after(watched):
+    """Another's trouble is a line; once somebody looks after its owner it stands there with its figures, and goes on by itself."""
+    page = _page(watched, "/?project=default")
+    assert "1 alert of others" in page
+    assert "My alerts" not in page
+    needs = _page(watched, "/needs?project=default&part=section")
+    mark = re.search(r'name="owner" value="(\w+)"', needs)[1]
+    assert _post(watched, "/needs/follow", owner=mark).status == 303
+    page = _page(watched, "/live?project=default")
+    assert "My alerts" in page
+    assert re.search(r"is-firing[\s\S]*few &amp; far", page)
+    state = re.search(r'data-state="(\w+)"', page)[1]
+    assert watched.visitor.request("GET", f"/live?project=default&seen={state}").status in (200, 204)
+
+
+def test_a_metric_and_its_panels_have_a_bell(watched):
+    """Where an alert watches, its bell says how it stands, leads to it, and its trouble is shaded in the chart."""
+    panels = [{"name": "course", "kind": "line", "metrics": ["orders"]}]
+    board = {"last": "1h", "interval": "minute", "panels": panels}
+    made = watched.request("PUT", "/v1/dashboards/board", json.dumps(board), key=watched.admin_key)
+    assert made.status == 200, made.body
+    for path, name in (
+        ("/metric?name=orders&last=1h&interval=minute", "metric"),
+        ("/dashboard?name=board", "course"),
+    ):
+        page = _page(watched, path)
+        assert 'class="bell rings"' in page
+        assert re.search(r'href="/alert\?[^"]*name=few"', page)
+        (data,) = re.findall(rf'id="{name}-data">(.*?)</script>', page, re.DOTALL)
+        assert "rect" in {layer["mark"]["type"] for layer in json.loads(data)["spec"]["layer"]}
+
+
+def test_an_alert_is_begun_from_its_metric(watched):
+    """The link on a metric's page leads to a new alert on that metric, which can be saved as it is."""
+    page = _page(watched, "/metric?name=orders&last=1h")
+    link = html.unescape(re.search(r'href="(/definition\?[^"]*metric=orders)"', page)[1])
+    assert "metric: orders" in _page(watched, link)

@@ -116,6 +116,8 @@ class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     # How often a window ends; '' is a sixtieth of its length, a twelfth where the condition is learnt from other weeks.
     every: Annotated[str, msgspec.Meta(pattern=NO_LENGTH_PATTERN)] = ""
     lasting: Annotated[str, msgspec.Meta(pattern=NO_LENGTH_PATTERN)] = msgspec.field(name="for", default="")
+    # For how long it has to be well before it is over.
+    keep_firing: Annotated[str, msgspec.Meta(pattern=NO_LENGTH_PATTERN)] = ""
     delay: Length = "1m"
     timezone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
     # '' is the metric's own.
@@ -150,6 +152,11 @@ class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     def lasting_seconds(self) -> int:
         """How long the condition has to be met."""
         return parse_length(self.lasting) if self.lasting else 0
+
+    @property
+    def keep_firing_seconds(self) -> int:
+        """How long all has to be well before trouble is over."""
+        return parse_length(self.keep_firing) if self.keep_firing else 0
 
     @property
     def delay_seconds(self) -> int:
@@ -193,7 +200,7 @@ def check(alert: Alert, metrics: Mapping[str, Any]) -> None:
 def _check_times(alert: Alert) -> None:
     for at, text, longest in (
         ("window", alert.window, _LONGEST), ("every", alert.every, alert.seconds), ("for", alert.lasting, _LONGEST),
-        ("delay", alert.delay, DAY), ("no_data.for", alert.no_data.after, _LONGEST), ("repeat", alert.repeat, _LONGEST),
+        ("keep_firing", alert.keep_firing, _LONGEST), ("delay", alert.delay, DAY), ("no_data.for", alert.no_data.after, _LONGEST), ("repeat", alert.repeat, _LONGEST),
     ):  # fmt: skip
         if text and parse_length(text, at) > longest:
             what = "the window" if at == "every" else write_length(longest)

@@ -91,6 +91,8 @@ def _send(folder: Path, origin: str, url: str, key: str, *, apply: bool) -> None
         path = f" ({problem['path']})" if problem["path"] else ""
         console.print(f"[red]{escape(place)}[/] {escape(problem['message'])}{escape(path)}")
     _show_changes(answer["plan"]["changes"], problems, _find_mistaken(files, problems))
+    for note in answer.get("notes", ()):
+        console.print(f"[yellow]![/] {escape(note)}")
     if problems:
         if apply:
             console.print("Nothing was applied.")

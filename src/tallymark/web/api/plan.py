@@ -12,13 +12,15 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from tallymark.catalog.definitions import Definition, Write
 from tallymark.errors import RequestRefused
-from tallymark.plan.changes import Plan, collect_objects, prepare
+from tallymark.plan.changes import Plan, Prepared, collect_objects, prepare
 from tallymark.plan.files import MAX_FILES, MAX_OBJECTS, File
 from tallymark.plan.kinds import KINDS
-from tallymark.plan.objects import describe_files, render_yaml
+from tallymark.plan.objects import decode_object, describe_files, render_yaml
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, render_json
+from tallymark.web.foretelling import foretell_all
 from tallymark.web.services import Services
 
 _ORIGIN: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -33,10 +35,14 @@ class PlanOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PlanAnswer(msgspec.Struct):
-    """What would change, or has changed where `applied`, and what is wrong with the files."""
+    """What would change, or has changed where `applied`, and what is wrong with the files.
+
+    `notes` tell of new and changed alerts that would have fired too often last week.
+    """
 
     plan: Plan
     applied: bool
+    notes: list[str] = []
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -72,10 +78,20 @@ def run_plan(services: Services, project: str, order: PlanOrder) -> PlanAnswer:
     prepared = prepare(order.files, order.origin, present)
     if len(present) + len(prepared.writes) > MAX_OBJECTS:
         raise RequestRefused("invalid_definition", f"A project may have {MAX_OBJECTS} objects.", at="files")
+    notes = [] if prepared.plan.problems else _foretell(services, project, prepared, present)
     applied = order.apply and not prepared.plan.problems
     if applied and prepared.writes:
         services.definitions.change(project, f"apply of {order.origin}", prepared.writes)
-    return PlanAnswer(prepared.plan, applied)
+    return PlanAnswer(prepared.plan, applied, notes)
+
+
+def _foretell(services: Services, project: str, prepared: Prepared, present: list[Definition]) -> list[str]:
+    """Replay the alerts that are new or changed, over the metrics as they will be."""
+    written = [one for one in prepared.writes if isinstance(one, Write)]
+    metrics = collect_objects(present)["metric"]
+    metrics |= {one.name: decode_object("metric", one.body) for one in written if one.kind == "metric"}
+    alerts = [decode_object("alert", one.body) for one in written if one.kind == "alert"]
+    return foretell_all(services, project, alerts, metrics) if alerts else []
 
 
 def export_files(services: Services, project: str) -> list[File]:

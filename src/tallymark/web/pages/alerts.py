@@ -10,6 +10,7 @@ from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.alerts.links import parse_token
+from tallymark.alerts.standing import is_told
 from tallymark.alerts.words import name_values, write_judged, write_moment
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.changes import collect_objects
@@ -42,6 +43,8 @@ LENGTHS: Final[dict[str, timedelta]] = {
     "30 minutes": timedelta(minutes=30), "2 hours": timedelta(hours=2), "8 hours": timedelta(hours=8),
     "1 day": timedelta(days=1), "7 days": timedelta(days=7), "30 days": timedelta(days=30),
 }  # fmt: skip
+# Whoever holds a link may be anybody: what they say holds for a working day at most.
+_BY_LINK: Final = {name: length for name, length in LENGTHS.items() if length <= timedelta(hours=8)}
 _LAST_WEEK: Final = timedelta(days=7)
 _HISTORY: Final = 50
 _SHOWN_VALUES: Final = 100
@@ -76,7 +79,10 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_form(request, services)
         name = visit.fields.get("name", "")
         shown = await services.run(find_alert, services, visit.project, name) if name else None
-        incident = shown.incident if shown and visit.fields.get("what") == "acknowledge" else 0
+        incident = 0
+        if visit.fields.get("what") == "acknowledge":
+            incident = parse_count(visit.fields.get("incident"), "incident", 0, 2**53)
+            _require_present(shown, incident)
         await services.run(
             _silence, services, visit.project, name, incident, visit.fields, visit.session.person
         )
@@ -120,7 +126,7 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
     """Build the page behind the link in a message: whoever holds it may answer for this trouble, without signing in."""
 
     async def answer(
-        request: Request[Any, Any, Any], token: str, *, done: str = "", problem: str = ""
+        request: Request[Any, Any, Any], token: str, *, done: str = "", problem: str = "", status: int = 200
     ) -> Response[bytes]:
         claim = parse_token(token, services.secret, services.clock.now())
         if claim is None:
@@ -133,9 +139,9 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
             "over": over,
             "done": done,
             "problem": problem,
-            "lengths": list(LENGTHS),
+            "lengths": list(_BY_LINK),
         }
-        return render_html(request, "alert_answer.html", values, 400 if problem else 200)
+        return render_html(request, "alert_answer.html", values, status)
 
     @get_page("/alert/answer/{token:str}")
     async def show_answer(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
@@ -152,10 +158,14 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
         fields = {name: str(form.get(name, "")) for name in ("what", "reason", "length", "who")}
         incident = claim.incident if fields["what"] == "acknowledge" else 0
         who = f"{fields['who'].strip()[:80] or 'somebody'} (by a link)"
+        shown = await services.run(find_alert, services, claim.project, claim.alert)
         try:
-            await services.run(_silence, services, claim.project, claim.alert, incident, fields, who)
+            _require_present(shown, claim.incident)
+            await services.run(
+                _silence, services, claim.project, claim.alert, incident, fields, who, _BY_LINK
+            )
         except RequestRefused as refused:
-            return await answer(request, token, problem=refused.message)
+            return await answer(request, token, problem=refused.message, status=refused.status)
         return await answer(request, token, done="acknowledged" if incident else "silenced")
 
     return [show_answer, give_answer]
@@ -182,7 +192,7 @@ def _read_alerts(services: Services, project: str) -> dict[str, Any]:
     shown = list_alerts(services, project)
     return {
         "shown": shown,
-        "troubled": [one for one in shown if one.incident],
+        "troubled": [one for one in shown if is_told(one.alert, one.state)],
         "receivers": services.desk.receivers.list(project),
         "silences": services.desk.silences.list(project, now),
         "history": list_history(services, project, most=_HISTORY),
@@ -206,7 +216,8 @@ def _read_alert(services: Services, visit: Visit, name: str) -> dict[str, Any]:
         span = find_span(shown.alert, now)
         try:
             view = build_view(shown.alert, metric, span, asker.ask, asker.metrics)
-            shade_view(view, span, [one.change for one in history])
+            turns = services.desk.book.list_turns(visit.project, [name], now)
+            shade_view(view, span, shown.alert, turns)
             chart, problem = view.chart, view.problem
         except TallymarkError as error:
             problem = error.message
@@ -248,12 +259,25 @@ def _replay(services: Services, visit: Visit, shown: Shown, now: datetime) -> di
     return found
 
 
+def _require_present(shown: Shown | None, incident: int) -> None:
+    """Raise RequestRefused (conflict) for an answer to a trouble that is not the present one: silence would be all it makes."""
+    if shown is None or incident == 0 or shown.incident != incident:
+        message = "The trouble that you answer is over, or another one by now. Look at how the alert stands."
+        raise RequestRefused("conflict", message, at="incident")
+
+
 def _silence(
-    services: Services, project: str, alert: str, incident: int, fields: dict[str, str], who: str
+    services: Services,
+    project: str,
+    alert: str,
+    incident: int,
+    fields: dict[str, str],
+    who: str,
+    lengths: dict[str, timedelta] = LENGTHS,
 ) -> None:
-    length = LENGTHS.get(fields.get("length", ""))
+    length = lengths.get(fields.get("length", ""))
     if length is None:
-        raise RequestRefused("invalid_request", f"For how long? Allowed: {', '.join(LENGTHS)}.", at="length")
+        raise RequestRefused("invalid_request", f"For how long? Allowed: {', '.join(lengths)}.", at="length")
     now = services.clock.now()
     silences = services.desk.silences
     silences.create(project, alert, fields.get("reason", ""), who, now, now + length, incident=incident)

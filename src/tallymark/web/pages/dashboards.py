@@ -20,7 +20,8 @@ from tallymark.plan.objects import decode_object, render_yaml
 from tallymark.queries.filters import build_filters as check_filters
 from tallymark.queries.question import Filters, Interval
 from tallymark.queries.sql import Parameters
-from tallymark.web.asking import open_asker
+from tallymark.web.asking import Asker, open_asker
+from tallymark.web.bells import Bell, Stretch, find_panel_stretches, list_bells
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.exports import FORMATS, export_panel, make_view
 from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
@@ -112,11 +113,11 @@ async def _read(
 ) -> dict[str, Any]:
     """Run all panels, side by side, and gather what the page shows."""
     wanted = _read_wanted(visit, dashboard)
-    error, views, span, status = None, [], None, 200
+    error, views, bells, span, status = None, list[View](), dict[str, list[Bell]](), None, 200
     rows = parse_rows(visit.fields)
     try:
         span = _find_span(services, visit, dashboard)
-        views = await run_panels(services, visit.project, dashboard, span)
+        views, bells = await run_panels(services, visit.project, dashboard, span)
     except TallymarkError as failed:
         status = failed.status if isinstance(failed, RequestRefused) else 400
         error = {"message": failed.message, "at": find_row_input(failed.at), "code": failed.code}
@@ -130,6 +131,7 @@ async def _read(
         "dashboard": dashboard,
         "definition": definition,
         "views": views,
+        "bells": bells,
         "error": error,
         "status": status,
         "wanted": wanted,
@@ -174,11 +176,27 @@ def _list_forms(visit: Visit, panel: str) -> list[tuple[str, str]]:
     ]
 
 
-async def run_panels(services: Services, project: str, dashboard: Dashboard, span: Span) -> list[View]:
-    """Run a dashboard's panels side by side; a panel that fails tells it in its place."""
-    asker = await services.run(open_asker, services, project)
-    tasks = [services.run_panel(run_panel, asker, panel, span) for panel in dashboard.panels]
-    return list(await asyncio.gather(*tasks))
+async def run_panels(
+    services: Services, project: str, dashboard: Dashboard, span: Span
+) -> tuple[list[View], dict[str, list[Bell]]]:
+    """Run a dashboard's panels side by side; a panel that fails tells it in its place. Beside them, who watches each."""
+    asker, bells, stretches = await services.run(_prepare, services, project, dashboard, span)
+    tasks = [
+        services.run_panel(run_panel, asker, panel, span, stretches.get(panel.name, ()))
+        for panel in dashboard.panels
+    ]
+    return list(await asyncio.gather(*tasks)), bells
+
+
+def _prepare(
+    services: Services, project: str, dashboard: Dashboard, span: Span
+) -> tuple[Asker, dict[str, list[Bell]], dict[str, tuple[Stretch, ...]]]:
+    by_metric = list_bells(services, project)
+    bells = {
+        panel.name: [bell for name in dict.fromkeys(panel.metrics) for bell in by_metric.get(name, ())]
+        for panel in dashboard.panels
+    }
+    return open_asker(services, project), bells, find_panel_stretches(services, project, bells, span)
 
 
 def _parse_filters(visit: Visit) -> Filters:

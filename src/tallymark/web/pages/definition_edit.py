@@ -1,4 +1,4 @@
-"""`/definition`: a metric or dashboard as YAML, to be changed or made anew. `/metric/remove`: taking one away.
+"""`/definition`: a metric, dashboard or alert as YAML, to be changed or made anew. `/metric/remove`: taking one away.
 
 The form says which version it was made from. Whatever is not saved comes back on the same page with the text as it was
 typed: mistakes with their lines, and what somebody else saved meanwhile.
@@ -6,6 +6,7 @@ typed: mistakes with their lines, and what somebody else saved meanwhile.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -19,10 +20,12 @@ from tallymark.plan.drafts import compare_lines, excerpt, read_draft
 from tallymark.plan.fields import begin_text, describe_fields, list_choices
 from tallymark.plan.files import Problem
 from tallymark.plan.kinds import BY_NAME, Kind
+from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Conversion
 from tallymark.plan.objects import decode_object, render_yaml
 from tallymark.web.answers import parse_count
 from tallymark.web.defining import not_found, remove_object, save_object
+from tallymark.web.foretelling import foretell
 from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
@@ -46,13 +49,21 @@ class Edit:
     problems: tuple[Problem, ...] = ()
     refusal: RequestRefused | None = None
     present: Definition | None = None
+    # What to think about before it is saved, and what a form brings that was sent all the same.
+    warning: str = field(default="", kw_only=True)
+    sure: str = field(default="", kw_only=True)
     # The name under which it was saved, for where to go then.
     saved: str = field(default="", kw_only=True)
 
     @property
     def status(self) -> int:
         """The status of the answer."""
-        return self.refusal.status if self.refusal else 400 if self.problems else 200
+        return self.refusal.status if self.refusal else 400 if self.problems else 409 if self.warning else 200
+
+    @property
+    def mark(self) -> str:
+        """What tells this text from others: who is sure of one is not sure of the next."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
     def has_other(self) -> bool:
@@ -111,6 +122,9 @@ def _begin(services: Services, visit: Visit, kind: Kind) -> Edit:
         metrics = collect_objects(services.definitions.list(visit.project, "metric"))["metric"]
         # Neither a formula nor a line can show a funnel.
         usable = [one.name for one in metrics.values() if not isinstance(one, Conversion)]
+        # Whoever comes from a metric wants that one.
+        wanted = visit.fields.get("metric", "")
+        usable = [wanted, *usable] if wanted in metrics else usable
         return Edit(kind, begin_text(kind, choice, usable), choice=choice)
     found = services.definitions.find(visit.project, kind.name, name)
     if found is None:
@@ -125,7 +139,8 @@ def _read_form(visit: Visit, kind: Kind) -> Edit:
     # Browsers send lines as networks do.
     text = fields.get("text", "").replace("\r\n", "\n").replace("\r", "\n")
     version = parse_count(fields.get("version"), "version", 0, 2**31)
-    return Edit(kind, text, fields.get("name", ""), version, _find_choice(visit, kind))
+    choice, sure = _find_choice(visit, kind), fields.get("sure", "")
+    return Edit(kind, text, fields.get("name", ""), version, choice, sure=sure)
 
 
 def _find_choice(visit: Visit, kind: Kind) -> str:
@@ -138,10 +153,15 @@ def _find_choice(visit: Visit, kind: Kind) -> str:
 def _save(services: Services, visit: Visit, edit: Edit) -> Edit:
     """Check the text and save it; blocking. Returns the edit with `saved`, or with what stands against it."""
     kind, definitions = edit.kind, services.definitions
-    draft = read_draft(kind, edit.name, edit.text, collect_objects(definitions.list(visit.project)))
+    objects = collect_objects(definitions.list(visit.project))
+    draft = read_draft(kind, edit.name, edit.text, objects)
     if draft.problems:
         present = definitions.find(visit.project, kind.name, edit.name) if edit.name else None
         return replace(edit, problems=draft.problems, present=present)
+    if isinstance(draft.one, Alert) and edit.sure != edit.mark:
+        warning = foretell(services, visit.project, draft.one, objects["metric"])
+        if warning:
+            return replace(edit, warning=warning)
     try:
         save_object(services, visit.project, kind, draft.one, seen=edit.version, who=visit.session.person)
     except RequestRefused as refusal:

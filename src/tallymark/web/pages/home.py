@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.ledger.report import LedgerReport, Lines, Outside
 from tallymark.queries.events import list_arrivals
+from tallymark.web.alerting import Troubles, find_troubles
 from tallymark.web.api.health import Readiness, read_readiness
 from tallymark.web.api.ledger import read_ledger
 from tallymark.web.charts import build_balance_chart
@@ -78,7 +79,8 @@ def _read_home(
     start, end = find_bounds(span, now)
     readiness = read_readiness(services)
     report = _read_ledger(services, visit.project, start, end, span.interval)
-    state = _digest(readiness, report, start)
+    troubles = find_troubles(services, visit.project, visit.session.person)
+    state = _digest(readiness, report, start, troubles)
     if seen and seen == state:
         return {}
     ever = received.look(services, visit.project, report)
@@ -90,6 +92,7 @@ def _read_home(
         "start": start,
         "end": end,
         "readiness": readiness,
+        "troubles": troubles,
         "report": report,
         "terms": build_terms(report.totals),
         "outside": build_outside(report),
@@ -151,7 +154,8 @@ def _read_arrivals(services: Services, project: str) -> tuple[list[dict[str, Any
     return [{**event, "short": shape_attributes(event["attributes"])} for event in found], ""
 
 
-def _digest(readiness: Readiness, report: LedgerReport, start: Any) -> str:
+def _digest(readiness: Readiness, report: LedgerReport, start: Any, troubles: Troubles) -> str:
     """Return a mark of all that the page shows; ages that only grow while nothing moves are left out."""
     state = msgspec.structs.replace(readiness, lag_seconds=round(readiness.lag_seconds))
-    return hashlib.sha256(msgspec.json.encode([state, report.totals, report.outside, start])).hexdigest()[:16]
+    shown = [state, report.totals, report.outside, start, troubles.mark]
+    return hashlib.sha256(msgspec.json.encode(shown)).hexdigest()[:16]

@@ -18,6 +18,7 @@ import msgspec
 from litestar import Request, Response
 
 from tallymark import __version__
+from tallymark.alerts.words import name_values
 from tallymark.web.panels import View
 from tallymark.web.shapes import (
     shape_ago,
@@ -88,6 +89,7 @@ def environment() -> jinja2.Environment:
         "static": f"/static/{static_version()}",
         "version": __version__,
         "address_of": build_link,
+        "name_values": name_values,
     }
     found.filters["embedded"] = embed_json
     found.filters["panel"] = render_panel

@@ -28,6 +28,7 @@ from tallymark.queries.period import build_period
 from tallymark.queries.question import Interval
 from tallymark.queries.result import Answer, Cell, read_number
 from tallymark.web.asking import Asker, ComparedFigures, open_asker
+from tallymark.web.bells import find_stretches, list_bells, shade_chart
 from tallymark.web.boards import list_boards
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.chart_words import find_parts
@@ -147,9 +148,14 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     breakdown = tuple(name for name in visit.fields.get("by", "").replace(",", " ").split() if name)
     comparison = next((one for one in COMPARISONS if one == visit.fields.get("compare", "previous")), None)
     shown: dict[str, Any] = {"error": None, "status": 200, **_EMPTY, "older": older}
+    bells = list_bells(services, visit.project).get(metric.name, [])
     try:
         span = find_span(wanted, services.clock.now(), breakdown=breakdown)
         shown |= _ask(asker, metric, span, comparison)
+        watching = {bell.alert.name: bell.alert for bell in bells}
+        stretches = find_stretches(services, visit.project, watching, span)
+        shown["chart"] = shade_chart(shown["chart"], span, stretches)
+        shown["shaded"] = bool(stretches)
         shown |= _explain(asker, services, metric, span, comparison, visit)
     except TallymarkError as failed:
         status = failed.status if isinstance(failed, RequestRefused) else 400
@@ -167,6 +173,7 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     return {
         **_read_definition(services, visit, definition, metric),
         "wanted": wanted,
+        "bells": bells,
         "by": " ".join(breakdown),
         "kept": [(name, visit.fields[name]) for name in _KEPT if visit.fields.get(name)],
         "comparison": comparison or "none",

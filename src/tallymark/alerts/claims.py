@@ -1,0 +1,391 @@
+"""Which of the notices that wait go out now, which are held back, and which have nothing left to tell.
+
+Comes in: the catalog's rows at one moment. Goes out: a decision, which `notices` writes. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+
+from tallymark.alerts.batches import KEEP_INCIDENTS, Batch
+from tallymark.alerts.book import ChangeRow, decode_values, key_of, read_change
+from tallymark.alerts.questions import Values
+from tallymark.alerts.rounds import Watch
+from tallymark.alerts.standing import OPEN, ORDER, Standing, is_told
+from tallymark.catalog.repository import aware
+from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER, SILENCE, STANDING
+
+# So many alerts are told apart. More of them at once, as when the store or a sender is away, are one message.
+MOST_APART: Final = 3
+# Databases take a limited number of values in one statement.
+_MOST_NUMBERS: Final = 10_000
+_UNTOLD: Final = frozenset(("dropped", "held"))
+
+
+# Which silences hold, and until when.
+Holding = frozenset[tuple[int, datetime]]
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to do: notices to drop, to hold by the time until then, to let wait again, and messages that are sent now."""
+
+    holding: Holding
+    drops: list[int] = field(default_factory=list)
+    holds: dict[datetime, list[int]] = field(default_factory=lambda: defaultdict(list))
+    frees: list[int] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.drops or self.holds or self.frees or self.batches)
+
+
+def decide(
+    connection: sa.Connection, now: datetime, busy: set[int], failing: int, seen: Holding | None
+) -> Decision:
+    """Decide about all notices that wait; to receivers that are `busy` nothing is sent.
+
+    Of receivers whose last message did not arrive, `failing` at most are told: the others need somebody who has time. `seen` are
+    the silences that held at the last decision: as long as they are the same, what they hold is not looked at.
+    """
+    holds = (SILENCE.c.begins_at <= now) & (SILENCE.c.ends_at > now)
+    silences = list(connection.execute(sa.select(SILENCE).where(holds)).mappings())
+    decision = Decision(frozenset((one["id"], aware(one["ends_at"])) for one in silences))
+    looked = _choose_looked_at(now, decision.holding == seen)
+    if connection.execute(sa.select(NOTICE.c.id).where(looked).limit(1)).first() is None:
+        return decision
+    rows = _find_due(_read_waiting(connection, looked, busy, failing), now)
+    known = _Known.read(connection, rows, silences)
+    free = [row for row in rows if _is_free(row, known, decision)]
+    due = _choose_receivers([row for row in free if row["receiver"] not in busy], failing)
+    for group in _gather(due, known):
+        decision.batches.append(_build(group, known))
+    sent = {number for one in decision.batches for number in one.notices}
+    decision.frees = [row["id"] for row in free if row["status"] == "held" and row["id"] not in sent]
+    return decision
+
+
+def _is_free(row: sa.RowMapping, known: _Known, decision: Decision) -> bool:
+    """Tell whether a notice can be told; where it cannot, note that it is dropped or held."""
+    if known.is_void(row):
+        decision.drops.append(row["id"])
+        known.status[row["id"]] = "dropped"
+        return False
+    until = known.find_silence(row)
+    if until is None:
+        return True
+    known.status[row["id"]] = "held"
+    if row["status"] != "held" or aware(row["due_at"]) != until:
+        decision.holds[until].append(row["id"])
+    return False
+
+
+def _choose_looked_at(now: datetime, is_same: bool) -> sa.ColumnElement[bool]:
+    """Return which notices are looked at: those that are due, and all that are held where the silences are not the same."""
+    is_due = NOTICE.c.due_at <= now
+    held = NOTICE.c.status == "held"
+    return ((NOTICE.c.status == "waiting") & is_due) | (held & is_due if is_same else held)
+
+
+def _read_waiting(
+    connection: sa.Connection, looked: sa.ColumnElement[bool], busy: set[int], failing: int
+) -> list[sa.RowMapping]:
+    """Return what is looked at and what waits beside it, the oldest first, with the receivers; nothing that cannot be sent now."""
+    receiver = (RECEIVER.c.name, RECEIVER.c.hint, RECEIVER.c.failing_since)
+    question = (
+        sa.select(NOTICE, *receiver)
+        .join(RECEIVER, RECEIVER.c.id == NOTICE.c.receiver)
+        .where(looked | (NOTICE.c.status == "waiting"))
+        .order_by(NOTICE.c.id)
+    )
+    return [
+        row
+        for row in connection.execute(question).mappings()
+        if row["status"] == "held"
+        or (row["receiver"] not in busy and (failing > 0 or row["failing_since"] is None))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A notice of a trouble: what it told, of which value, and what became of it."""
+
+    id: int
+    kind: str
+    status: str
+    change: int
+    key: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """How an alert stands: its trouble, and its values in which something is wrong."""
+
+    incident: int = 0
+    open: dict[Values, Standing] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known beside the notices themselves. `status` is what was decided about them so far."""
+
+    connection: sa.Connection
+    changes: dict[int, ChangeRow]
+    present: dict[tuple[str, str], _Present]
+    past: dict[tuple[int, int], list[_Past]]
+    silences: list[sa.RowMapping]
+    status: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls, connection: sa.Connection, rows: list[sa.RowMapping], silences: list[sa.RowMapping]
+    ) -> _Known:
+        changes = _read_changes(connection, sorted({row["change"] for row in rows}))
+        past = _read_past(connection, {one.incident for one in changes.values()})
+        present = _read_present(connection, {one.alert for one in changes.values()})
+        return cls(connection, changes, present, past, silences)
+
+    def list_still(self, change: ChangeRow) -> list[ChangeRow]:
+        """Return what is wrong now in the trouble that a change belongs to, the worst first, in the form of changes."""
+        found = self.present.get((change.project, change.alert), _Present())
+        if found.incident != change.incident:
+            return []
+        told = [
+            _build_present(change, values, one)
+            for values, one in found.open.items()
+            if is_told(change.told.alert, one.state)
+        ]
+        return sorted(told, key=lambda one: (ORDER.index(one.after), str(one.values)))
+
+    def is_void(self, row: sa.RowMapping) -> bool:
+        """Tell whether a notice has nothing left to say to its receiver."""
+        change = self.changes[row["change"]]
+        if row["kind"] != "change":
+            return not self.list_still(change)
+        if change.is_over:
+            return not self._is_known(row, change)
+        if row["status"] == "held":
+            # Of trouble that came and went unsaid nobody has to hear now.
+            return change.values not in [one.values for one in self.list_still(change)]
+        return self._is_ended(row, change)
+
+    def _is_known(self, row: sa.RowMapping, change: ChangeRow) -> bool:
+        """Tell whether a receiver heard of the trouble whose end this is, or hears of it now."""
+        past = self.past[row["receiver"], change.incident]
+        heard = [
+            one for one in past if one.id < row["id"] and self.status.get(one.id, one.status) not in _UNTOLD
+        ]
+        if heard and not self.list_still(change):
+            # Nothing is wrong any more: that ends what was told, of whichever value.
+            return True
+        key = key_of(change.values)
+        return any(one.kind != "change" or (one.key == key and one.after in OPEN) for one in heard)
+
+    def _is_ended(self, row: sa.RowMapping, change: ChangeRow) -> bool:
+        """Tell whether a receiver was told of the end already: what comes after that would open it again."""
+        key = key_of(change.values)
+        return any(
+            one.status == "sent" and one.kind == "change" and one.change > change.id and one.key == key and one.after not in OPEN
+            for one in self.past[row["receiver"], change.incident]
+        )  # fmt: skip
+
+    def find_silence(self, row: sa.RowMapping) -> datetime | None:
+        """Return until when a notice is held back, None where it can be told. An end is told to who knows of the trouble."""
+        change = self.changes[row["change"]]
+        if row["kind"] == "change" and change.after not in OPEN:
+            return None
+        ends = [
+            aware(one["ends_at"])
+            for one in self.silences
+            if one["project"] == change.project
+            and one["alert"] in ("", change.alert)
+            and (one["incident"] == 0 or self._is_acknowledged(row, change, one))
+        ]
+        return max(ends, default=None)
+
+    def _is_acknowledged(self, row: sa.RowMapping, change: ChangeRow, silence: sa.RowMapping) -> bool:
+        """Tell whether who said that they are at it knew of this: a value that joined later they did not."""
+        if silence["incident"] != change.incident:
+            return False
+        return row["kind"] != "change" or self._find_begin(change) <= aware(silence["begins_at"])
+
+    def _find_begin(self, change: ChangeRow) -> datetime:
+        """Return when the value of a change was first found to be in trouble, without being well since."""
+        question = (
+            sa.select(ALERT_CHANGE.c.before, ALERT_CHANGE.c.after, ALERT_CHANGE.c.found_at)
+            .where(
+                (ALERT_CHANGE.c.project == change.project)
+                & (ALERT_CHANGE.c.alert == change.alert)
+                & (ALERT_CHANGE.c.incident == change.incident)
+                & (ALERT_CHANGE.c.group_key == key_of(change.values))
+                & (ALERT_CHANGE.c.id <= change.id)
+            )
+            .order_by(ALERT_CHANGE.c.id)
+        )
+        begun: datetime | None = None
+        for before, after, found_at in self.connection.execute(question):
+            if before not in OPEN:
+                begun = None
+            if begun is None and is_told(change.told.alert, after):
+                begun = aware(found_at)
+        return begun or change.found_at
+
+
+def _read_changes(connection: sa.Connection, numbers: list[int]) -> dict[int, ChangeRow]:
+    changes: dict[int, ChangeRow] = {}
+    for part in split(numbers):
+        question = sa.select(ALERT_CHANGE).where(ALERT_CHANGE.c.id.in_(part))
+        changes |= {row["id"]: read_change(row) for row in connection.execute(question).mappings()}
+    return changes
+
+
+def split(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
+    """Return numbers in parts that one statement takes."""
+    return (numbers[first : first + _MOST_NUMBERS] for first in range(0, len(numbers), _MOST_NUMBERS))
+
+
+def _read_past(connection: sa.Connection, incidents: set[int]) -> dict[tuple[int, int], list[_Past]]:
+    """Return what became of all notices of some troubles, by receiver and trouble."""
+    columns = (NOTICE.c.id, NOTICE.c.kind, NOTICE.c.status, NOTICE.c.receiver)
+    question = (
+        sa.select(*columns, ALERT_CHANGE.c.incident, ALERT_CHANGE.c.id, ALERT_CHANGE.c.group_key, ALERT_CHANGE.c.after)
+        .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
+        .where(ALERT_CHANGE.c.incident.in_(incidents))
+    )  # fmt: skip
+    past: dict[tuple[int, int], list[_Past]] = defaultdict(list)
+    for number, kind, status, receiver, incident, change, key, after in connection.execute(question):
+        past[receiver, incident].append(_Past(number, kind, status, change, key, after))
+    return past
+
+
+def _read_present(connection: sa.Connection, alerts: set[str]) -> dict[tuple[str, str], _Present]:
+    """Return how alerts stand, of all projects in which there are such names."""
+    wrong = STANDING.c.state.in_(OPEN) | (STANDING.c.group_key == "*")
+    question = sa.select(STANDING).where(STANDING.c.alert.in_(alerts) & wrong)
+    rows = connection.execute(question).mappings().all()
+    incidents = {
+        (row["project"], row["alert"]): msgspec.json.decode(row["body"], type=Watch).incident
+        for row in rows
+        if row["group_key"] == "*"
+    }
+    found = {place: _Present(incident) for place, incident in incidents.items()}
+    for row in rows:
+        place = (row["project"], row["alert"])
+        if row["group_key"] != "*" and place in found:
+            standing = msgspec.json.decode(row["body"], type=Standing)
+            found[place].open[decode_values(row["group_values"])] = standing
+    return found
+
+
+def _build_present(change: ChangeRow, values: Values, standing: Standing) -> ChangeRow:
+    """Return how a value stands as if it were a change: with the figures of now."""
+    told = msgspec.structs.replace(change.told, standing=standing)
+    return ChangeRow(
+        change.id, change.project, change.alert, values, standing.state, standing.state, change.incident,
+        standing.since, change.found_at, told,
+    )  # fmt: skip
+
+
+def _find_due(rows: list[sa.RowMapping], now: datetime) -> list[sa.RowMapping]:
+    """Return the notices that are due, with the older ones about the same alert, for news comes in its order.
+
+    Of a message that was tried before all goes out again. What was held and is free now has waited long enough.
+    """
+    taken = {row["id"] for row in rows if row["status"] == "held" or aware(row["due_at"]) <= now}
+    while True:
+        newest = {(row["receiver"], row["alert"]): row["id"] for row in rows if row["id"] in taken}
+        batches = {(row["receiver"], row["batch"]) for row in rows if row["batch"] and row["id"] in taken}
+        more = {
+            row["id"]
+            for row in rows
+            if row["id"] not in taken
+            and (
+                row["id"] <= newest.get((row["receiver"], row["alert"]), 0)
+                or (row["receiver"], row["batch"]) in batches
+            )
+        }
+        if not more:
+            return [row for row in rows if row["id"] in taken]
+        taken |= more
+
+
+def _choose_receivers(rows: list[sa.RowMapping], failing: int) -> list[sa.RowMapping]:
+    """Leave out receivers that fail, but for those that have waited longest."""
+    waited: dict[int, datetime] = {}
+    for row in rows:
+        if row["failing_since"] is not None:
+            due = aware(row["due_at"])
+            waited[row["receiver"]] = min(due, waited.get(row["receiver"], due))
+    left_out = sorted(waited, key=waited.__getitem__)[max(0, failing) :]
+    return [row for row in rows if row["receiver"] not in left_out]
+
+
+def _gather(rows: list[sa.RowMapping], known: _Known) -> Iterable[list[sa.RowMapping]]:
+    """Put together what is one message: what was one before, else what is about one trouble, else all that is new to a receiver."""
+    again: dict[tuple[int, int], list[sa.RowMapping]] = defaultdict(list)
+    fresh: dict[int, dict[tuple[str, int], list[sa.RowMapping]]] = defaultdict(lambda: defaultdict(list))
+    older = {(row["receiver"], row["alert"]) for row in rows if row["batch"]}
+    for row in rows:
+        if row["batch"]:
+            again[row["receiver"], row["batch"]].append(row)
+        else:
+            place = (row["alert"], known.changes[row["change"]].incident)
+            fresh[row["receiver"]][place].append(row)
+    yield from again.values()
+    for receiver, groups in fresh.items():
+        # What has to come after another message waits for it, and is not put before it with the others.
+        joined = {place: group for place, group in groups.items() if (receiver, place[0]) not in older}
+        if len({alert for alert, _ in joined}) > MOST_APART and _may_join(next(iter(joined.values()))[0]):
+            yield sorted((row for group in joined.values() for row in group), key=lambda row: int(row["id"]))
+        else:
+            yield from joined.values()
+        yield from (group for place, group in groups.items() if place not in joined)
+
+
+def _may_join(row: sa.RowMapping) -> bool:
+    return str(row["hint"]).partition("://")[0] not in KEEP_INCIDENTS
+
+
+def _build(rows: list[sa.RowMapping], known: _Known) -> Batch:
+    """Return the message of some notices; each alert's trouble is a part of it."""
+    number = rows[0]["batch"] or min(row["id"] for row in rows)
+    attempt = max(row["attempts"] for row in rows) + 1
+
+    def place(row: sa.RowMapping) -> tuple[str, int]:
+        return row["alert"], known.changes[row["change"]].incident
+
+    ids = [row["id"] for row in rows]
+    parts = [
+        _build_part(list(group), known, number, attempt)
+        for _, group in groupby(sorted(rows, key=place), place)
+    ]
+    first, *others = sorted(parts, key=lambda one: one.notices[0])
+    return first if not others else _join(first, others, ids)
+
+
+def _join(first: Batch, others: list[Batch], notices: list[int]) -> Batch:
+    return Batch(
+        first.id, first.receiver, first.project, first.alert, first.incident, first.attempt, first.repeats, first.changes,
+        notices, first.still, first.name, first.is_failing, others,
+    )  # fmt: skip
+
+
+def _build_part(rows: list[sa.RowMapping], known: _Known, number: int, attempt: int) -> Batch:
+    row = rows[-1]
+    change = known.changes[row["change"]]
+    still = known.list_still(change)
+    news = [known.changes[one["change"]] for one in rows if one["kind"] == "change"]
+    return Batch(
+        number, row["receiver"], row["project"], row["alert"], change.incident, attempt,
+        all(one["kind"] == "repeat" for one in rows), news or still, [one["id"] for one in rows], still,
+        row["name"], row["failing_since"] is not None,
+    )  # fmt: skip

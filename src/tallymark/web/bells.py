@@ -1,0 +1,128 @@
+"""Bells: which alerts watch a metric and how they stand, and in which times something was wrong, for wherever it is shown.
+
+Comes in: what the book keeps, and the definitions of alerts. Goes out: bells by metric, and stretches to be shaded. Blocking.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from tallymark.alerts.book import Turn
+from tallymark.alerts.standing import ORDER, State, is_told
+from tallymark.plan.kinds.alert import Alert
+from tallymark.plan.kinds.metric import Span
+from tallymark.plan.objects import decode_object
+from tallymark.queries.period import Period, build_period
+from tallymark.web.chart_specs import shade_spec
+from tallymark.web.chart_words import wall_time
+from tallymark.web.charts import Chart
+from tallymark.web.services import Services
+
+# From when to when something was wrong, both aware.
+Stretch = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """An alert that watches a metric, with its worst state; None before it was judged."""
+
+    alert: Alert
+    state: State | None
+
+    @property
+    def rings(self) -> bool:
+        """Whether something is wrong that people are told of."""
+        return is_told(self.alert, self.state)
+
+
+def list_bells(services: Services, project: str) -> dict[str, list[Bell]]:
+    """Return the alerts by the metric that they watch, those in trouble first."""
+    alerts = [decode_object("alert", one.body) for one in services.definitions.list(project, "alert")]
+    states = services.desk.book.list_states(project) if alerts else {}
+    bells: dict[str, list[Bell]] = defaultdict(list)
+    for alert in alerts:
+        state = min(states.get(alert.name, ()), key=ORDER.index, default=None)
+        bells[alert.metric].append(Bell(alert, state))
+    for found in bells.values():
+        found.sort(key=lambda one: (not one.rings, one.alert.severity != "page", one.alert.name))
+    return dict(bells)
+
+
+def find_stretches(
+    services: Services, project: str, alerts: Mapping[str, Alert], span: Span
+) -> list[Stretch]:
+    """Return in which times of a span any of these alerts told that something was wrong, for any value."""
+    if not alerts:
+        return []
+    period = _period(span)
+    turns = services.desk.book.list_turns(project, list(alerts), period.end)
+    return build_stretches(turns, alerts, period.start, period.end)
+
+
+def find_panel_stretches(
+    services: Services, project: str, bells: Mapping[str, Sequence[Bell]], span: Span
+) -> dict[str, tuple[Stretch, ...]]:
+    """Return the same for several panels at once, each with its bells, by the panels' names."""
+    alerts = {bell.alert.name: bell.alert for found in bells.values() for bell in found}
+    if not alerts:
+        return {}
+    period = _period(span)
+    turns = services.desk.book.list_turns(project, list(alerts), period.end)
+    return {
+        panel: tuple(
+            build_stretches(
+                [one for one in turns if any(bell.alert.name == one.alert for bell in found)],
+                alerts,
+                period.start,
+                period.end,
+            )
+        )
+        for panel, found in bells.items()
+    }
+
+
+def build_stretches(
+    turns: Iterable[Turn], alerts: Mapping[str, Alert], first: datetime, last: datetime
+) -> list[Stretch]:
+    """Return the stretches of trouble between two times, in order and joined where they touch; `turns` in their order."""
+    begun: dict[tuple[str, str], datetime] = {}
+    found: list[Stretch] = []
+    for one in turns:
+        key = (one.alert, one.key)
+        # A trouble whose beginning is not among the turns began before them.
+        if is_told(alerts[one.alert], one.before):
+            found.append((begun.pop(key, first), one.at))
+        if is_told(alerts[one.alert], one.after):
+            begun[key] = one.at
+    found += [(since, last) for since in begun.values()]
+    inside = sorted(
+        (max(begin, first), min(end, last)) for begin, end in found if end > first and begin < last
+    )
+    joined: list[Stretch] = []
+    for begin, end in inside:
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+def shade_chart(chart: Chart | None, span: Span, stretches: Iterable[Stretch]) -> Chart | None:
+    """Return a chart over time with stretches shaded; another one as it is."""
+    shades = [{"x": _wall(begin, span), "x2": _wall(end, span)} for begin, end in stretches]
+    if chart is None or not shades or not chart.interval:
+        return chart
+    return msgspec.structs.replace(chart, spec=shade_spec(chart.spec, shades))
+
+
+def _period(span: Span) -> Period:
+    return build_period(span.start, span.end, "", span.timezone)
+
+
+def _wall(moment: datetime, span: Span) -> int:
+    return wall_time(moment.astimezone(_period(span).zone).isoformat())

@@ -1,0 +1,86 @@
+"""Before an alert is saved: how often it would have told people last week. One that cries wolf says so first.
+
+Comes in: an alert that need not be saved. Goes out: a sentence, '' where there is nothing to say. Blocking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from tallymark.alerts.preview import MOST_WINDOWS, Preview
+from tallymark.alerts.windows import find_last_end
+from tallymark.errors import TallymarkError
+from tallymark.plan.kinds.alert import Alert
+from tallymark.plan.kinds.metric import Metric
+from tallymark.web.alerting import preview_alert
+from tallymark.web.services import Services
+
+# More often than once a day is more than anybody answers.
+MOST_TOLD: Final = 7
+_DAYS: Final = 7
+# Who saves waits for it. A band looks at many weeks for each window, so it gets fewer windows.
+_PATIENCE_SECONDS: Final = 5.0
+_FEWEST_WINDOWS: Final = 42
+_TRIAL_WINDOWS: Final = 3
+
+
+def foretell(
+    services: Services,
+    project: str,
+    alert: Alert,
+    metrics: Mapping[str, Metric],
+    patience: float = _PATIENCE_SECONDS,
+) -> str:
+    """Say how often an alert would have told people in the last seven days, where that is too often; in about so many seconds."""
+    now = services.clock.now()
+    try:
+        preview = _replay(services, project, alert, metrics, now, patience)
+    except TallymarkError:
+        # A week without a window, or a question that fails: the first round says it better.
+        return ""
+    if preview.told <= MOST_TOLD:
+        return ""
+    wrong = sum(((one.end - one.start).total_seconds() for one in preview.stretches), 0.0) / 3600
+    looked = "".join(f" {note}" for note in preview.notes)
+    return (
+        f"In the last {_DAYS} days {alert.name} would have told {preview.told} times that something is wrong,"
+        f" for {wrong:,.1f} hours in all.{looked}"
+    )
+
+
+def foretell_all(
+    services: Services, project: str, alerts: Sequence[Alert], metrics: Mapping[str, Metric]
+) -> list[str]:
+    """Say the same of several alerts, as many as can be looked at in time."""
+    until = services.clock.monotonic() + 2 * _PATIENCE_SECONDS
+    patience = _PATIENCE_SECONDS / max(1, len(alerts))
+    said = []
+    for number, alert in enumerate(alerts):
+        if services.clock.monotonic() > until:
+            rest = ", ".join(one.name for one in alerts[number:])
+            said.append(f"Not replayed, for want of time: {rest}. 'tallymark alerts preview NAME' does it.")
+            break
+        said.append(foretell(services, project, alert, metrics, patience))
+    return [one for one in said if one]
+
+
+def _replay(
+    services: Services,
+    project: str,
+    alert: Alert,
+    metrics: Mapping[str, Metric],
+    now: datetime,
+    patience: float,
+) -> Preview:
+    """Replay the week over as many windows as there is time for."""
+    last = find_last_end(alert.step, alert.timezone, now)
+    # The first question reads from the disk what the others find in memory.
+    for windows in (1, _TRIAL_WINDOWS):
+        begun = services.clock.monotonic()
+        tried = last - timedelta(seconds=alert.step * windows)
+        preview_alert(services, project, alert, metrics, tried, now)
+    seconds = max(1e-3, (services.clock.monotonic() - begun) / _TRIAL_WINDOWS)
+    most = int(min(MOST_WINDOWS, max(_FEWEST_WINDOWS, patience / seconds)))
+    return preview_alert(services, project, alert, metrics, now - timedelta(days=_DAYS), now, most=most)

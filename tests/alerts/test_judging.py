@@ -1,0 +1,172 @@
+"""What a round makes of values that come and go, of faults, of windows that cannot be judged, of late events and of pauses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tallymark.alerts import rounds
+from tallymark.alerts.own import JUDGING
+from tallymark.alerts.rounds import MOST_CAUGHT_UP
+from tallymark.alerts.words import write_judged
+from tallymark.errors import RequestRefused
+from tests.alerts.stories import COUNT, START, World
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    made.watch(breakdown=["attributes.os"], when={"is": "above", "value": 100}, limit=2)
+    made.receiver("pager", "growth")
+    yield made
+    made.close()
+
+
+def _absent_is_nothing(monkeypatch):
+    """Let a value without events have no figure, as a ratio has none, and not 0."""
+    monkeypatch.setattr("tallymark.alerts.questions.find_absent", lambda _: rounds.NOTHING)
+
+
+def test_a_value_that_came_once_is_not_missed(world, monkeypatch):
+    """One event of a value that nobody had before wakes nobody when it does not come again."""
+    _absent_is_nothing(monkeypatch)
+    world.happen(1, "WindowsPhone", world.now + timedelta(seconds=2))
+    for _ in range(12):
+        world.run(1, count=1, value="Android")
+    assert world.state("WindowsPhone") == "ok"
+    assert world.changes() == []
+
+
+def test_nothing_at_all_is_told_of_every_value(world, monkeypatch):
+    """When all values stop at once it is no data, however short they were there; it ends when any of them comes back."""
+    _absent_is_nothing(monkeypatch)
+    world.happen(1, "WindowsPhone", world.now + timedelta(seconds=2))
+    world.run(3, count=1, value="Android")
+    world.run(10)
+    assert (world.state("WindowsPhone"), world.state("Android")) == ("no data", "no data")
+    world.run(2, count=1, value="Android")
+    assert (world.state("WindowsPhone"), world.state("Android")) == ("ok", "ok")
+
+
+def test_a_value_that_was_always_there_is_missed_for_a_day(world, monkeypatch):
+    """One that every window had for long is missed when it stops; a day later it is let go, and that is told."""
+    _absent_is_nothing(monkeypatch)
+    for _ in range(70):
+        world.happen(1, "iOS", world.now + timedelta(seconds=2))
+        world.run(1, count=1, value="Android")
+    world.run(8, count=1, value="Android")
+    assert (world.state("iOS"), world.state("Android")) == ("no data", "ok")
+    assert world.send() == [("pager", ["no data"], False)]
+    for _ in range(25):
+        world.now += timedelta(hours=1)
+        world.run(8, count=1, value="Android")
+        world.send()
+    assert world.state("iOS") is None
+    last = next(one for one in reversed(world.changes()) if one.values == ("iOS",))
+    assert last.after == "ok"
+    told = last.told
+    assert "not waited for" in write_judged(told.alert, told.standing.judged, told.unit)
+    assert world.book.load("shop")["low"].watch.incident == 0
+
+
+def test_values_are_capped(world):
+    """Whatever a field's values are, only so many are kept, and those in trouble are not dropped for new ones."""
+    world.watch(breakdown=["attributes.os"], when={"is": "above", "value": 3}, limit=2)
+    for number in range(60):
+        world.happen(6, "wrong", world.now + timedelta(seconds=2))
+        world.run(1, count=1, value=f"value {number}")
+        assert len(world.book.load("shop")["low"].standings) <= 4
+    assert world.state("wrong") == "firing"
+
+
+def test_a_fault_in_one_alert_leaves_the_others_alone(world, monkeypatch):
+    """What cannot be judged for a fault of ours is an error of that alert, told after a minute, and the others go on."""
+    world.watch()
+    world.watch(name="faulty")
+    judge = rounds.judge
+
+    def fail(alert, *rest, **more):
+        if alert.name == "faulty":
+            raise ValueError("a fault")
+        return judge(alert, *rest, **more)
+
+    monkeypatch.setattr(rounds, "judge", fail)
+    world.run(10, count=1)
+    assert (world.state(), world.state(alert="faulty")) == ("ok", "error")
+    assert "ValueError" in world.changes("faulty")[-1].told.standing.judged.reason
+
+
+def test_the_bad_window_of_a_short_fault_is_judged_later(world):
+    """A day whose end fell into a fault of minutes is judged when that is over, and not left out until the next day."""
+    world.watch(window="1d", every="1d", when={"is": "below", "value": 5}, no_data={"for": "3d"})
+    midnight = START.replace(hour=0) + timedelta(days=1)
+    world.happen(9)
+    world.now = midnight - timedelta(seconds=30)
+    world.tick(1)
+    world.now = midnight + timedelta(days=1) - timedelta(minutes=3)
+    world.happen(2)
+    world.fails = RequestRefused("query_too_expensive", "The question ran into a limit.")
+    world.run(30)
+    assert world.state() == "error"
+    world.fails = None
+    world.run(12)
+    assert world.state() == "firing"
+    assert world.changes()[-1].told.standing.judged.value == 2
+    assert world.book.load("shop")["low"].watch.missed == 0
+
+
+@pytest.mark.parametrize("lasting", ["", "1m"])
+def test_events_that_are_always_late_begin_one_trouble(world, lasting):
+    """Half of each window comes late: it fires once the windows are known for good, also with `for`, and only once."""
+    world.watch(when={"is": "above", "value": 8}, delay="1m", **{"for": lasting})
+    for _ in range(40):
+        world.now += timedelta(seconds=10)
+        # Two every ten seconds, half a minute late.
+        world.happen(2, at=world.now - timedelta(seconds=35))
+        world.tick(0)
+    assert [one.after for one in world.changes() if one.after != "pending"] == ["firing"]
+    assert world.changes()[-1].told.standing.judged.value > 8
+
+
+def test_what_was_left_out_is_counted_once_and_kept(world):
+    """While nothing can be judged nothing is missed; afterwards the windows that were left out are counted, told and kept."""
+    world.watch()
+    world.run(8, count=1)
+    world.fails = RequestRefused("store_unavailable", retry_after=5)
+    for _ in range(5):
+        pulse = world.tick(2000)
+        assert pulse.missed == 0
+    assert pulse.lag_seconds >= 9_000
+    assert world.state(alert=JUDGING.name) == "firing"
+    world.fails = None
+    pulse = world.tick(0)
+    assert pulse.missed == 1000 - MOST_CAUGHT_UP
+    watch = world.book.load("shop")["low"].watch
+    assert watch.missed == pulse.missed
+    assert watch.gaps[-1][1] < watch.judged_until
+    world.run(2, count=1)
+    assert world.state(alert=JUDGING.name) == "ok"
+    world.tick(10_000)
+    assert "left out" in world.changes(JUDGING.name)[-1].told.standing.judged.reason
+
+
+def test_our_own_trouble_ends_with_the_last_alert(world):
+    """When no alert is left, nothing is late any more."""
+    world.watch()
+    world.run(8, count=1)
+    world.tick(100, world.now)
+    assert world.state(alert=JUDGING.name) == "firing"
+    world.undefine("alert", "low")
+    world.tick(10, world.now - timedelta(seconds=200))
+    assert world.state(alert=JUDGING.name) == "ok"
+
+
+@pytest.mark.parametrize(("least", "state"), [(None, "ok"), (3, "firing"), (100, "ok")])
+def test_an_alert_may_need_fewer_events_than_its_metric(world, least, state):
+    """The metric's minimum is for those who say nothing; an alert that says its own is held to that."""
+    world.watch(**({} if least is None else {"minimum_sample": least}))
+    world.define("metric", {**COUNT, "minimum_sample": 50})
+    world.happen(4, at=world.now + timedelta(seconds=5))
+    world.tick(10)
+    assert world.state() == state
