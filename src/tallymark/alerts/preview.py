@@ -15,7 +15,7 @@ import msgspec
 from tallymark.alerts.conditions import Judged
 from tallymark.alerts.questions import Questions, Values, build_wanted
 from tallymark.alerts.rounds import find_verdicts, list_windows
-from tallymark.alerts.standing import OPEN, Standing, State, advance, is_told
+from tallymark.alerts.standing import OPEN, Standing, State, advance, begin, is_told
 from tallymark.alerts.windows import list_ends
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.kinds.alert import DAY, Alert
@@ -77,7 +77,7 @@ def replay(
     for one in ends:
         was_told = any(is_told(alert, standing.state) for standing in standings.values())
         for values, judged in find_verdicts(questions, alert, metric, one, standings).items():
-            before = standings.get(values) or Standing(since=one, seen=one)
+            before = standings.get(values) or begin(one, alert)
             after = standings[values] = advance(before, judged, one, alert)
             _extend(history.setdefault(values, []), values, after, one)
         told += not was_told and any(is_told(alert, standing.state) for standing in standings.values())

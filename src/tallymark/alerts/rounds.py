@@ -18,7 +18,7 @@ import structlog
 
 from tallymark.alerts.conditions import Judged, judge, list_needed
 from tallymark.alerts.questions import Found, Questions, Values, Wanted, build_wanted
-from tallymark.alerts.standing import OPEN, Standing, advance, settle, step_back
+from tallymark.alerts.standing import OPEN, Standing, advance, begin, settle, step_back
 from tallymark.alerts.windows import Window, find_last_end, find_window, list_ends, shift_window
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.metrics.figures import NOTHING, Figure
@@ -197,7 +197,7 @@ class _Work:
         """Judge the window that ended at `end` for all values; raises RequestRefused for what passes."""
         verdicts = self._find_verdicts(questions, end, outcome)
         for values in verdicts:
-            before = outcome.standings.get(values) or Standing(since=end, seen=end)
+            before = outcome.standings.get(values) or begin(end, self.one.alert)
             noted, judged = _note_presence(before, values, verdicts, end, self.one.alert)
             _change(outcome, values, before, advance(noted, judged, end, self.one.alert), end)
 
@@ -210,13 +210,13 @@ class _Work:
             if end == newest:
                 # Nothing is judged until the next window ends, which may be long: how long it fails the clock tells.
                 for values, judged in verdicts.items():
-                    before = outcome.standings.get(values) or Standing(since=end, seen=end)
+                    before = outcome.standings.get(values) or begin(end, alert)
                     _change(
                         outcome, values, before, advance(before, judged, self.complete, alert), self.complete
                     )
             return False
         for values in verdicts:
-            before = outcome.standings.get(values) or Standing(since=end, seen=end)
+            before = outcome.standings.get(values) or begin(end, alert)
             _, judged = _note_presence(before, values, verdicts, end, alert)
             _change(outcome, values, before, settle(before, judged, end, newest, alert), newest)
         outcome.watch = msgspec.structs.replace(outcome.watch, settled_until=end)

@@ -71,6 +71,12 @@ def is_told(alert: Alert, state: State | None) -> bool:
     return state in OPEN and (state != "no data" or alert.no_data.tell)
 
 
+def begin(end: datetime, alert: Alert) -> Standing:
+    """Return the standing before the first window, which ends at `end`. What was empty before that is nobody's trouble."""
+    track = Track(empty_since=end + timedelta(seconds=alert.seconds))
+    return Standing(since=end, seen=end, fresh=track, sure=track)
+
+
 def advance(standing: Standing, judged: Judged, end: datetime, alert: Alert) -> Standing:
     """Return the standing after the next window, which ended at `end`."""
     fresh = _follow(standing.fresh, judged.verdict, end, alert)

@@ -67,7 +67,8 @@ def write_judged(alert: Alert, judged: Judged, unit: str = "") -> str:
     if held:
         parts.append(held)
     if judged.reason:
-        parts.append(judged.reason.rstrip("."))
+        # A sentence by itself, here the end of one.
+        parts.append(judged.reason[0].lower() + judged.reason[1:].rstrip("."))
     return ", ".join(parts)
 
 

@@ -52,6 +52,7 @@ _OWN_SAMPLES: Final = {
     ("alert", "window"): "1h",
     ("alert", "every"): "1m",
     ("alert", "for"): "5m",
+    ("alert", "keep_firing"): "5m",
     ("alert", "no_data"): "{for: 2h}",
     ("alert", "tell"): "[growth_chat]",
     ("alert", "breakdown"): "[agent_os]",

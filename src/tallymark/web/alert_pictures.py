@@ -5,6 +5,7 @@ Comes in: an alert, its metric, who asks. Goes out: a panel as all others, which
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -65,13 +66,20 @@ def build_view(alert: Alert, metric: Metric, span: Span, ask: Ask, others: Mappi
     if isinstance(metric, Conversion):
         view.problem = "A funnel is counted over a whole time: it has no course."
         return view
-    figures = ask_metric(metric, span, ask, others)
+    figures = ask_metric(_fit_sample(alert, metric, span), span, ask, others)
     view.asked.append(figures)
     view.notes += figures.notes
     view.chart = build_figures_chart([Line(metric.title or metric.name, figures)], span.interval or "hour")
     if view.chart is not None and isinstance(alert.when, Below | Above):
         view.chart = msgspec.structs.replace(view.chart, spec=limit_spec(view.chart.spec, alert.when.value))
     return view
+
+
+def _fit_sample(alert: Alert, metric: Metric, span: Span) -> Metric:
+    """Return the metric with the least n that fits the course: of a window's least as much as an interval is of a window."""
+    least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
+    share = min(1.0, _SECONDS[span.interval] / alert.seconds) if span.interval in _SECONDS else 1.0
+    return msgspec.structs.replace(metric, minimum_sample=math.ceil(least * share))
 
 
 def build_spec(view: View, span: Span) -> bytes:
