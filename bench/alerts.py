@@ -32,6 +32,7 @@ from writing import row
 from tallymark.alerts.book import Book
 from tallymark.alerts.conditions import judge, list_needed
 from tallymark.alerts.notices import Notices
+from tallymark.alerts.silences import Silences
 from tallymark.alerts.standing import Standing, advance
 from tallymark.alerts.watcher import Watcher
 from tallymark.catalog.definitions import Definitions, Write
@@ -211,8 +212,8 @@ def measure_round(rows: int = ROWS) -> Rows:
                 return run_question(question, store, project)
 
             watcher = Watcher(
-                catalog, Book(catalog), Notices(catalog), Receivers(catalog, open_sealer(folder)), ask,
-                lambda *_: False, pool, 10,
+                catalog, Book(catalog), Notices(catalog), Silences(catalog), Receivers(catalog, open_sealer(folder)),
+                ask, lambda *_: False, pool, 10,
             )  # fmt: skip
             now = datetime(2024, 6, 12, 12, tzinfo=UTC)
             times, questions = [], []

@@ -1,6 +1,6 @@
 """`make bench`: measure everything in the README's table and print it; also as JSON in bench/results/.
 
-ARGS="writing running" measures parts only: client, writing, running, dedup, questions, dashboards.
+ARGS="writing running" measures parts only: client, writing, running, dedup, questions, dashboards, alerts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).parent
 sys.path[:0] = [str(ROOT), str(ROOT.parent / "demo")]
 
+import alerts  # noqa: E402 - the paths above come first
 import client_calls  # noqa: E402 - the paths above come first
 import dashboards  # noqa: E402 - the same
 import dedup_ids  # noqa: E402 - the same
@@ -60,6 +61,7 @@ PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "dedup": dedup_ids.run,
     "questions": measure_questions,
     "dashboards": dashboards.run,
+    "alerts": alerts.run,
 }
 
 

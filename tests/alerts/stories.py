@@ -9,6 +9,7 @@ import msgspec
 
 from tallymark.alerts.book import Book
 from tallymark.alerts.notices import Notices
+from tallymark.alerts.silences import Silences
 from tallymark.alerts.watcher import Watcher
 from tallymark.catalog.definitions import Definitions, Removal, Write
 from tallymark.catalog.migrations import run_migrations
@@ -45,8 +46,9 @@ class World:
     def open(self):
         """Begin to watch, as after a restart: nothing but what is on the disk is known."""
         self.watcher = Watcher(
-            self.catalog, self.book, self.notices, self.receivers, self._ask, self._is_quiet, self.pool, 10
-        )
+            self.catalog, self.book, self.notices, Silences(self.catalog), self.receivers, self._ask,
+            self._is_quiet, self.pool, 10,
+        )  # fmt: skip
 
     def close(self):
         self.pool.shutdown()

@@ -47,12 +47,38 @@ def hook():
 def shop(make_server):
     """Start a server with a metric and nobody who is told."""
     server = make_server(
-        loader_linger_seconds=0.05, alert_seconds=1, alert_inward="127.0.0.1", public_url="http://tally.example"
+        loader_linger_seconds=0.05,
+        alert_seconds=1,
+        alert_inward="127.0.0.1",
+        public_url="http://tally.example",
     ).start()
     body = {"kind": "count", "event_name": "refund", "title": "Refunds", "owner": "shop"}
     made = server.request("PUT", "/v1/metrics/refunds", json.dumps(body), key=server.admin_key)
     assert made.status == 200, made.body
     return server
+
+
+def _make_alert(page, shop):
+    """Begin an alert where its metric is."""
+    page.goto(f"{shop.url}/metric?name=refunds&last=1h")
+    expect(page.get_by_role("img", name="Not watched")).to_be_visible()
+    page.get_by_role("link", name="Watch it").click()
+    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("metric: refunds"))
+    page.get_by_label("Definition as YAML").fill(_TEXT)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Too many refunds")
+    expect(page.get_by_text("Nobody is told")).to_be_visible()
+
+
+def _add_receiver(page, address):
+    """Say who is told, and try it before it matters."""
+    page.get_by_role("link", name="add a receiver").click()
+    page.get_by_label("Tell", exact=True).fill("on_call")
+    page.get_by_label("at", exact=True).fill(address)
+    page.get_by_label("about alerts of").fill("shop")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("button", name="Try on_call").click()
+    expect(page.get_by_text("on_call took a test message.")).to_be_visible()
 
 
 def test_an_alert_from_its_making_to_its_silence(shop, hook, chromium, build_event):
@@ -68,24 +94,8 @@ def test_an_alert_from_its_making_to_its_silence(shop, hook, chromium, build_eve
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{shop.url}/")
 
-    # An alert is begun where its metric is.
-    page.goto(f"{shop.url}/metric?name=refunds&last=1h")
-    expect(page.get_by_role("img", name="Not watched")).to_be_visible()
-    page.get_by_role("link", name="Watch it").click()
-    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("metric: refunds"))
-    page.get_by_label("Definition as YAML").fill(_TEXT)
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Too many refunds")
-    expect(page.get_by_text("Nobody is told")).to_be_visible()
-
-    # Who is told is tried before it matters.
-    page.get_by_role("link", name="add a receiver").click()
-    page.get_by_label("Tell", exact=True).fill("on_call")
-    page.get_by_label("at", exact=True).fill(address)
-    page.get_by_label("about alerts of").fill("shop")
-    page.get_by_role("button", name="Add").click()
-    page.get_by_role("button", name="Try on_call").click()
-    expect(page.get_by_text("on_call took a test message.")).to_be_visible()
+    _make_alert(page, shop)
+    _add_receiver(page, address)
     assert told.pop()["kind"] == "test"
 
     # It fires: the message names it, and holds the way to answer.

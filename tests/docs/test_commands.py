@@ -49,6 +49,7 @@ RUN = {
     ("docs/metrics.md", "yaml", "scrape_configs"): "tests/journeys/test_prometheus.py::test_prometheus_scrapes_figures",
     ("docs/dashboards.md", "yaml", "dashboards:"): "tests/docs/test_commands.py::test_metrics",
     ("docs/alerts.md", "yaml", "alerts:"): "tests/docs/test_commands.py::test_alerts",
+    ("docs/alerts.md", "yaml", "rotas:"): "tests/docs/test_commands.py::test_alerts",
     ("docs/alerts.md", "bash", "alerts preview"): "tests/docs/test_commands.py::test_alerts",
     ("docs/alerts.md", "bash", "receivers add"): "tests/docs/test_commands.py::test_alerts",
     ("docs/alerts.md", "toml", "alert_inward"): "tests/docs/test_commands.py::test_inward_setting",
@@ -332,12 +333,14 @@ def test_alerts(server, tmp_path, monkeypatch):
     folder.mkdir()
     (text,) = read_blocks("docs/alerts.md", "yaml", "alerts:")
     (folder / "shop.yaml").write_text(text)
+    (text,) = read_blocks("docs/alerts.md", "yaml", "rotas:")
+    (folder / "rota.yaml").write_text(text)
     (block,) = read_blocks("docs/alerts.md", "bash", "alerts preview")
     monkeypatch.setitem(server.environment, "TALLYMARK_ADMIN_KEY", server.admin_key)
     said = run_block(
         server, leave_out(block).replace("metrics/", f"{shlex.quote(str(folder))} --origin alerts", 2)
     )
-    assert "code_fails" in said
+    assert "create rota on_call" in said
     assert "1 time in 336 windows" in said
     assert "no data" in said
     (block,) = read_blocks("docs/alerts.md", "bash", "receivers add")
@@ -345,7 +348,8 @@ def test_alerts(server, tmp_path, monkeypatch):
     assert "growth_chat is told at" in said
     assert "TIiajkdnlazkcOXrIdevi7FQ" not in said
     assert "password" not in said
-    (folder / "shop.yaml").write_text("")
+    for file in folder.iterdir():
+        file.write_text("")
     applied = server.run("apply", str(folder), "--origin", "alerts", TALLYMARK_ADMIN_KEY=server.admin_key)
     assert applied.returncode == 0, applied.stdout
 

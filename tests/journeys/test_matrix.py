@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.xdist_group("matrix"), pytest.mark.store]
 
 EVERYONE = {"none", "unknown", "write", "read", "admin"}
 READERS, WRITERS, ADMINS = {"read", "admin"}, {"write", "admin"}, {"admin"}
+ROTA = '{"people":["ana","bo"],"begins":"2026-01-05"}'
 ALERT = '{"name":"made","metric":"shared","when":{"is":"above","value":1e9},"window":"1h"}'
 QUESTION = json.dumps(
     {"kind": "trend", "from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z",
@@ -68,6 +69,10 @@ TABLE: dict[tuple[str, str], tuple[set[str], str, str]] = {
     ("PUT", "/v1/alerts/{name:str}"): (ADMINS, "/v1/alerts/made", ALERT),
     ("DELETE", "/v1/alerts/{name:str}"): (ADMINS, "/v1/alerts/alert_of_a?version=1", ""),
     ("GET", "/v1/alerts/{name:str}/preview"): (READERS, "/v1/alerts/alert_of_a/preview", ""),
+    ("GET", "/v1/rotas"): (READERS, "/v1/rotas", ""),
+    ("GET", "/v1/rotas/{name:str}"): (READERS, "/v1/rotas/rota_of_a", ""),
+    ("PUT", "/v1/rotas/{name:str}"): (ADMINS, "/v1/rotas/made", ROTA),
+    ("DELETE", "/v1/rotas/{name:str}"): (ADMINS, "/v1/rotas/rota_of_a?version=1", ""),
     ("GET", "/v1/alerting"): (READERS, "/v1/alerting", ""),
     ("GET", "/v1/alerting/history"): (READERS, "/v1/alerting/history", ""),
     ("POST", "/v1/alerting/preview"): (READERS, "/v1/alerting/preview", ALERT),
@@ -188,6 +193,7 @@ def keys(server, build_event) -> dict[str, dict[str, str]]:
         ("a", "metrics/shared", shared),
         ("b", "metrics/shared", shared),
         ("a", "alerts/alert_of_a", alert),
+        ("a", "rotas/rota_of_a", {**json.loads(ROTA), "title": "title-of-a"}),
     ):
         made = server.request("PUT", f"/v1/{path}", json.dumps(body), key=found["admin"][project])
         assert made.status == 200, made.body

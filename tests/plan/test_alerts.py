@@ -6,8 +6,8 @@ import pytest
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME
-from tallymark.plan.kinds.alert import parse_length, write_length
 from tallymark.plan.kinds.metric import Count
+from tallymark.plan.lengths import parse_length, write_length
 from tallymark.plan.objects import check_object, parse_object, render_yaml
 from tallymark.plan.yaml_text import parse_yaml
 

@@ -136,6 +136,6 @@ def test_dashboard_needs_its_metrics():
 def test_schema_for_editors():
     """The schema names both kinds and every kind of metric, and takes no key that we do not take."""
     schema = describe_files()
-    assert list(schema["properties"]) == ["metrics", "dashboards", "alerts"]
+    assert list(schema["properties"]) == ["metrics", "dashboards", "alerts", "rotas"]
     assert schema["additionalProperties"] is False
     assert {"Count", "Quantile", "Rate", "Dashboard", "Panel"} <= set(schema["$defs"])

@@ -18,8 +18,9 @@ from tallymark.alerts.rounds import find_verdicts, list_windows
 from tallymark.alerts.standing import OPEN, Standing, State, advance, begin, is_told
 from tallymark.alerts.windows import list_ends
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.plan.kinds.alert import DAY, Alert
+from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
+from tallymark.plan.lengths import DAY
 
 # A replay is to take seconds: of more windows than this it looks at every second, fifth, ... one, and says so.
 MOST_WINDOWS: Final = 400

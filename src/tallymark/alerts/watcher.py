@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from tallymark.alerts.notices import Notices, Trouble
 from tallymark.alerts.own import OWN, judge_own
 from tallymark.alerts.questions import Questions
 from tallymark.alerts.rounds import Outcome, Watched, run_round
+from tallymark.alerts.silences import Silences
 from tallymark.alerts.standing import is_told
 from tallymark.alerts.windows import Window, find_next_end
 from tallymark.catalog.definitions import Definition, Definitions
@@ -29,8 +30,10 @@ from tallymark.catalog.receivers import Receiver, Receivers, choose_receivers
 from tallymark.catalog.repository import Catalog
 from tallymark.crashpoints import reach
 from tallymark.plan.changes import collect_objects
-from tallymark.plan.kinds.alert import Alert, parse_length
+from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
+from tallymark.plan.kinds.rota import Rota
+from tallymark.plan.lengths import parse_length
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
 
@@ -64,6 +67,7 @@ class _Project:
     kept: dict[str, Kept]
     alerts: dict[str, Alert] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
+    rotas: dict[str, Rota] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     questions: Questions | None = None
     questions_of: str = ""
@@ -76,6 +80,7 @@ class Watcher:
     catalog: Catalog
     book: Book
     notices: Notices
+    silences: Silences
     receivers: Receivers
     ask: Ask
     is_quiet: IsQuiet
@@ -147,9 +152,10 @@ class Watcher:
             project = self._projects.get(name)
             if project is None:
                 project = self._projects[name] = _Project(self.book.load(name))
-            present = [one for one in definitions.list(name) if one.kind in ("metric", "alert")]
+            present = [one for one in definitions.list(name) if one.kind in ("metric", "alert", "rota")]
             objects = collect_objects(present)
             project.alerts, project.metrics = objects["alert"], objects["metric"]
+            project.rotas = objects["rota"]
             bodies = {(one.kind, one.name): one.body for one in present}
             project.digests = {
                 alert: _digest(one, bodies, project.metrics) for alert, one in project.alerts.items()
@@ -198,7 +204,7 @@ class Watcher:
         """Write outcomes; only then they are what is known."""
         if not outcomes:
             return
-        news = [self._build_news(project, one, receivers) for one in outcomes]
+        news = [self._build_news(project, one, receivers, now) for one in outcomes]
         reach("alerts.after_judging_before_write")
         watches = self.book.write(name, news, now)
         reach("alerts.after_write")
@@ -210,10 +216,11 @@ class Watcher:
                     before=change.before.state, after=change.after.state, at=change.at.isoformat(),
                 )  # fmt: skip
 
-    def _build_news(self, project: _Project, one: Outcome, receivers: list[Receiver]) -> News:
+    def _build_news(self, project: _Project, one: Outcome, receivers: list[Receiver], now: datetime) -> News:
         metric = project.metrics.get(one.alert.metric)
         owner = one.alert.owner or (metric.owner if metric else "")
-        chosen = choose_receivers(receivers, one.alert.tell, owner) if one.changes else []
+        told = expand_rotas(one.alert.tell, project.rotas, now, now, answered=False)
+        chosen = choose_receivers(receivers, told, owner) if one.changes else []
         if one.to_all:
             chosen = [receiver for receiver in receivers if receiver.name not in one.not_to]
         title = (metric.title or metric.name) if metric else one.alert.title or one.alert.metric
@@ -226,18 +233,23 @@ class Watcher:
         if not wrong:
             return
         receivers = self.receivers.list(name)
+        answered = {one.incident for one in self.silences.list(name, now) if one.is_acknowledgement}
         troubles = []
         for alert, kept in wrong.items():
             one = project.alerts.get(alert) or OWN.get(alert)
             if one is None or not any(is_told(one, standing.state) for standing in kept.standings.values()):
                 continue
             pause = timedelta(seconds=parse_length(one.repeat))
-            chosen = self._choose(project, one, kept, receivers)
+            opened = min(one.opened or now for one in kept.standings.values())
+            told = expand_rotas(
+                one.tell, project.rotas, now, opened, answered=kept.watch.incident in answered
+            )
+            chosen = self._choose(project, one, kept, receivers, told)
             troubles.append(Trouble(alert, kept.watch.incident, chosen, pause))
         self.notices.remind(name, troubles, now)
 
     def _choose(
-        self, project: _Project, one: Alert, kept: Kept, receivers: list[Receiver]
+        self, project: _Project, one: Alert, kept: Kept, receivers: list[Receiver], told: Sequence[str]
     ) -> tuple[int, ...]:
         """Return who is told of an alert now; of our own all but those that it is about."""
         if kept.watch.is_own:
@@ -249,7 +261,18 @@ class Watcher:
             return tuple(receiver.id for receiver in receivers if receiver.name not in about)
         metric = project.metrics.get(one.metric)
         owner = one.owner or (metric.owner if metric else "")
-        return tuple(receiver.id for receiver in choose_receivers(receivers, one.tell, owner))
+        return tuple(receiver.id for receiver in choose_receivers(receivers, told, owner))
+
+
+def expand_rotas(
+    told: Sequence[str], rotas: Mapping[str, Rota], now: datetime, opened: datetime, *, answered: bool
+) -> list[str]:
+    """Return the receivers that an alert names, with those who are on call for the rotas that it names."""
+    names: list[str] = []
+    for name in told:
+        rota = rotas.get(name)
+        names += rota.find_told(now, now - opened, answered=answered) if rota else [name]
+    return list(dict.fromkeys(names))
 
 
 def _count_missed(project: _Project) -> int:

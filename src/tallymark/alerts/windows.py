@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
-from tallymark.plan.kinds.alert import DAY, Against, Alert
+from tallymark.plan.kinds.alert import Against, Alert
+from tallymark.plan.lengths import DAY
 from tallymark.queries.period import parse_zone
 
 # A Monday: weeks end where Mondays begin.

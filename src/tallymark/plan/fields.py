@@ -56,6 +56,10 @@ _OWN_SAMPLES: Final = {
     ("alert", "no_data"): "{for: 2h}",
     ("alert", "tell"): "[growth_chat]",
     ("alert", "breakdown"): "[agent_os]",
+    ("rota", "name"): "on_call",
+    ("rota", "people"): "[ana_phone, bo_phone]",
+    ("rota", "begins"): "2026-01-05T09:00",
+    ("rota", "escalate"): "[{after: 15m, tell: [next]}]",
     ("alert", "runbook"): "https://wiki.example/what-to-do",
 }
 # Not needed by the types, but an object without it is none.

@@ -23,6 +23,7 @@ from tallymark.alerts.batches import Batch
 from tallymark.alerts.book import Book, key_of
 from tallymark.alerts.notices import Notices
 from tallymark.alerts.outlets import Outlets
+from tallymark.alerts.silences import Silences
 from tallymark.alerts.teller import Teller
 from tallymark.alerts.watcher import PULSE_FILE, Pulse, Watcher
 from tallymark.alerts.windows import Window
@@ -86,8 +87,8 @@ class Jobs:
         self._sketches = Sketches(self._build_picture)
         self._outlets = Outlets(config.list_inward())
         self._watcher = Watcher(
-            catalog, Book(catalog), self._notices, receivers, self._ask, self._is_quiet, self._threads,
-            round(config.alert_seconds),
+            catalog, Book(catalog), self._notices, Silences(catalog), receivers, self._ask, self._is_quiet,
+            self._threads, round(config.alert_seconds),
         )  # fmt: skip
         self._teller = Teller(
             self._notices, receivers, self._outlets, self._sketches.draw, SYSTEM_CLOCK,

@@ -15,9 +15,10 @@ import msgspec
 from tallymark.alerts.book import Turn
 from tallymark.alerts.windows import find_last_end
 from tallymark.metrics.figures import Ask, ask_metric
-from tallymark.plan.kinds.alert import DAY, Above, Alert, Below
+from tallymark.plan.kinds.alert import Above, Alert, Below
 from tallymark.plan.kinds.dashboard import Panel
 from tallymark.plan.kinds.metric import Conversion, Metric, Span
+from tallymark.plan.lengths import DAY
 from tallymark.queries.question import Filter, Interval
 from tallymark.queries.result import Cell
 from tallymark.web.bells import build_stretches, shade_chart

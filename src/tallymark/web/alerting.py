@@ -18,7 +18,7 @@ from tallymark.alerts.preview import MOST_WINDOWS, Preview, replay
 from tallymark.alerts.questions import Questions, Values
 from tallymark.alerts.silences import Silence
 from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told
-from tallymark.alerts.watcher import Pulse
+from tallymark.alerts.watcher import Pulse, expand_rotas
 from tallymark.alerts.windows import Window
 from tallymark.alerts.words import name_values, write_condition, write_judged
 from tallymark.catalog.definitions import Definition
@@ -27,6 +27,8 @@ from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
+from tallymark.plan.kinds.rota import Rota
+from tallymark.plan.objects import decode_object
 from tallymark.plan.words import is_name
 from tallymark.queries.events import list_events
 from tallymark.queries.question import Filter
@@ -78,7 +80,9 @@ class ShownChange:
 
 def list_alerts(services: Services, project: str, names: frozenset[str] = frozenset()) -> list[Shown]:
     """Return alerts with how they stand, the worst first; those of these names where some are given."""
-    definitions = [one for one in services.definitions.list(project) if one.kind in ("metric", "alert")]
+    definitions = [
+        one for one in services.definitions.list(project) if one.kind in ("metric", "alert", "rota")
+    ]
     objects = collect_objects(definitions)
     by_name = {one.name: one for one in definitions if one.kind == "alert"}
     desk, now = services.desk, services.clock.now()
@@ -88,7 +92,13 @@ def list_alerts(services: Services, project: str, names: frozenset[str] = frozen
     alerts = {**objects["alert"], **{name: one for name, one in OWN.items() if name in kept}}
     found = [
         _show(
-            alert, objects["metric"].get(alert.metric), kept.get(name), receivers, silences, by_name.get(name)
+            alert,
+            objects["metric"].get(alert.metric),
+            kept.get(name),
+            expand_rotas(alert.tell, objects["rota"], now, now, answered=False),
+            receivers,
+            silences,
+            by_name.get(name),
         )
         for name, alert in alerts.items()
         if not names or name in names
@@ -137,6 +147,7 @@ def _show(
     alert: Alert,
     metric: Metric | None,
     kept: Kept | None,
+    told: list[str],
     receivers: list[Receiver],
     silences: list[Silence],
     definition: Definition | None,
@@ -156,7 +167,7 @@ def _show(
         (metric.title or metric.name) if metric else alert.title or alert.metric,
         owner,
         incident,
-        receivers if alert.name in OWN else choose_receivers(receivers, alert.tell, owner),
+        receivers if alert.name in OWN else choose_receivers(receivers, told, owner),
         silence,
         definition,
     )
@@ -164,6 +175,27 @@ def _show(
 
 def _rank(state: State | None) -> int:
     return ORDER.index(state) if state in ORDER else len(ORDER)
+
+
+@dataclass(frozen=True, slots=True)
+class OnCall:
+    """A rota with who is on call now, until when, and who is next."""
+
+    rota: Rota
+    definition: Definition
+    present: str
+    until: datetime
+    following: str
+
+
+def list_on_call(services: Services, project: str) -> list[OnCall]:
+    """Return the rotas of a project as they stand now."""
+    now, found = services.clock.now(), []
+    for one in services.definitions.list(project, "rota"):
+        rota: Rota = decode_object("rota", one.body)
+        present, until = rota.find_turn(now)
+        found.append(OnCall(rota, one, present, until, rota.find_turn(until)[0]))
+    return found
 
 
 def list_history(services: Services, project: str, alert: str = "", most: int = 100) -> list[ShownChange]:

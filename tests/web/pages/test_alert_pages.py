@@ -258,3 +258,15 @@ def test_an_alert_is_begun_from_its_metric(watched):
     page = _page(watched, "/metric?name=orders&last=1h")
     link = html.unescape(re.search(r'href="(/definition\?[^"]*metric=orders)"', page)[1])
     assert "metric: orders" in _page(watched, link)
+
+
+def test_who_is_on_call_stands_with_the_receivers(watched):
+    """A rota that is made here says who has the turn, until when, who is next, and what happens without an answer."""
+    text = "rotas:\n  - name: nights\n    people: [ana, bo]\n    begins: 2026-01-05T09:00\n    escalate: [{after: 15m, tell: [next]}]\n"
+    made = _post(watched, "/definition", kind="rota", text=text)
+    assert made.status == 303, made.body
+    assert made.headers["location"].startswith("/alerts")
+    page = _page(watched, "/alerts")
+    assert re.search(r"nights</bdi></b>: <code>(ana|bo)</code> until", page)
+    assert "after 15m without an answer next" in page
+    assert "begins: 2026-01-05T09:00" in _page(watched, "/definition?kind=rota&name=nights")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tallymark.plan.kinds import alert, dashboard, metric
+from tallymark.plan.kinds import alert, dashboard, metric, rota
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,15 @@ def _check_alert(one: Any, objects: dict[str, dict[str, Any]]) -> None:
     alert.check(one, objects[metric.KIND])
 
 
+def _check_rota(one: Any, objects: dict[str, dict[str, Any]]) -> None:  # noqa: ARG001 - receivers are no objects
+    rota.check(one)
+
+
 KINDS: Final = (
     Kind(metric.KIND, metric.PLURAL, metric.Metric, _check_metric),
     Kind(dashboard.KIND, dashboard.PLURAL, dashboard.Dashboard, _check_dashboard),
     Kind(alert.KIND, alert.PLURAL, alert.Alert, _check_alert),
+    Kind(rota.KIND, rota.PLURAL, rota.Rota, _check_rota),
 )
 BY_NAME: Final = {kind.name: kind for kind in KINDS}
 BY_PLURAL: Final = {kind.plural: kind for kind in KINDS}

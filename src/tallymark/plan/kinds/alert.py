@@ -6,13 +6,13 @@ said when nothing arrives. Lengths of time are a whole number and s, m, h, d or 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from tallymark.plan.words import LENGTH_PATTERN, MAX_TAGS, NO_LENGTH_PATTERN, Name, Prose, ShortText, refuse
+from tallymark.plan.lengths import DAY, Length, parse_length, write_length
+from tallymark.plan.words import MAX_TAGS, NO_LENGTH_PATTERN, Name, Prose, ShortText, refuse
 from tallymark.queries.fields import parse_breakdown
 from tallymark.queries.filters import build_filters
 from tallymark.queries.period import build_period
@@ -22,9 +22,6 @@ from tallymark.queries.sql import Parameters
 KIND: Final = "alert"
 PLURAL: Final = "alerts"
 OWN_PREFIX: Final = "tallymark_"
-DAY: Final = 86_400
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": DAY, "w": 7 * DAY}
-_LENGTH: Final = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
 _LONGEST: Final = 31 * DAY
 # A window's end moves on by a sixtieth of its length at the least: what moved less would say the same again.
 _PARTS: Final = 60
@@ -32,7 +29,6 @@ _PARTS: Final = 60
 _BAND_PARTS: Final = 12
 _STEPS: Final = (5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
-Length = Annotated[str, msgspec.Meta(pattern=LENGTH_PATTERN)]
 Against = Literal["previous", "yesterday", "last week"]
 Severity = Literal["page", "warning", "info"]
 
@@ -125,7 +121,7 @@ class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     no_data: NoData = NoData()
     # An intermediate metric explains; whoever wants to be woken by one says so.
     although_intermediate: bool = False
-    # Names of receivers; without any, those of the owner.
+    # Names of receivers, or of rotas; without any, the receivers of the owner.
     tell: Annotated[tuple[Name, ...], msgspec.Meta(max_length=20)] = ()
     repeat: Length = "4h"
     # What to do then: a sentence or an address.
@@ -169,17 +165,6 @@ class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         return parse_length(self.no_data.after or self.window)
 
 
-def parse_length(text: str, at: str = "") -> int:
-    """Return a length of time in seconds; raises RequestRefused."""
-    found = _LENGTH.fullmatch(text)
-    if found is None:
-        raise refuse(
-            f"{text[:20]!r} is no length of time. Allowed is a whole number and s, m, h, d or w: 30s, 15m, 1h, 7d.",
-            at,
-        )
-    return int(found[1]) * _UNITS[found[2]]
-
-
 def check(alert: Alert, metrics: Mapping[str, Any]) -> None:
     """Raise RequestRefused for an alert that could not be judged; paths in errors are the alert's own."""
     if alert.name.startswith(OWN_PREFIX):
@@ -219,9 +204,3 @@ def _check_condition(alert: Alert) -> None:
         raise refuse("Give percent, such as 20, or by, such as 0.05: one of them.", "when")
     if isinstance(when, Falls) and when.percent is not None and when.percent > 100:
         raise refuse(f"Nothing falls by {when.percent:g} percent.", "when.percent")
-
-
-def write_length(seconds: int) -> str:
-    """Return a length of time as it stands in a file, in the largest unit that fits."""
-    unit = next(unit for unit in ("w", "d", "h", "m", "s") if seconds % _UNITS[unit] == 0)
-    return f"{seconds // _UNITS[unit]}{unit}"

@@ -24,6 +24,7 @@ from tallymark.web.alerting import (
     is_stale,
     list_alerts,
     list_history,
+    list_on_call,
     preview_alert,
     try_receiver,
 )
@@ -194,6 +195,7 @@ def _read_alerts(services: Services, project: str) -> dict[str, Any]:
         "shown": shown,
         "troubled": [one for one in shown if is_told(one.alert, one.state)],
         "receivers": services.desk.receivers.list(project),
+        "on_call": list_on_call(services, project),
         "silences": services.desk.silences.list(project, now),
         "history": list_history(services, project, most=_HISTORY),
         "pulse": pulse,

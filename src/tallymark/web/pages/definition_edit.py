@@ -33,7 +33,9 @@ from tallymark.web.services import Services
 
 # Forty panels with everything that people give them, as a browser sends them: up to three bytes for a byte.
 _TEXT_BYTES: Final = 256 * 1024
-_LISTS: Final = {"metric": "/catalogue", "dashboard": "/dashboards", "alert": "/alerts"}
+_LISTS: Final = {"metric": "/catalogue", "dashboard": "/dashboards", "alert": "/alerts", "rota": "/alerts"}
+# The page of one; a rota stands among the alerts.
+_PAGES: Final = {"metric": "/metric", "dashboard": "/dashboard", "alert": "/alert", "rota": "/alerts"}
 _ROWS: Final = (14, 32)
 
 
@@ -88,7 +90,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_form(request, services, _TEXT_BYTES)
         edit = await services.run(_save, services, visit, _read_form(visit, _find_kind(visit)))
         if edit.saved:
-            return render_move(build_link(f"/{edit.kind.name}", project=visit.project, name=edit.saved))
+            return render_move(build_link(_PAGES[edit.kind.name], project=visit.project, name=edit.saved))
         values = await services.run(_gather, services, visit, edit)
         return render_html(request, "definition.html", values, edit.status)
 
@@ -189,7 +191,7 @@ def _gather(services: Services, visit: Visit, edit: Edit) -> dict[str, Any]:
         ],
         theirs=compare_lines(theirs, edit.text) if present and edit.has_other else [],
         back=build_link(
-            f"/{kind.name}" if there else _LISTS[kind.name],
+            (_PAGES if there else _LISTS)[kind.name],
             project=visit.project,
             name=edit.name if there else "",
         ),

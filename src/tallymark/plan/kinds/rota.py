@@ -1,0 +1,97 @@
+"""A rota: who is on call when, and who is told next when nobody answers.
+
+Its people are receivers, one after another, a turn each. An alert tells a rota by its name, as it tells a receiver.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+
+from tallymark.plan.lengths import DAY, Length, parse_length, write_length
+from tallymark.plan.words import MAX_TAGS, MOMENT_PATTERN, Name, Prose, ShortText, refuse
+from tallymark.queries.period import build_period, parse_zone
+
+KIND: Final = "rota"
+PLURAL: Final = "rotas"
+# Among those who are told after a while: whoever has the next turn.
+NEXT: Final = "next"
+_LONGEST_TURN: Final = 91 * DAY
+_LONGEST_WAIT: Final = 7 * DAY
+
+
+class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Who is told as well when trouble has lasted for `after` and nobody acknowledged it: receivers, or `next`."""
+
+    after: Length
+    tell: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=20)] = (NEXT,)
+
+
+class Rota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Who is on call: the receivers of `people`, a `turn` each, the first from `begins` on, then all over again."""
+
+    name: Name
+    people: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=50)]
+    # A local day, and the time at which turns change; midnight without one.
+    begins: Annotated[str, msgspec.Meta(pattern=MOMENT_PATTERN)]
+    title: ShortText = ""
+    description: Prose = ""
+    owner: ShortText = ""
+    tags: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()
+    turn: Length = "1w"
+    timezone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
+    escalate: Annotated[tuple[Escalation, ...], msgspec.Meta(max_length=10)] = ()
+
+    def uses(self) -> tuple[str, ...]:
+        """Return the metrics that it stands on: none."""
+        return ()
+
+    def find_turn(self, now: datetime) -> tuple[str, datetime]:
+        """Return who is on call at a time, and until when. Before the first turn it is the first already.
+
+        Turns change at the same time on the wall, whatever the clocks do.
+        """
+        zone = parse_zone(self.timezone)
+        begin = datetime.fromisoformat(self.begins)
+        length = timedelta(seconds=parse_length(self.turn))
+        number = max(0, (now.astimezone(zone).replace(tzinfo=None) - begin) // length)
+        end = (begin + (number + 1) * length).replace(tzinfo=zone)
+        return self.people[number % len(self.people)], end
+
+    def find_told(self, now: datetime, lasting: timedelta, *, answered: bool) -> list[str]:
+        """Return who is to know of trouble that has lasted for so long: names of receivers."""
+        present, _ = self.find_turn(now)
+        place = self.people.index(present)
+        told = [present]
+        for one in self.escalate:
+            if not answered and lasting >= timedelta(seconds=parse_length(one.after)):
+                following = self.people[(place + 1) % len(self.people)]
+                told += [following if name == NEXT else name for name in one.tell]
+        return list(dict.fromkeys(told))
+
+
+def check(rota: Rota) -> None:
+    """Raise RequestRefused for a rota that nobody could follow; paths in errors are its own."""
+    if NEXT in rota.people:
+        raise refuse(f"{NEXT!r} is whoever has the next turn, and no receiver's name.", "people")
+    if len(set(rota.people)) < len(rota.people):
+        raise refuse("Each of the people stands once.", "people")
+    try:
+        datetime.fromisoformat(rota.begins)
+    except ValueError:
+        raise refuse(f"{rota.begins} is no day of the calendar, or no time of a day.", "begins") from None
+    turn = parse_length(rota.turn, "turn")
+    if turn % DAY or turn > _LONGEST_TURN:
+        raise refuse(
+            f"A turn is whole days, at most {write_length(_LONGEST_TURN)}; it is {rota.turn}.", "turn"
+        )
+    waits = [parse_length(one.after, f"escalate[{place}].after") for place, one in enumerate(rota.escalate)]
+    for place, wait in enumerate(waits):
+        if wait > _LONGEST_WAIT:
+            message = f"{rota.escalate[place].after} is longer than {write_length(_LONGEST_WAIT)}."
+            raise refuse(message, f"escalate[{place}].after")
+        if place and wait <= waits[place - 1]:
+            raise refuse("Each step comes later than the one before it.", f"escalate[{place}].after")
+    build_period("2026-01-01", "2026-01-02", "", rota.timezone)
