@@ -7,7 +7,7 @@ Nothing here does I/O and nothing here knows the server.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 
@@ -28,6 +28,9 @@ _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_BYTES)]
 _Short = Annotated[str, msgspec.Meta(max_length=MAX_NAME_BYTES)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_BYTES)]
+
+# The source of the events that tallymark records about itself.
+OWN_SOURCE: Final = "own"
 
 
 class EventCore(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):

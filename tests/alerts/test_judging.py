@@ -145,7 +145,8 @@ def test_what_was_left_out_is_counted_once_and_kept(world):
     watch = world.book.load("shop")["low"].watch
     assert watch.missed == pulse.missed
     assert watch.gaps[-1][1] < watch.judged_until
-    world.run(2, count=1)
+    # Over is what has been well for five minutes.
+    world.run(32, count=1)
     assert world.state(alert=JUDGING.name) == "ok"
     world.tick(10_000)
     assert "left out" in world.changes(JUDGING.name)[-1].told.standing.judged.reason
@@ -158,7 +159,8 @@ def test_our_own_trouble_ends_with_the_last_alert(world):
     world.tick(100, world.now)
     assert world.state(alert=JUDGING.name) == "firing"
     world.undefine("alert", "low")
-    world.tick(10, world.now - timedelta(seconds=200))
+    for _ in range(32):
+        world.tick(10, world.now - timedelta(seconds=200))
     assert world.state(alert=JUDGING.name) == "ok"
 
 
@@ -170,3 +172,55 @@ def test_an_alert_may_need_fewer_events_than_its_metric(world, least, state):
     world.happen(4, at=world.now + timedelta(seconds=5))
     world.tick(10)
     assert world.state() == state
+
+
+def test_an_alert_of_a_longer_delay_waits_for_itself(world):
+    """Two alerts on one figure: what one knows for good after a minute is asked again for the other after ten."""
+    world.watch(when={"is": "above", "value": 10}, delay="10m")
+    world.watch(name="quick", when={"is": "above", "value": 1000}, delay="10s")
+    world.run(8, count=1)
+    late = world.now
+    world.run(20, count=1)
+    world.happen(20, at=late)
+    world.run(70, count=1)
+    assert "firing" in [one.after for one in world.changes("low")]
+
+
+def test_nobody_is_let_go_while_nothing_can_be_known(world, monkeypatch):
+    """A day of silence, or of errors, ends no trouble: it is the same one until something comes."""
+    _absent_is_nothing(monkeypatch)
+    world.run(8, count=1, value="Android")
+    for fault in (None, RequestRefused("query_too_expensive", "The question ran into a limit.")):
+        world.fails = fault
+        for _ in range(30):
+            world.run(7)
+            world.now += timedelta(hours=1)
+        assert [one.after for one in world.changes() if one.values].count("ok") == 0
+
+
+def test_another_definition_leaves_nothing_out(world):
+    """Who judges every ten seconds what was judged once a day misses nothing by that."""
+    world.watch(window="1d", every="1d", no_data={"for": "3d"})
+    world.run(3, count=9)
+    world.now += timedelta(hours=5)
+    world.watch()
+    pulse = world.tick(10)
+    assert pulse.missed == 0
+    assert pulse.lag_seconds < 60
+    assert world.state(alert=JUDGING.name) in (None, "ok")
+
+
+def test_what_fails_is_asked_once_a_round(world):
+    """While windows cannot be judged for good, one of them is tried in each round, and the others after it."""
+    world.watch()
+    world.run(8, count=1)
+    world.fails = RequestRefused("query_too_expensive", "The question ran into a limit.")
+    world.run(60)
+    asked = world.asked
+    world.run(10)
+    assert world.asked - asked <= 4 * 10
+    world.fails = None
+    world.run(12, count=1)
+    watch = world.book.load("shop")["low"].watch
+    assert not watch.is_stuck
+    assert watch.judged_until - watch.settled_until <= timedelta(minutes=2)

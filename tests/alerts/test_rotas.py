@@ -63,3 +63,30 @@ def test_the_next_week_is_another_ones(world):
     assert [name for name, *_ in world.send()] == ["bo"]
     world.run(8, count=1)
     assert world.send() == [("bo", ["ok"], False)]
+
+
+def test_a_long_trouble_begins_with_one(world):
+    """Trouble that is found late, or told after a silence, wakes one person first, and not everybody at once."""
+    Silences(world.catalog).create("shop", "low", "A move", "ana", world.now, world.now + timedelta(hours=2))
+    told = []
+    for minute in range(1, 150):
+        world.run(6)
+        told += [(name, minute) for name, *_ in world.send()]
+    assert told[0] == ("ana", 120)
+    assert [name for name, _ in told] == ["ana", "bo"]
+    assert 135 <= told[1][1] <= 137
+
+
+def test_who_joins_what_somebody_is_at_is_escalated(world):
+    """An acknowledgement that ran out lets the waiting begin anew."""
+    world.run(4)
+    world.send()
+    incident = world.book.load("shop")["low"].watch.incident
+    until = world.now + timedelta(minutes=30)
+    Silences(world.catalog).create("shop", "low", "I look", "ana", world.now, until, incident=incident)
+    told = []
+    for minute in range(1, 60):
+        world.run(6)
+        told += [(name, minute) for name, *_ in world.send()]
+    assert [name for name, _ in told] == ["bo"]
+    assert 44 <= told[0][1] <= 47

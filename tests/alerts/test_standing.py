@@ -128,6 +128,13 @@ def one_more(lasting):
     return 6 if lasting else 0
 
 
+def test_a_window_without_late_events_does_not_end_what_those_show():
+    """One window that is met at once in between leaves the trouble to the late events that showed it."""
+    fresh = "." * 30 + "m" + "." * 29
+    states = run_late(alert(), fresh, "m" * 60)
+    assert set(states[6:]) == {"firing"}
+
+
 def test_what_windows_show_at_once_ends_at_once():
     """In order, trouble ends with the first window that is well; what is judged for good later begins nothing anew."""
     verdicts = "...mmmmmmmmm" + "." * 20
@@ -148,6 +155,11 @@ def test_it_is_over_when_it_was_well_for_long_enough():
     one = alert(keep_firing="30s")
     assert run(one, "m.m...m....")[0] == [*["firing"] * 10, "ok"]
     assert run(one, "m.m....")[0] == [*["firing"] * 6, "ok"]
+    # What is met again, or cannot be judged, is not well.
+    slow = alert(keep_firing="30s", lasting="30s")
+    assert set(run(slow, "mmmm.mmmmmmmm")[0][3:]) == {"firing"}
+    assert run(one, "m.eee...")[0][-1] == "firing"
+    assert run(one, "m.fff")[0][-1] == "firing"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +172,8 @@ def test_it_is_over_when_it_was_well_for_long_enough():
         ({}, ".0f", ["ok", "no data", "ok"]),
         # Firing with too few events to judge is not for ever.
         ({}, "mfffffff", [*["firing"] * 7, "ok"]),
+        # From firing over no data to too few events: not known to be over.
+        ({}, "m0f", ["firing", "no data", "firing"]),
     ],
 )
 def test_no_data_and_too_few(more, verdicts, states):

@@ -319,7 +319,7 @@ def test_judging_late_is_an_alarm(steady):
     assert steady.state() == "ok"
     assert steady.state(alert=JUDGING.name) == "firing"
     assert sorted(steady.send()) == [("office", ["firing"], False), ("pager", ["firing"], False)]
-    steady.run(1, count=6)
+    steady.run(32, count=6)
     assert steady.state(alert=JUDGING.name) == "ok"
 
 

@@ -49,9 +49,21 @@ def test_who_is_told_when_nobody_answers():
     """First who is on call, after a while whoever is next, then the others named; an answer stops it."""
     steps = (Escalation(after="15m"), Escalation(after="1h", tell=("boss", "next")))
     one, now = rota(escalate=steps), at("2026-01-13T00:00")
-    told = [one.find_told(now, minutes * MINUTE, answered=False) for minutes in (0, 14, 15, 60)]
+    known = {"ana", "bo", "cy", "boss"}
+    told = [one.find_told(now, minutes * MINUTE, known) for minutes in (0, 14, 15, 60)]
     assert told == [["bo"], ["bo"], ["bo", "cy"], ["bo", "cy", "boss"]]
-    assert one.find_told(now, 600 * MINUTE, answered=True) == ["bo"]
+    assert one.find_told(now, None, known) == ["bo"]
+    # Whoever is no receiver is passed over.
+    assert one.find_told(now, 15 * MINUTE, {"ana", "cy", "boss"}) == ["cy", "ana"]
+    assert one.find_told(now, None, {"boss"}) == ["bo"]
+
+
+def test_turns_in_the_hour_that_clocks_repeat():
+    """A turn that changes within it changes once."""
+    one = rota(timezone="Europe/Berlin", begins="2026-10-18T02:30", turn="1w")
+    at_work = [one.find_turn(at("2026-10-25T00:00") + minutes * 10 * MINUTE)[0] for minutes in range(14)]
+    assert at_work == sorted(at_work)
+    assert set(at_work) == {"ana", "bo"}
 
 
 @pytest.mark.parametrize(

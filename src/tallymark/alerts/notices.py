@@ -124,6 +124,17 @@ class Notices:
                     times = {"due_at": now, "created_at": now}
                     connection.execute(sa.insert(NOTICE).values(**row, **times, status="waiting"))
 
+    def find_told(self, incident: int) -> datetime | None:
+        """Return when people began to be told of a trouble; None while all that is to be said is held by a silence."""
+        question = (
+            sa.select(sa.func.min(NOTICE.c.created_at))
+            .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
+            .where((ALERT_CHANGE.c.incident == incident) & NOTICE.c.status.not_in(("held", "dropped")))
+        )
+        with self._catalog.engine.connect() as connection:
+            found = connection.execute(question).scalar()
+        return aware(found) if found else None
+
     def list_deliveries(self, changes: Iterable[int]) -> dict[int, list[Delivery]]:
         """Return what became of the notices of changes, by change."""
         question = (
@@ -176,7 +187,10 @@ def _list_reminders(
         known = told[one.incident]
         new = [receiver for receiver in one.receivers if _is_new(known.get(receiver))]
         wanted += [(one.alert, one.incident, receiver, "present") for receiver in new]
+        # Whose turn is over hears of the end, and not that it still is so.
         for receiver, row in known.items():
+            if receiver not in one.receivers:
+                continue
             ended = row["ended_at"]
             if receiver not in new and not row["waiting"] and ended and now - aware(ended) >= one.pause:
                 wanted.append((one.alert, row["change"], receiver, "repeat"))

@@ -23,7 +23,7 @@ LATE_SECONDS: Final = 60
 FAILING_SECONDS: Final = 600
 # Names that begin like this are refused in files.
 JUDGING: Final = Alert(
-    name="tallymark_judging", metric="tallymark_judging", when=Above(value=LATE_SECONDS), window="1m", severity="page",
+    name="tallymark_judging", metric="tallymark_judging", when=Above(value=LATE_SECONDS), window="1m", severity="page", keep_firing="5m",
     title="Alerts are judged late",
     description="Nothing can be said about the time since: events wait for the store, questions fail, or judging takes too long.",
     runbook="Look at the server's log and at /readyz: the store, the disk, the load.",
@@ -72,14 +72,16 @@ def _judge(seconds: float, most: int, reason: str) -> Judged:
 def _run(alert: Alert, kept: Kept | None, verdicts: Mapping[Values, Judged], now: datetime) -> Outcome | None:
     standings = dict(kept.standings) if kept else {}
     gone = [values for values in standings if values not in verdicts]
-    changes = []
+    changes, moved = [], False
     for values, judged in {**verdicts, **dict.fromkeys(gone, Judged(verdict="not met"))}.items():
         before = standings.get(values) or Standing(since=now, seen=now)
         after = advance(before, judged, now, alert)
         standings[values] = after
+        # How long it has been well must be known in the next round.
+        moved |= after.calm_since != before.calm_since
         if after.state != before.state:
             changes.append(Change(values, before, after, now))
-    if not changes:
+    if not changes and not moved:
         return None
     for values in gone:
         del standings[values]

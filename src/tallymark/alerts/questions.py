@@ -76,6 +76,9 @@ class Questions:
         with self._lock:
             present = self._found.get(wanted)
             mine = None
+            if present is not None:
+                # Those that are not needed any more are forgotten first.
+                self._found.move_to_end(wanted)
             if present is None:
                 mine = self._found[wanted] = Future()
         if mine is None:
@@ -93,7 +96,7 @@ class Questions:
     def forget(self, lasting: set[Wanted]) -> None:
         """Forget all but what is said to last: what was asked before its time was over, and the oldest of too many."""
         with self._lock:
-            self._lasting |= lasting
+            self._lasting = (self._lasting | lasting) & self._found.keys()
             for wanted in [one for one in self._found if one not in self._lasting]:
                 del self._found[wanted]
             while len(self._found) > _REMEMBERED:

@@ -60,6 +60,9 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     missed: int = 0
     gaps: tuple[tuple[datetime, datetime], ...] = ()
     incident: int = 0
+    # Since when it is watched by this definition, and whether the next window to be judged for good could not be.
+    since: datetime | None = None
+    is_stuck: bool = False
     breakdown: tuple[str, ...] = ()
     # Whether it is one of tallymark's own, which stand in no file.
     is_own: bool = False
@@ -106,13 +109,16 @@ def run_round(
 ) -> list[Outcome]:
     """Judge what is due. `complete` is the time up to which all events are in the store, `seconds` the rounds' distance."""
     works = [_Work.plan(one, complete, seconds) for one in watched]
+    # What one alert knows for good another still waits for: a window is remembered once nobody does.
+    delay = max((work.one.alert.delay_seconds for work in works), default=0)
     works = [one for one in works if one.is_due]
     # All at once, and what several alerts need only once; what each alert then does with it is quick.
     wanted = dict.fromkeys(want for work in works for want in work.list_wanted())
     for _ in pool.map(lambda want: _try(questions, want), wanted):
         pass
     outcomes = [work.run(questions) for work in works]
-    questions.forget({want for work in works for want in work.list_lasting()})
+    over = complete - timedelta(seconds=delay)
+    questions.forget({want for work in works for want in work.list_wanted() if want.window.end <= over})
     return outcomes
 
 
@@ -146,7 +152,13 @@ class _Work:
         watch, before = one.watch, newest - timedelta(microseconds=1)
         if watch is None:
             watch = Watch(
-                digest=one.digest, judged_until=before, settled_until=before, breakdown=alert.breakdown
+                digest=one.digest, judged_until=before, settled_until=before, breakdown=alert.breakdown,
+                since=complete,
+            )  # fmt: skip
+        elif watch.digest != one.digest:
+            # By another definition other windows end. Those of the old one are over.
+            watch = msgspec.structs.replace(
+                watch, judged_until=before, settled_until=before, since=complete, is_stuck=False
             )
         elif watch.judged_until > complete + _STEPPED_BACK:
             # The clock was ahead. What it judged then is not waited for.
@@ -155,6 +167,8 @@ class _Work:
         ends = list_ends(step, alert.timezone, watch.judged_until, newest)
         over = min(complete - timedelta(seconds=alert.delay_seconds), watch.judged_until)
         again = list_ends(step, alert.timezone, watch.settled_until, over)
+        if watch.is_stuck:
+            again = again[:1]
         return cls(one, watch, standings, _spread(ends), _spread(again), complete)
 
     @property
@@ -169,11 +183,6 @@ class _Work:
             for end, _ in (*self.again, *self.ends)
             for window in list_windows(self.one.alert, end)
         ]
-
-    def list_lasting(self) -> set[Wanted]:
-        """Return what of that may be remembered: windows that were over before the delay began."""
-        over = self.complete - timedelta(seconds=self.one.alert.delay_seconds)
-        return {want for want in self.list_wanted() if want.window.end <= over}
 
     def run(self, questions: Questions) -> Outcome:
         """Judge the windows, each kind in order."""
@@ -214,12 +223,17 @@ class _Work:
                     _change(
                         outcome, values, before, advance(before, judged, self.complete, alert), self.complete
                     )
+            outcome.watch = msgspec.structs.replace(outcome.watch, is_stuck=True)
             return False
         for values in verdicts:
             before = outcome.standings.get(values) or begin(end, alert)
             _, judged = _note_presence(before, values, verdicts, end, alert)
-            _change(outcome, values, before, settle(before, judged, end, newest, alert), newest)
-        outcome.watch = msgspec.structs.replace(outcome.watch, settled_until=end)
+            # While it could not be judged the clock told the time.
+            at = max(newest, before.since) if end == newest else newest
+            _change(
+                outcome, values, before, settle(before, judged, end, at, alert, is_newest=end == newest), at
+            )
+        outcome.watch = msgspec.structs.replace(outcome.watch, settled_until=end, is_stuck=False)
         return True
 
     def _find_verdicts(self, questions: Questions, end: datetime, outcome: Outcome) -> dict[Values, Judged]:
@@ -267,7 +281,9 @@ def _note_presence(
     if _has_events(judged):
         present = standing.present_since or end
         return msgspec.structs.replace(standing, seen=max(standing.seen, end), present_since=present), judged
-    is_wrong = standing.state in OPEN and standing.state != "no data"
+    is_wrong = standing.state in OPEN and (
+        standing.state != "no data" or standing.fresh.met_since is not None
+    )
     if not values or judged.verdict == "error" or is_wrong or not any(map(_has_events, verdicts.values())):
         return standing, judged
     since = standing.present_since
@@ -283,9 +299,15 @@ def _forget_values(outcome: Outcome) -> None:
     if not alert.breakdown:
         return
     standings = outcome.standings
+    # Who is silent beside others is let go; where all are silent, or nothing can be asked, nobody is.
+    others = max((one.seen for one in standings.values()), default=until)
+    long = max(_FORGET_MISSED, timedelta(seconds=alert.no_data_seconds))
     for values, one in standings.items():
-        if one.state in OPEN and one.seen < until - _FORGET_MISSED:
-            told = Judged(verdict="not met", reason="Nothing came for a day: it is not waited for any more.")
+        gone = (
+            one.seen < until - long and one.since < until - _FORGET_MISSED and others > until - _FORGET_MISSED
+        )
+        if values and one.state in ("firing", "no data") and gone:
+            told = Judged(verdict="not met", reason="Nothing came for long: it is not waited for any more.")
             _change(
                 outcome,
                 values,

@@ -83,11 +83,22 @@ def advance(standing: Standing, judged: Judged, end: datetime, alert: Alert) -> 
     return _combine(msgspec.structs.replace(standing, fresh=fresh), judged, end, alert)
 
 
-def settle(standing: Standing, judged: Judged, end: datetime, newest: datetime, alert: Alert) -> Standing:
-    """Return the standing after the window that ended at `end` was judged for good, while `newest` is the last one judged."""
+def settle(
+    standing: Standing,
+    judged: Judged,
+    end: datetime,
+    newest: datetime,
+    alert: Alert,
+    *,
+    is_newest: bool = False,
+) -> Standing:
+    """Return the standing after the window that ended at `end` was judged for good, while `newest` is the last one judged.
+
+    `is_newest` says that it is that one, though time has gone on since.
+    """
     sure = _follow(standing.sure or Track(), judged.verdict, end, alert)
     settled = msgspec.structs.replace(standing, sure=sure, settled=judged)
-    if end < newest:
+    if end < newest and not is_newest:
         return _combine(settled, standing.judged, newest, alert, end)
     # No window has ended since: what is known of this one now is the newest that is known.
     fresh = _follow(standing.fresh, judged.verdict, end, alert)
@@ -128,14 +139,19 @@ def _combine(
         by_late = settled is not None and sure in OPEN and (closed is None or settled > closed)
     state: State = "pending" if fresh == "pending" else "ok"
     if fresh in OPEN:
-        state, by_late = fresh, False
+        # Trouble that late events showed is theirs to end, whatever the windows without them say in between.
+        state, by_late = fresh, by_late and sure in OPEN
     elif by_late and sure in OPEN:
         # Its figures explain the state, and not those that may yet change.
         state, judged = sure, standing.settled
     calm_since = None
-    if was_open and state not in OPEN:
-        calm_since = standing.calm_since or end
-        if not _lasts(calm_since, end, alert.keep_firing_seconds):
+    if was_open and state not in OPEN and alert.keep_firing_seconds:
+        few_since = standing.fresh.few_since
+        if judged.verdict == "not met":
+            calm_since = standing.calm_since or end
+        # What cannot be judged is not well; but if it cannot be judged for long it is over.
+        is_well = calm_since is not None and _lasts(calm_since, end, alert.keep_firing_seconds)
+        if not is_well and not (few_since and _lasts(few_since, end, alert.no_data_seconds)):
             state = standing.state
     moved = msgspec.structs.replace(standing, judged=judged, calm_since=calm_since, by_late=by_late)
     if state == standing.state:
@@ -193,12 +209,7 @@ def _find_state(track: Track, end: datetime, alert: Alert) -> State:
 
 def _find_few(track: Track, end: datetime, alert: Alert) -> State:
     """Return the state while there are events, and too few of them to judge: that wakes nobody, and ends what is open late."""
-    if (
-        track.state == "no data"
-        or track.state not in OPEN
-        or track.met_since is None
-        or track.few_since is None
-    ):
+    if track.state not in OPEN or track.met_since is None or track.few_since is None:
         return "ok"
     return "ok" if _lasts(track.few_since, end, alert.no_data_seconds) else "firing"
 

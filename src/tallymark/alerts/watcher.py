@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -133,8 +133,10 @@ class Watcher:
         watches |= {one.alert.name: one.watch for one in outcomes}
         for alert in project.alerts.values():
             if alert.name in watches:
-                step, until = max(alert.step, self.seconds), watches[alert.name].judged_until
-                lags.append((now - find_next_end(step, alert.timezone, until)).total_seconds())
+                step, watch = max(alert.step, self.seconds), watches[alert.name]
+                due = find_next_end(step, alert.timezone, watch.judged_until)
+                # What ended before it was watched nobody waits for.
+                lags.append((now - max(due, watch.since or due)).total_seconds())
         return max(lags)
 
     def definitions_of(self, project: str) -> tuple[dict[str, Alert], dict[str, Metric]]:
@@ -219,7 +221,8 @@ class Watcher:
     def _build_news(self, project: _Project, one: Outcome, receivers: list[Receiver], now: datetime) -> News:
         metric = project.metrics.get(one.alert.metric)
         owner = one.alert.owner or (metric.owner if metric else "")
-        told = expand_rotas(one.alert.tell, project.rotas, now, now, answered=False)
+        known = {receiver.name for receiver in receivers}
+        told = expand_rotas(one.alert.tell, project.rotas, known, now)
         chosen = choose_receivers(receivers, told, owner) if one.changes else []
         if one.to_all:
             chosen = [receiver for receiver in receivers if receiver.name not in one.not_to]
@@ -233,20 +236,42 @@ class Watcher:
         if not wrong:
             return
         receivers = self.receivers.list(name)
-        answered = {one.incident for one in self.silences.list(name, now) if one.is_acknowledgement}
+        known = {one.name for one in receivers}
         troubles = []
         for alert, kept in wrong.items():
             one = project.alerts.get(alert) or OWN.get(alert)
             if one is None or not any(is_told(one, standing.state) for standing in kept.standings.values()):
                 continue
             pause = timedelta(seconds=parse_length(one.repeat))
-            opened = min(one.opened or now for one in kept.standings.values())
-            told = expand_rotas(
-                one.tell, project.rotas, now, opened, answered=kept.watch.incident in answered
+            lasting = (
+                self._find_unanswered(name, one, kept, now) if set(one.tell) & set(project.rotas) else None
             )
+            told = expand_rotas(one.tell, project.rotas, known, now, lasting)
             chosen = self._choose(project, one, kept, receivers, told)
             troubles.append(Trouble(alert, kept.watch.incident, chosen, pause))
         self.notices.remind(name, troubles, now)
+
+    def _find_unanswered(self, name: str, alert: Alert, kept: Kept, now: datetime) -> timedelta | None:
+        """Return for how long people have known of trouble and nobody is at it; None where somebody is, or nobody knows yet.
+
+        It begins anew with a value that joins what somebody is at, and with the end of a silence or an acknowledgement.
+        """
+        incident = kept.watch.incident
+        begun = self.notices.find_told(incident)
+        about = [
+            one
+            for one in self.silences.list(name)
+            if one.alert in ("", alert.name) and one.incident in (0, incident) and one.begins_at <= now
+        ]
+        newest = max(
+            (one.opened for one in kept.standings.values() if one.opened and is_told(alert, one.state)),
+            default=now,
+        )
+        if begun is None or any(one.ends_at > now and one.begins_at >= newest for one in about):
+            return None
+        if any(one.ends_at > now for one in about):
+            begun = max(begun, newest)
+        return now - max([begun, *(one.ends_at for one in about if one.ends_at <= now)])
 
     def _choose(
         self, project: _Project, one: Alert, kept: Kept, receivers: list[Receiver], told: Sequence[str]
@@ -265,13 +290,20 @@ class Watcher:
 
 
 def expand_rotas(
-    told: Sequence[str], rotas: Mapping[str, Rota], now: datetime, opened: datetime, *, answered: bool
+    told: Sequence[str],
+    rotas: Mapping[str, Rota],
+    known: Container[str],
+    now: datetime,
+    lasting: timedelta | None = None,
 ) -> list[str]:
-    """Return the receivers that an alert names, with those who are on call for the rotas that it names."""
+    """Return the receivers that an alert names, with those who are on call for the rotas that it names.
+
+    `known` are the receivers that there are; `lasting` is for how long nobody has answered, None where that does not matter.
+    """
     names: list[str] = []
     for name in told:
         rota = rotas.get(name)
-        names += rota.find_told(now, now - opened, answered=answered) if rota else [name]
+        names += rota.find_told(now, lasting, known) if rota else [name]
     return list(dict.fromkeys(names))
 
 

@@ -15,11 +15,11 @@ from tallymark import __version__
 from tallymark.alerts.book import Book, ChangeRow
 from tallymark.alerts.words import name_values
 from tallymark.clock import SYSTEM_CLOCK
-from tallymark.event import Event
+from tallymark.event import OWN_SOURCE, Event
 from tallymark.intake.accept import build_batch
 from tallymark.intake.app import Intake
 from tallymark.pipeline.batch import Arrival
-from tallymark.server.own_numbers import SCAN, SOURCE
+from tallymark.server.own_numbers import SCAN
 
 log = structlog.get_logger("tallymark.alerts")
 
@@ -53,7 +53,7 @@ class AlertEvents:
             if project not in snapshot.projects:
                 continue
             privacy = self._intake.privacy_rules(snapshot, project)
-            arrival = Arrival(project, SOURCE, SYSTEM_CLOCK.now(), None, privacy)
+            arrival = Arrival(project, OWN_SOURCE, SYSTEM_CLOCK.now(), None, privacy)
             batch = build_batch(arrival, [build_event(one) for one in found], scan=SCAN)
             record = await asyncio.to_thread(self._intake.acceptor.prepare, batch)
             await self._intake.acceptor.commit(record)

@@ -34,6 +34,7 @@ from tallymark.catalog.sealing import open_sealer
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.clock import SYSTEM_CLOCK
 from tallymark.errors import FormatError
+from tallymark.event import OWN_SOURCE
 from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.report import count_lag
 from tallymark.ledger.tail import Tail
@@ -44,7 +45,6 @@ from tallymark.queries.question import Filter
 from tallymark.queries.result import Answer
 from tallymark.queries.run import run_question
 from tallymark.server.orders import Orders, find_paths
-from tallymark.server.own_numbers import SOURCE
 from tallymark.server.sketches import Sketches
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
@@ -60,7 +60,7 @@ _LOOK_SECONDS: Final = 0.5
 _PICTURE_SECONDS: Final = 3.0
 _STOP_SECONDS: Final = 20.0
 _SETTLE_SECONDS: Final = 1.0
-_NOT_OWN: Final = Filter(field="source", op="ne", value=SOURCE)
+_NOT_OWN: Final = Filter(field="source", op="ne", value=OWN_SOURCE)
 
 
 class Jobs:
@@ -188,7 +188,8 @@ class Jobs:
         )
         view.title = " · ".join(filter(None, (view.title, name_values(change.values))))
         turns = self._watcher.book.list_turns(batch.project, [alert.name], SYSTEM_CLOCK.now())
-        shade_view(view, span, alert, [one for one in turns if one.key == key_of(change.values)])
+        of_value = [one for one in turns if one.key == key_of(change.values)]
+        shade_view(view, span, alert, of_value, SYSTEM_CLOCK.now())
         return build_spec(view, span)
 
 

@@ -27,7 +27,7 @@ from tallymark.client.sketch import Sketch
 from tallymark.client.stamp import build_event_id
 from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.event import Event
+from tallymark.event import OWN_SOURCE, Event
 from tallymark.intake.accept import build_batch
 from tallymark.intake.app import Intake
 from tallymark.journal.files import list_segments
@@ -43,7 +43,6 @@ from tallymark.store.schema import EVENTS_TABLE
 from tallymark.web.api.health import read_readiness
 from tallymark.web.services import Services
 
-SOURCE = "own"
 # The stretch of the ledger that each sample looks at.
 LEDGER_TIME = timedelta(hours=1)
 # Sampling takes no more than this part of a processor, however slow that is and however many projects there are.
@@ -186,7 +185,7 @@ class OwnNumbers:
             except Exception as error:  # noqa: BLE001 - the other parts are worth having without this one
                 self._complain(name, error)
         privacy = self._intake.privacy_rules(snapshot, self._project)
-        arrival = Arrival(self._project, SOURCE, now, None, privacy)
+        arrival = Arrival(self._project, OWN_SOURCE, now, None, privacy)
         record = self._intake.acceptor.prepare(build_batch(arrival, sample.events, scan=SCAN))
         self._took = time.thread_time() - began
         return record

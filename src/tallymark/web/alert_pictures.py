@@ -88,7 +88,8 @@ def build_spec(view: View, span: Span) -> bytes:
     return msgspec.json.encode(build_picture(view, span, "light", _WIDTH, _HEIGHT))
 
 
-def shade_view(view: View, span: Span, alert: Alert, turns: Iterable[Turn]) -> None:
-    """Note on a chart in which times something was wrong, for the page to shade."""
+def shade_view(view: View, span: Span, alert: Alert, turns: Iterable[Turn], now: datetime) -> None:
+    """Note on a chart in which times up to now something was wrong, for the page to shade."""
     first, last = (datetime.fromisoformat(text) for text in (span.start, span.end))
-    view.chart = shade_chart(view.chart, span, build_stretches(turns, {alert.name: alert}, first, last))
+    stretches = build_stretches(turns, {alert.name: alert}, first, min(last, now))
+    view.chart = shade_chart(view.chart, span, stretches)

@@ -24,6 +24,7 @@ from tallymark.alerts.words import name_values, write_condition, write_judged
 from tallymark.catalog.definitions import Definition
 from tallymark.catalog.receivers import Receiver, choose_receivers
 from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.event import OWN_SOURCE
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
@@ -34,8 +35,6 @@ from tallymark.queries.events import list_events
 from tallymark.queries.question import Filter
 from tallymark.web.services import Services
 
-# Source of the events that tallymark records about itself.
-_OWN_SOURCE: Final = "own"
 _STALE: Final = timedelta(minutes=2)
 
 
@@ -95,7 +94,7 @@ def list_alerts(services: Services, project: str, names: frozenset[str] = frozen
             alert,
             objects["metric"].get(alert.metric),
             kept.get(name),
-            expand_rotas(alert.tell, objects["rota"], now, now, answered=False),
+            expand_rotas(alert.tell, objects["rota"], {one.name for one in receivers}, now),
             receivers,
             silences,
             by_name.get(name),
@@ -228,7 +227,7 @@ def preview_alert(
         raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
 
     def is_quiet(window: Window) -> bool:
-        others = Filter(field="source", op="ne", value=_OWN_SOURCE)
+        others = Filter(field="source", op="ne", value=OWN_SOURCE)
         times = {"start": window.start.isoformat(), "end": window.end.isoformat()}
         found = list_events(
             services.store, project, filters=(others,), limit=1, limits=services.query_limits, **times

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -16,6 +16,7 @@ from tallymark.alerts.book import Turn
 from tallymark.alerts.standing import ORDER, State, is_told
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Span
+from tallymark.plan.lengths import DAY
 from tallymark.plan.objects import decode_object
 from tallymark.queries.period import Period, build_period
 from tallymark.web.chart_specs import shade_spec
@@ -61,7 +62,7 @@ def find_stretches(
         return []
     period = _period(span)
     turns = services.desk.book.list_turns(project, list(alerts), period.end)
-    return build_stretches(turns, alerts, period.start, period.end)
+    return build_stretches(turns, alerts, period.start, min(period.end, services.clock.now()))
 
 
 def find_panel_stretches(
@@ -79,7 +80,7 @@ def find_panel_stretches(
                 [one for one in turns if any(bell.alert.name == one.alert for bell in found)],
                 alerts,
                 period.start,
-                period.end,
+                min(period.end, services.clock.now()),
             )
         )
         for panel, found in bells.items()
@@ -95,10 +96,13 @@ def build_stretches(
     for one in turns:
         key = (one.alert, one.key)
         # A trouble whose beginning is not among the turns began before them.
-        if is_told(alerts[one.alert], one.before):
-            found.append((begun.pop(key, first), one.at))
-        if is_told(alerts[one.alert], one.after):
-            begun[key] = one.at
+        alert = alerts[one.alert]
+        # A day is known when it is over: what it says is of the day, and not of the next.
+        at = one.at - timedelta(seconds=alert.seconds if alert.step % DAY == 0 else 0)
+        if is_told(alert, one.before):
+            found.append((begun.pop(key, first), at))
+        if is_told(alert, one.after):
+            begun[key] = at
     found += [(since, last) for since in begun.values()]
     inside = sorted(
         (max(begin, first), min(end, last)) for begin, end in found if end > first and begin < last

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from tallymark.alerts.conditions import list_needed
 from tallymark.alerts.preview import MOST_WINDOWS, Preview
+from tallymark.alerts.standing import is_told
 from tallymark.alerts.windows import find_last_end
 from tallymark.errors import TallymarkError
 from tallymark.plan.kinds.alert import Alert
@@ -23,6 +25,7 @@ _DAYS: Final = 7
 # Who saves waits for it. A band looks at many weeks for each window, so it gets fewer windows.
 _PATIENCE_SECONDS: Final = 5.0
 _FEWEST_WINDOWS: Final = 42
+_MOST_QUESTIONS: Final = 600
 _TRIAL_WINDOWS: Final = 3
 
 
@@ -40,14 +43,42 @@ def foretell(
     except TallymarkError:
         # A week without a window, or a question that fails: the first round says it better.
         return ""
-    if preview.told <= MOST_TOLD:
+    if preview is None:
+        return ""
+    times = estimate_told(alert, preview)
+    if times <= MOST_TOLD:
         return ""
     wrong = sum(((one.end - one.start).total_seconds() for one in preview.stretches), 0.0) / 3600
-    looked = "".join(f" {note}" for note in preview.notes)
+    if times > preview.told:
+        looked = preview.step // alert.step
+        return (
+            f"In the last {_DAYS} days {alert.name} would have told about {times:,} times that something is wrong: {preview.told:,}"
+            f" times in one of {looked:,} windows, which were looked at."
+        )
+    looked_at = "".join(f" {note}" for note in preview.notes)
     return (
-        f"In the last {_DAYS} days {alert.name} would have told {preview.told} times that something is wrong,"
-        f" for {wrong:,.1f} hours in all.{looked}"
+        f"In the last {_DAYS} days {alert.name} would have told {preview.told:,} times that something is wrong,"
+        f" for {wrong:,.1f} hours in all.{looked_at}"
     )
+
+
+def estimate_told(alert: Alert, preview: Preview) -> int:
+    """Return how often an alert would have told, from a replay that may have looked at every hundredth window.
+
+    A trouble that was seen in one window alone stands for as many as would fit between two of those, each as long as a trouble
+    is seen: its window, and how long it has to last.
+    """
+    troubles: list[tuple[datetime, datetime]] = []
+    for one in preview.stretches:
+        if not is_told(alert, one.state):
+            continue
+        if troubles and one.start <= troubles[-1][1]:
+            troubles[-1] = (troubles[-1][0], max(troubles[-1][1], one.end))
+        else:
+            troubles.append((one.start, one.end))
+    alone = max(1.0, preview.step / (2 * alert.seconds + alert.lasting_seconds))
+    short = sum(1 for begin, end in troubles if begin == end)
+    return max(preview.told, round(len(troubles) - short + short * alone))
 
 
 def foretell_all(
@@ -73,8 +104,10 @@ def _replay(
     metrics: Mapping[str, Metric],
     now: datetime,
     patience: float,
-) -> Preview:
-    """Replay the week over as many windows as there is time for."""
+) -> Preview | None:
+    """Replay the week over as many windows as there is time for; None where not even a few of them can be."""
+    if _FEWEST_WINDOWS * (1 + len(list_needed(alert.when))) > _MOST_QUESTIONS:
+        return None
     last = find_last_end(alert.step, alert.timezone, now)
     # The first question reads from the disk what the others find in memory.
     for windows in (1, _TRIAL_WINDOWS):

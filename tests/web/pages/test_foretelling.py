@@ -14,8 +14,8 @@ _OFTEN = """alerts:
   - name: often
     metric: seldom
     when: {is: above, value: 0}
-    window: 3h
-    every: 3h
+    window: 6h
+    every: 6h
     no_data: {tell: false}
 """
 

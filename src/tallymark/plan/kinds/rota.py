@@ -5,7 +5,8 @@ Its people are receivers, one after another, a turn each. An alert tells a rota 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Container
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
@@ -53,23 +54,39 @@ class Rota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
         Turns change at the same time on the wall, whatever the clocks do.
         """
-        zone = parse_zone(self.timezone)
-        begin = datetime.fromisoformat(self.begins)
-        length = timedelta(seconds=parse_length(self.turn))
-        number = max(0, (now.astimezone(zone).replace(tzinfo=None) - begin) // length)
-        end = (begin + (number + 1) * length).replace(tzinfo=zone)
+        number, end = self._count_turns(now)
         return self.people[number % len(self.people)], end
 
-    def find_told(self, now: datetime, lasting: timedelta, *, answered: bool) -> list[str]:
-        """Return who is to know of trouble that has lasted for so long: names of receivers."""
-        present, _ = self.find_turn(now)
-        place = self.people.index(present)
-        told = [present]
+    def find_told(self, now: datetime, lasting: timedelta | None, known: Container[str]) -> list[str]:
+        """Return who is to know of trouble: names of receivers.
+
+        `lasting` is for how long nobody has answered, None where somebody has. Whoever is none of the `known` receivers is
+        passed over for the next one who is.
+        """
+        number, _ = self._count_turns(now)
+        place = number % len(self.people)
+        turns = [one for one in (*self.people[place:], *self.people[:place]) if one in known] or [
+            self.people[place]
+        ]
+        told = turns[:1]
         for one in self.escalate:
-            if not answered and lasting >= timedelta(seconds=parse_length(one.after)):
-                following = self.people[(place + 1) % len(self.people)]
-                told += [following if name == NEXT else name for name in one.tell]
+            if lasting is not None and lasting >= timedelta(seconds=parse_length(one.after)):
+                told += [turns[1 % len(turns)] if name == NEXT else name for name in one.tell]
         return list(dict.fromkeys(told))
+
+    def _count_turns(self, now: datetime) -> tuple[int, datetime]:
+        """Return how many turns are over, and the end of the present one."""
+        zone = parse_zone(self.timezone)
+        first = datetime.fromisoformat(self.begins)
+        length = timedelta(seconds=parse_length(self.turn))
+
+        def begin(number: int) -> datetime:
+            return (first + number * length).replace(tzinfo=zone).astimezone(UTC)
+
+        number = (now.astimezone(zone).replace(tzinfo=None) - first) // length
+        # Within the hour that clocks repeat the wall alone does not tell.
+        number += (now >= begin(number + 1)) - (now < begin(number))
+        return max(0, number), begin(max(0, number) + 1)
 
 
 def check(rota: Rota) -> None:

@@ -219,7 +219,7 @@ def _read_alert(services: Services, visit: Visit, name: str) -> dict[str, Any]:
         try:
             view = build_view(shown.alert, metric, span, asker.ask, asker.metrics)
             turns = services.desk.book.list_turns(visit.project, [name], now)
-            shade_view(view, span, shown.alert, turns)
+            shade_view(view, span, shown.alert, turns, now)
             chart, problem = view.chart, view.problem
         except TallymarkError as error:
             problem = error.message
