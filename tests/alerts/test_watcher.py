@@ -344,3 +344,21 @@ def test_alerts_that_share_a_question_ask_it_once(world):
     asked = world.asked
     world.tick()
     assert world.asked - asked <= 2
+
+
+def test_what_alerts_did_is_forgotten_after_long(steady):
+    """Old changes go with who was told of them; those of trouble that is not over stay, and so does how alerts stand."""
+    steady.run(4)
+    steady.send()
+    steady.run(4, count=4)
+    steady.send()
+    old = len(steady.changes())
+    steady.now += timedelta(days=2)
+    steady.run(8)
+    steady.send()
+    present = steady.book.load("shop")["low"].watch.incident
+    assert present
+    assert steady.book.prune(steady.now + timedelta(days=1)) >= old
+    assert {one.incident for one in steady.changes()} == {present}
+    assert steady.run(8, count=4)[-1] == "ok"
+    assert steady.send()[-1][1][-1] == "ok"

@@ -21,7 +21,7 @@ from tallymark.alerts.questions import Values
 from tallymark.alerts.rounds import Change, Outcome, Watch
 from tallymark.alerts.standing import OPEN, Standing, State, is_told
 from tallymark.catalog.repository import Catalog, aware
-from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, STANDING
+from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, SILENCE, STANDING
 from tallymark.plan.kinds.alert import Alert, Severity
 
 # The row of an alert itself, besides those of its values.
@@ -158,6 +158,25 @@ class Book:
                 _write_changes(connection, project, News(outcome, told.title, told.unit, told.owner), now)
             same = (STANDING.c.project == project) & (STANDING.c.alert == alert)
             connection.execute(sa.delete(STANDING).where(same))
+
+    def prune(self, before: datetime) -> int:
+        """Forget what changed before a time, with who was told of it, and silences that were over; returns how many changes.
+
+        What belongs to trouble that is not over stays.
+        """
+        with self._catalog.begin_write() as connection:
+            watches = connection.execute(
+                sa.select(STANDING.c.body).where(STANDING.c.group_key == _WHOLE)
+            ).scalars()
+            present = [msgspec.json.decode(body, type=Watch).incident for body in watches]
+            # By what is selected, and not by a list that may be long.
+            old = (ALERT_CHANGE.c.at < before) & ALERT_CHANGE.c.incident.not_in(
+                [one for one in present if one]
+            )
+            gone = sa.select(ALERT_CHANGE.c.id).where(old)
+            connection.execute(sa.delete(NOTICE).where(NOTICE.c.change.in_(gone)))
+            connection.execute(sa.delete(SILENCE).where(SILENCE.c.ends_at < before))
+            return connection.execute(sa.delete(ALERT_CHANGE).where(old)).rowcount
 
     def list_changes(
         self, project: str, alert: str = "", *, start: datetime | None = None, most: int = 200

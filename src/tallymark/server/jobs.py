@@ -60,6 +60,9 @@ _LOOK_SECONDS: Final = 0.5
 _PICTURE_SECONDS: Final = 3.0
 _STOP_SECONDS: Final = 20.0
 _SETTLE_SECONDS: Final = 1.0
+# What alerts did is kept for a bit more than a year.
+_KEEP: Final = timedelta(days=400)
+_PRUNE_EVERY: Final = timedelta(days=1)
 _NOT_OWN: Final = Filter(field="source", op="ne", value=OWN_SOURCE)
 
 
@@ -95,6 +98,7 @@ class Jobs:
             config.public_url, secret, self._tellers,
         )  # fmt: skip
         self._catalog = catalog
+        self._pruned_at: datetime | None = None
 
     def run(self, stopping: threading.Event) -> None:
         """Judge and tell until `stopping` is set."""
@@ -134,7 +138,17 @@ class Jobs:
         began = time.monotonic()
         pulse = self._watcher.tick(now, self._find_complete(now))
         took = time.monotonic() - began
+        self._prune(now)
         self._write_pulse(msgspec.structs.replace(pulse, took_seconds=round(took, 3)))
+
+    def _prune(self, now: datetime) -> None:
+        """Once a day forget what alerts did long ago. Events tell it for as long as those are kept."""
+        if self._pruned_at is not None and now - self._pruned_at < _PRUNE_EVERY:
+            return
+        self._pruned_at = now
+        count = self._watcher.book.prune(now - _KEEP)
+        if count:
+            log.info("alert_history_pruned", changes=count)
 
     def _find_complete(self, now: datetime) -> datetime:
         """Return the time up to which all events that were received are in the store."""

@@ -28,7 +28,7 @@ from tallymark.event import OWN_SOURCE
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
-from tallymark.plan.kinds.rota import Rota
+from tallymark.plan.kinds.rota import NEXT, Rota
 from tallymark.plan.objects import decode_object
 from tallymark.plan.words import is_name
 from tallymark.queries.events import list_events
@@ -185,15 +185,20 @@ class OnCall:
     present: str
     until: datetime
     following: str
+    # Those of its people who are no receivers: they are passed over.
+    missing: list[str]
 
 
 def list_on_call(services: Services, project: str) -> list[OnCall]:
     """Return the rotas of a project as they stand now."""
     now, found = services.clock.now(), []
+    known = {one.name for one in services.desk.receivers.list(project)}
     for one in services.definitions.list(project, "rota"):
         rota: Rota = decode_object("rota", one.body)
         present, until = rota.find_turn(now)
-        found.append(OnCall(rota, one, present, until, rota.find_turn(until)[0]))
+        people = [*rota.people, *(name for step in rota.escalate for name in step.tell if name != NEXT)]
+        missing = [name for name in dict.fromkeys(people) if name not in known]
+        found.append(OnCall(rota, one, present, until, rota.find_turn(until)[0], missing))
     return found
 
 
@@ -246,6 +251,9 @@ def add_receiver(services: Services, project: str, name: str, url: str, owners: 
     owners = [one.strip() for one in owners if one.strip()]
     if not owners:
         raise RequestRefused("invalid_request", "Whose alerts? Give owners, or * for all.", at="owners")
+    if services.definitions.find(project, "rota", name) is not None:
+        message = f"{name} is a rota: an alert that names it tells whoever is on call. Choose another name."
+        raise RequestRefused("invalid_request", message, at="name")
     problem = check_url(url.strip())
     if problem:
         raise RequestRefused("invalid_request", problem, at="url")

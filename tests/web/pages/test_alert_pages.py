@@ -269,4 +269,10 @@ def test_who_is_on_call_stands_with_the_receivers(watched):
     page = _page(watched, "/alerts")
     assert re.search(r"nights</bdi></b>: <code>(ana|bo)</code> until", page)
     assert "after 15m without an answer next" in page
+    assert "No receivers: ana, bo." in page
+    refused = _post(
+        watched, "/receivers", action="add", name="nights", url="json://203.0.113.9", owners="shop"
+    )
+    assert refused.status == 400
+    assert "nights is a rota" in refused.body.decode()
     assert "begins: 2026-01-05T09:00" in _page(watched, "/definition?kind=rota&name=nights")
