@@ -10,7 +10,7 @@ import pytest
 from tallymark.alerts.book import ChangeRow, Told
 from tallymark.alerts.conditions import Judged
 from tallymark.alerts.links import Claim, Links, build_links, parse_token, sign_token
-from tallymark.alerts.messages import build_message, find_key
+from tallymark.alerts.messages import build_message
 from tallymark.alerts.notices import Batch
 from tallymark.alerts.standing import Standing
 from tallymark.alerts.words import write_condition, write_duration, write_judged, write_list
@@ -116,7 +116,7 @@ def test_messages_of_one_trouble_have_one_key():
         build_message(batch(change(1, "ok", "firing"), number=n), Links(), START) for n in (7, 8)
     )
     again = build_message(batch(change(1, "ok", "firing"), number=7), Links(), START + timedelta(hours=1))
-    assert first.key == second.key == find_key(batch(change(1, "ok", "firing")))
+    assert first.key == second.key == batch(change(1, "ok", "firing")).key
     assert first.id == again.id != second.id
 
 

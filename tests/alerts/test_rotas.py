@@ -77,7 +77,7 @@ def test_a_long_trouble_begins_with_one(world):
     assert 135 <= told[1][1] <= 137
 
 
-def test_who_joins_what_somebody_is_at_is_escalated(world):
+def test_an_answer_that_ran_out_lets_others_be_told(world):
     """An acknowledgement that ran out lets the waiting begin anew."""
     world.run(4)
     world.send()

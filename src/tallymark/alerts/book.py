@@ -46,13 +46,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str = ""
     unit: str = ""
     owner: str = ""
-    # What went wrong where it is the telling itself, or the judging, that fails.
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """A change as it is kept; `at` is the end of the window that caused it."""
+    """A change as it is kept; `at` is when it was so: the end of the window that caused it, in most cases (see `standing`)."""
 
     id: int
     project: str

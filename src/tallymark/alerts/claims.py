@@ -1,6 +1,6 @@
 """Which of the notices that wait go out now, which are held back, and which have nothing left to tell.
 
-Comes in: the catalog's rows at one moment. Goes out: a decision, which `notices` writes. Nothing is written here.
+Comes in: a connection, for the catalog at one moment. Goes out: a decision, which `notices` writes. Nothing is written here.
 """
 
 from __future__ import annotations

@@ -115,11 +115,6 @@ def _rank(story: _Story) -> tuple[bool, int, str]:
     return story.is_over, list(_SIGNS).index(story.lead.severity), story.batch.alert
 
 
-def find_key(batch: Batch) -> str:
-    """Return what all messages about one trouble have in common, and no others."""
-    return batch.key
-
-
 def _name(one: ChangeRow) -> str:
     return one.told.alert.title or one.told.alert.name
 
@@ -167,8 +162,6 @@ def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
     if over and not story.is_over:
         facts.append(("Over", write_list([name_values(one.values) or "all" for one in over], _NAMED)))
     facts.append(("Fires when", f"{told.title or alert.metric} is {write_condition(alert, told.unit)}"))
-    if told.reason:
-        facts.append(("Why", told.reason))
     if alert.description:
         facts.append(("About", alert.description))
     if alert.runbook:

@@ -1,7 +1,7 @@
 """Replaying an alert over the past: when it would have fired, before anybody is woken by it.
 
-Comes in: an alert that need not be saved, its metric, a time, and who asks. Goes out: the stretches in which it would have
-been in each state. The same verdicts and states as in a round; only the windows may lie further apart.
+Comes in: an alert that need not be saved, its metric, a time, and who asks. Goes out: the stretches in which something would have
+been wrong. The same verdicts and states as in a round; only the windows may lie further apart.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COARSER: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 720, 1440)
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """A time in which an alert, of one value, would have been in a state; `worst` is the verdict that began it."""
+    """A time in which an alert, of one value, would have been in a state; `judged` is what began it."""
 
     values: Values
     state: State

@@ -1,5 +1,6 @@
-"""A round: every alert's windows that have ended are judged, in order, and what changed is written at once.
+"""A round: every alert's windows that have ended are judged, in order, and again once late events have come.
 
+After a long pause some of them are. Values that have gone are forgotten. What changed is written at once.
 Comes in: the alerts and metrics of a project, and until when its data is complete. Goes out: outcomes, which the book writes
 in one transaction: a crash before it means that the round is done again, with the same result.
 """

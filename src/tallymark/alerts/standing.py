@@ -1,7 +1,8 @@
 """From verdicts to states: how an alert stands, and when that changes.
 
-Pure: a standing and a verdict in, a new standing out. All times are ends of windows, never the clock's: who judges later,
-after a pause or again, comes to the same states.
+Pure: a standing and a verdict in, a new standing out. Times are ends of windows, and not the clock's: who judges later, after a
+pause or again, comes to the same states. Only where no window ends does the clock tell: for how long one could not be judged,
+how late alerts are judged, and when one was taken away.
 
 Each window is judged twice: when it ends, and once its late events have come. The verdicts of either kind are a track of their
 own. Something is wrong as soon as one of the two says so. What the first began the first ends; what late events alone have shown

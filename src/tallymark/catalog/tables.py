@@ -201,7 +201,7 @@ NOTICE = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# An alert about which nobody is told for a time. `group_key` is '*' for all of its values; `incident` is that which was
+# An alert, '' for all, about which nobody is told for a time. `incident` is that which was
 # acknowledged, 0 of a silence.
 SILENCE = sa.Table(
     "silence",

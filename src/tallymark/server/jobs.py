@@ -1,7 +1,7 @@
 """The jobs process, wired: judges alerts every few seconds and tells people, until told to stop.
 
-It reads the catalog, the ledger and the end of the journal, and asks the store. What it judges and what it tells stand in
-the catalog: another start goes on where this one ended.
+It reads the ledger and the end of the journal, and asks the store. What it judges and what it tells stand in the catalog, where it
+also forgets what is old; `alerts.json` says what the last round was like: another start goes on where this one ended.
 """
 
 from __future__ import annotations

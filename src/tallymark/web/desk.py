@@ -1,4 +1,4 @@
-"""What the web process holds open for alerts. It reads what the jobs process judged, and writes silences and receivers."""
+"""What the web process holds open for alerts: what the jobs process judged, silences, receivers and how to try them."""
 
 from __future__ import annotations
 
