@@ -31,14 +31,20 @@ def world(tmp_path):
     made.close()
 
 
+def _tell(world, minutes):
+    """Let so many minutes of trouble pass; return who was told, and in which of them."""
+    told = []
+    for minute in range(1, minutes + 1):
+        world.run(6)
+        told += [(name, minute) for name, *_ in world.send()]
+    return told
+
+
 def test_the_one_on_call_is_told_and_then_the_next(world):
     """After a quarter of an hour without an answer the next one is told too, after an hour whoever else is named; each once."""
     world.run(4)
     assert [name for name, *_ in world.send()] == ["ana"]
-    told = []
-    for minute in range(1, 71):
-        world.run(6)
-        told += [(name, minute) for name, *_ in world.send()]
+    told = _tell(world, 70)
     assert [name for name, _ in told] == ["bo", "boss"]
     assert [minute for _, minute in told] == [15, 60]
 
@@ -68,10 +74,7 @@ def test_the_next_week_is_another_ones(world):
 def test_a_long_trouble_begins_with_one(world):
     """Trouble that is found late, or told after a silence, wakes one person first, and not everybody at once."""
     Silences(world.catalog).create("shop", "low", "A move", "ana", world.now, world.now + timedelta(hours=2))
-    told = []
-    for minute in range(1, 150):
-        world.run(6)
-        told += [(name, minute) for name, *_ in world.send()]
+    told = _tell(world, 149)
     assert told[0] == ("ana", 120)
     assert [name for name, _ in told] == ["ana", "bo"]
     assert 135 <= told[1][1] <= 137
@@ -84,9 +87,6 @@ def test_an_answer_that_ran_out_lets_others_be_told(world):
     incident = world.book.load("shop")["low"].watch.incident
     until = world.now + timedelta(minutes=30)
     Silences(world.catalog).create("shop", "low", "I look", "ana", world.now, until, incident=incident)
-    told = []
-    for minute in range(1, 60):
-        world.run(6)
-        told += [(name, minute) for name, *_ in world.send()]
+    told = _tell(world, 59)
     assert [name for name, _ in told] == ["bo"]
     assert 44 <= told[0][1] <= 47

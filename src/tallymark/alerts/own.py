@@ -86,5 +86,4 @@ def _run(alert: Alert, kept: Kept | None, verdicts: Mapping[Values, Judged], now
     for values in gone:
         del standings[values]
     watch = kept.watch if kept else Watch(digest="", judged_until=now, settled_until=now, is_own=True)
-    failing = {str(values[0]) for values, one in standings.items() if values and one.state == "firing"}
-    return Outcome(alert, watch, standings, forgotten=gone, changes=changes, not_to=failing, to_all=True)
+    return Outcome(alert, watch, standings, forgotten=gone, changes=changes)

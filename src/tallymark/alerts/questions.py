@@ -18,17 +18,21 @@ import msgspec
 
 from tallymark.alerts.windows import Window
 from tallymark.errors import RequestRefused
+from tallymark.event import OWN_SOURCE
 from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric, Span
+from tallymark.queries.ask import Limits, QueryStore
+from tallymark.queries.events import list_events
 from tallymark.queries.kinds import Question
-from tallymark.queries.question import Filters
+from tallymark.queries.question import Filter, Filters
 from tallymark.queries.result import Answer, Cell
 
 Values = tuple[Cell, ...]
 # Columns of a metric's figures behind time and breakdown: figure, n, low, high, enough.
 _TAIL: Final = 5
 _REMEMBERED: Final = 20_000
+_NOT_OWN: Final = Filter(field="source", op="ne", value=OWN_SOURCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,13 @@ class Questions:
         found = {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}
         empty = not any(one.n or one.value for one in found.values())
         return Found(found, quiet=empty and self._is_quiet(wanted.window))
+
+
+def is_quiet(store: QueryStore, project: str, window: Window, limits: Limits) -> bool:
+    """Tell whether nothing came in that time but what tallymark says of itself."""
+    start, end = window.start.isoformat(), window.end.isoformat()
+    found = list_events(store, project, filters=(_NOT_OWN,), start=start, end=end, limit=1, limits=limits)
+    return not found.events
 
 
 def build_wanted(alert: Alert, window: Window, groups: Sequence[Values] = ()) -> Wanted:

@@ -89,9 +89,6 @@ class Outcome:
     forgotten: list[Values] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     problem: str = ""
-    # Whether all receivers are told, but those that it is about.
-    to_all: bool = False
-    not_to: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

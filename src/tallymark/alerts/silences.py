@@ -33,6 +33,10 @@ class Silence:
         """Whether somebody is at it: it holds for one incident, and ends with it."""
         return self.incident > 0
 
+    def concerns(self, alert: str, incident: int) -> bool:
+        """Tell whether it is about an alert, in its present incident (0: there is none)."""
+        return self.alert in ("", alert) and self.incident in (0, incident)
+
 
 class Silences:
     """The silences of all projects. Thread-safe, as the engine is."""

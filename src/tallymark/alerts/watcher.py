@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from tallymark.alerts.notices import Notices, Trouble
 from tallymark.alerts.own import OWN, judge_own
 from tallymark.alerts.questions import Questions
 from tallymark.alerts.rounds import Outcome, Watched, run_round
+from tallymark.alerts.routing import expand_rotas, find_owner, leave_out_failing, name_watched
 from tallymark.alerts.silences import Silences
 from tallymark.alerts.standing import is_told
 from tallymark.alerts.windows import Window, find_next_end
@@ -220,15 +221,12 @@ class Watcher:
 
     def _build_news(self, project: _Project, one: Outcome, receivers: list[Receiver], now: datetime) -> News:
         metric = project.metrics.get(one.alert.metric)
-        owner = one.alert.owner or (metric.owner if metric else "")
-        known = {receiver.name for receiver in receivers}
-        told = expand_rotas(one.alert.tell, project.rotas, known, now)
-        chosen = choose_receivers(receivers, told, owner) if one.changes else []
-        if one.to_all:
-            chosen = [receiver for receiver in receivers if receiver.name not in one.not_to]
-        title = (metric.title or metric.name) if metric else one.alert.title or one.alert.metric
+        told = expand_rotas(one.alert.tell, project.rotas, {receiver.name for receiver in receivers}, now)
+        chosen = (
+            _choose(one.alert, metric, Kept(one.watch, one.standings), receivers, told) if one.changes else ()
+        )
         unit = "s" if one.watch.is_own else metric.figure_unit if metric else ""
-        return News(one, title, unit, owner, tuple(receiver.id for receiver in chosen))
+        return News(one, name_watched(one.alert, metric), unit, find_owner(one.alert, metric), chosen)
 
     def _repeat(self, name: str, project: _Project, now: datetime) -> None:
         """Say of what is wrong that it still is, and tell those that became receivers meanwhile."""
@@ -247,7 +245,7 @@ class Watcher:
                 self._find_unanswered(name, one, kept, now) if set(one.tell) & set(project.rotas) else None
             )
             told = expand_rotas(one.tell, project.rotas, known, now, lasting)
-            chosen = self._choose(project, one, kept, receivers, told)
+            chosen = _choose(one, project.metrics.get(one.metric), kept, receivers, told)
             troubles.append(Trouble(alert, kept.watch.incident, chosen, pause))
         self.notices.remind(name, troubles, now)
 
@@ -261,7 +259,7 @@ class Watcher:
         about = [
             one
             for one in self.silences.list(name)
-            if one.alert in ("", alert.name) and one.incident in (0, incident) and one.begins_at <= now
+            if one.concerns(alert.name, incident) and one.begins_at <= now
         ]
         newest = max(
             (one.opened for one in kept.standings.values() if one.opened and is_told(alert, one.state)),
@@ -273,38 +271,16 @@ class Watcher:
             begun = max(begun, newest)
         return now - max([begun, *(one.ends_at for one in about if one.ends_at <= now)])
 
-    def _choose(
-        self, project: _Project, one: Alert, kept: Kept, receivers: list[Receiver], told: Sequence[str]
-    ) -> tuple[int, ...]:
-        """Return who is told of an alert now; of our own all but those that it is about."""
-        if kept.watch.is_own:
-            about = {
-                str(values[0])
-                for values, found in kept.standings.items()
-                if values and found.state == "firing"
-            }
-            return tuple(receiver.id for receiver in receivers if receiver.name not in about)
-        metric = project.metrics.get(one.metric)
-        owner = one.owner or (metric.owner if metric else "")
-        return tuple(receiver.id for receiver in choose_receivers(receivers, told, owner))
 
-
-def expand_rotas(
-    told: Sequence[str],
-    rotas: Mapping[str, Rota],
-    known: Container[str],
-    now: datetime,
-    lasting: timedelta | None = None,
-) -> list[str]:
-    """Return the receivers that an alert names, with those who are on call for the rotas that it names.
-
-    `known` are the receivers that there are; `lasting` is for how long nobody has answered, None where that does not matter.
-    """
-    names: list[str] = []
-    for name in told:
-        rota = rotas.get(name)
-        names += rota.find_told(now, lasting, known) if rota else [name]
-    return list(dict.fromkeys(names))
+def _choose(
+    alert: Alert, metric: Metric | None, kept: Kept, receivers: list[Receiver], told: Sequence[str]
+) -> tuple[int, ...]:
+    """Return the numbers of those who are told of an alert now; `told` are the receivers that it names."""
+    if kept.watch.is_own:
+        chosen = leave_out_failing(receivers, kept.standings)
+    else:
+        chosen = choose_receivers(receivers, told, find_owner(alert, metric))
+    return tuple(receiver.id for receiver in chosen)
 
 
 def _count_missed(project: _Project) -> int:

@@ -23,6 +23,7 @@ from tallymark.alerts.batches import Batch
 from tallymark.alerts.book import Book, key_of
 from tallymark.alerts.notices import Notices
 from tallymark.alerts.outlets import Outlets
+from tallymark.alerts.questions import is_quiet
 from tallymark.alerts.silences import Silences
 from tallymark.alerts.teller import Teller
 from tallymark.alerts.watcher import PULSE_FILE, Pulse, Watcher
@@ -34,14 +35,11 @@ from tallymark.catalog.sealing import open_sealer
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.clock import SYSTEM_CLOCK
 from tallymark.errors import FormatError
-from tallymark.event import OWN_SOURCE
 from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.report import count_lag
 from tallymark.ledger.tail import Tail
 from tallymark.queries.ask import Limits
-from tallymark.queries.events import list_events
 from tallymark.queries.kinds import Question
-from tallymark.queries.question import Filter
 from tallymark.queries.result import Answer
 from tallymark.queries.run import run_question
 from tallymark.server.orders import Orders, find_paths
@@ -63,7 +61,6 @@ _SETTLE_SECONDS: Final = 1.0
 # What alerts did is kept for a bit more than a year.
 _KEEP: Final = timedelta(days=400)
 _PRUNE_EVERY: Final = timedelta(days=1)
-_NOT_OWN: Final = Filter(field="source", op="ne", value=OWN_SOURCE)
 
 
 class Jobs:
@@ -179,11 +176,7 @@ class Jobs:
 
     def _is_quiet(self, project: str, window: Window) -> bool:
         """Tell whether nothing came in that time but what tallymark says of itself."""
-        found = list_events(
-            self._store, project, filters=(_NOT_OWN,), start=window.start.isoformat(), end=window.end.isoformat(),
-            limit=1, limits=self._limits,
-        )  # fmt: skip
-        return not found.events
+        return is_quiet(self._store, project, window, self._limits)
 
     def _build_picture(self, batch: Batch) -> bytes:
         """Return the specification of what a message is about; raises TallymarkError."""

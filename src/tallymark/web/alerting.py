@@ -15,24 +15,21 @@ from tallymark.alerts.notices import Delivery
 from tallymark.alerts.outlets import Message, check_url, hide_secrets
 from tallymark.alerts.own import OWN
 from tallymark.alerts.preview import MOST_WINDOWS, Preview, replay
-from tallymark.alerts.questions import Questions, Values
+from tallymark.alerts.questions import Questions, Values, is_quiet
+from tallymark.alerts.routing import expand_rotas, find_owner, name_watched
 from tallymark.alerts.silences import Silence
 from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told
-from tallymark.alerts.watcher import Pulse, expand_rotas
-from tallymark.alerts.windows import Window
+from tallymark.alerts.watcher import Pulse
 from tallymark.alerts.words import name_values, write_condition, write_judged
 from tallymark.catalog.definitions import Definition
 from tallymark.catalog.receivers import Receiver, choose_receivers
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.event import OWN_SOURCE
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
 from tallymark.plan.kinds.rota import NEXT, Rota
 from tallymark.plan.objects import decode_object
 from tallymark.plan.words import is_name
-from tallymark.queries.events import list_events
-from tallymark.queries.question import Filter
 from tallymark.web.services import Services
 
 _STALE: Final = timedelta(minutes=2)
@@ -153,17 +150,15 @@ def _show(
 ) -> Shown:
     standings = kept.standings if kept else {}
     values = sorted(standings.items(), key=lambda one: (_rank(one[1].state), str(one[0])))
-    owner = alert.owner or (metric.owner if metric else "")
+    owner = find_owner(alert, metric)
     incident = kept.watch.incident if kept else 0
-    silence = next(
-        (one for one in silences if one.alert in ("", alert.name) and one.incident in (0, incident)), None
-    )
+    silence = next((one for one in silences if one.concerns(alert.name, incident)), None)
     return Shown(
         alert,
         values[0][1].state if values else None,
         values,
         "s" if alert.name in OWN else metric.figure_unit if metric else "",
-        (metric.title or metric.name) if metric else alert.title or alert.metric,
+        name_watched(alert, metric),
         owner,
         incident,
         receivers if alert.name in OWN else choose_receivers(receivers, told, owner),
@@ -231,15 +226,11 @@ def preview_alert(
     if metric is None:
         raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
 
-    def is_quiet(window: Window) -> bool:
-        others = Filter(field="source", op="ne", value=OWN_SOURCE)
-        times = {"start": window.start.isoformat(), "end": window.end.isoformat()}
-        found = list_events(
-            services.store, project, filters=(others,), limit=1, limits=services.query_limits, **times
-        )
-        return not found.events
-
-    questions = Questions(metrics, lambda question: services.answer(question, project), is_quiet)
+    questions = Questions(
+        metrics,
+        lambda question: services.answer(question, project),
+        lambda window: is_quiet(services.store, project, window, services.query_limits),
+    )
     return replay(alert, metric, start, end, questions, services.desk.pool, most)
 
 

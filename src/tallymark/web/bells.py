@@ -55,36 +55,21 @@ def list_bells(services: Services, project: str) -> dict[str, list[Bell]]:
 
 
 def find_stretches(
-    services: Services, project: str, alerts: Mapping[str, Alert], span: Span
-) -> list[Stretch]:
-    """Return in which times of a span any of these alerts told that something was wrong, for any value."""
-    if not alerts:
-        return []
-    period = _period(span)
-    turns = services.desk.book.list_turns(project, list(alerts), period.end)
-    return build_stretches(turns, alerts, period.start, min(period.end, services.clock.now()))
-
-
-def find_panel_stretches(
     services: Services, project: str, bells: Mapping[str, Sequence[Bell]], span: Span
 ) -> dict[str, tuple[Stretch, ...]]:
-    """Return the same for several panels at once, each with its bells, by the panels' names."""
+    """Return in which times of a span any of the alerts of a place told that something was wrong, by the places' names."""
     alerts = {bell.alert.name: bell.alert for found in bells.values() for bell in found}
     if not alerts:
         return {}
     period = _period(span)
+    last = min(period.end, services.clock.now())
     turns = services.desk.book.list_turns(project, list(alerts), period.end)
-    return {
-        panel: tuple(
-            build_stretches(
-                [one for one in turns if any(bell.alert.name == one.alert for bell in found)],
-                alerts,
-                period.start,
-                min(period.end, services.clock.now()),
-            )
-        )
-        for panel, found in bells.items()
-    }
+    found = {}
+    for place, watching in bells.items():
+        names = {bell.alert.name for bell in watching}
+        its = [one for one in turns if one.alert in names]
+        found[place] = tuple(build_stretches(its, alerts, period.start, last))
+    return found
 
 
 def build_stretches(

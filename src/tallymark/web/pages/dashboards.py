@@ -21,7 +21,7 @@ from tallymark.queries.filters import build_filters as check_filters
 from tallymark.queries.question import Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import Asker, open_asker
-from tallymark.web.bells import Bell, Stretch, find_panel_stretches, list_bells
+from tallymark.web.bells import Bell, Stretch, find_stretches, list_bells
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.exports import FORMATS, export_panel, make_view
 from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
@@ -196,7 +196,7 @@ def _prepare(
         panel.name: [bell for name in dict.fromkeys(panel.metrics) for bell in by_metric.get(name, ())]
         for panel in dashboard.panels
     }
-    return open_asker(services, project), bells, find_panel_stretches(services, project, bells, span)
+    return open_asker(services, project), bells, find_stretches(services, project, bells, span)
 
 
 def _parse_filters(visit: Visit) -> Filters:

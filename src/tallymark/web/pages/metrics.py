@@ -152,8 +152,8 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     try:
         span = find_span(wanted, services.clock.now(), breakdown=breakdown)
         shown |= _ask(asker, metric, span, comparison)
-        watching = {bell.alert.name: bell.alert for bell in bells}
-        stretches = find_stretches(services, visit.project, watching, span)
+        places = find_stretches(services, visit.project, {metric.name: bells}, span)
+        stretches = places.get(metric.name, ())
         shown["chart"] = shade_chart(shown["chart"], span, stretches)
         shown["shaded"] = bool(stretches)
         shown |= _explain(asker, services, metric, span, comparison, visit)
