@@ -1,130 +1,37 @@
-"""Receivers that really listen: web servers that answer as they are told to, and a mail server."""
+"""What the tests of alerts share: receivers that really listen, what sends to them, and a world whose alerts a test turns itself."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from email import message_from_bytes
-from email.message import Message as Mail
-from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+import msgspec
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP
+import sqlalchemy as sa
 
+from tallymark.alerts.changes import Change, News, Outcome, Watch
+from tallymark.alerts.conditions import Judged
+from tallymark.alerts.links import build_links
+from tallymark.alerts.messages import build_message
+from tallymark.alerts.notices import Trouble
 from tallymark.alerts.outlets import Message, Outlets
+from tallymark.alerts.silences import Silences
+from tallymark.alerts.standing import OPEN, Standing
+from tallymark.catalog.receivers import choose_receivers
+from tallymark.catalog.tables import NOTICE
+from tallymark.plan.kinds.alert import Alert, Below
+from tests.alerts.stories import World
+from tests.conftest import DEADLINE_SECONDS
+from tests.receivers import MailReceiver, Respond, WebReceiver, answer
 
-# Guards against hanging only: generous, because the machine may be busy.
-DEADLINE_SECONDS = 90.0
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
+HOUR = timedelta(hours=1)
 
-Respond = Callable[[BaseHTTPRequestHandler], None]
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> Respond:
-    """Answer every request with this status."""
-
-    def respond(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return respond
-
-
-@dataclass
-class WebReceiver:
-    """A web server on 127.0.0.1. `asked` is set once a request came, whatever becomes of it."""
-
-    respond: Respond
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    asked: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                receiver.requests.append((self.path, headers, body))
-                receiver.asked.set()
-                receiver.respond(self)
-
-            do_GET = do_POST  # noqa: N815 - the library's name
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, *_: Any) -> None:
-                """Who asked may be gone before it is answered."""
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return self.server.server_address[1]
-
-    def url(self, path: str = "/hook", host: str = "127.0.0.1", service: str = "json") -> str:
-        return f"{service}://{host}:{self.port}{path}"
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.requests[-1][2])
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-class _Listening(Controller):
-    """A controller that takes any port that is free."""
-
-    def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
-
-
-class MailReceiver:
-    """A mail server on 127.0.0.1. What `refuse` returns for a recipient is its answer, if it is anything."""
-
-    def __init__(self) -> None:
-        self.mails: list[Mail] = []
-        self.refuse: Callable[[str], str] = lambda _: ""
-        self._controller = _Listening(self, hostname="127.0.0.1", port=0)
-        self._controller.start()
-
-    @property
-    def port(self) -> int:
-        return self._controller.port
-
-    def url(self, to: str = "ann@people.example", service: str = "mailto", options: str = "") -> str:
-        return f"{service}://127.0.0.1:{self.port}/?from=alerts@tallymark.example&to={to}{options}"
-
-    async def handle_RCPT(self, _server: SMTP, _session: Any, envelope: Any, address: str, _: Any) -> str:  # noqa: N802 - the library's name
-        refused = self.refuse(address)
-        if not refused:
-            envelope.rcpt_tos.append(address)
-        return refused or "250 OK"
-
-    async def handle_DATA(self, _server: SMTP, _session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name
-        self.mails.append(message_from_bytes(envelope.content, policy=default))
-        return "250 OK"
-
-    def close(self) -> None:
-        self._controller.stop()
+# Receivers, and what sends to them
 
 
 @pytest.fixture
@@ -147,9 +54,8 @@ def web(open_web) -> WebReceiver:
 
 @pytest.fixture
 def mail() -> Iterator[MailReceiver]:
-    receiver = MailReceiver()
-    yield receiver
-    receiver.close()
+    with closing(MailReceiver()) as receiver:
+        yield receiver
 
 
 @pytest.fixture
@@ -198,3 +104,81 @@ def message() -> Message:
         kind="trouble",
         facts={"alert": "orders", "value": 3, "usual": [40, 60], "url": None},
     )
+
+
+# A world whose alerts a test turns itself
+
+
+class Story(World):
+    """A world in which the test itself says how alerts turn, and reads what receivers are told."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.silences = Silences(self.catalog)
+        self.incident = 0
+        self.receiver("pager", "growth")
+
+    def wait(self, seconds):
+        self.now += timedelta(seconds=seconds)
+
+    def turn(self, name="low", figure=3, **states):
+        """Let values of an alert that is broken down go into states; `whole` is one without a breakdown."""
+        kept = self.book.load("shop").get(name)
+        breakdown = () if "whole" in states else ("os",)
+        alert = Alert(name=name, metric="seen", when=Below(value=5), window="1m", breakdown=breakdown)
+        standings = dict(kept.standings) if kept else {}
+        changes = []
+        for value, state in states.items():
+            values = () if value == "whole" else (value,)
+            before = standings.get(values) or Standing(since=self.now, seen=self.now)
+            judged = Judged(verdict="met" if state == "firing" else "not met", value=figure, normal=5.0)
+            opened = (before.opened or self.now) if state in OPEN else None
+            after = standings[values] = msgspec.structs.replace(
+                before, state=state, since=self.now, opened=opened, judged=judged
+            )
+            changes.append(Change(values, before, after, self.now))
+        watch = kept.watch if kept else Watch(digest="", judged_until=self.now, settled_until=self.now)
+        outcome = Outcome(alert, watch, standings, changes=changes)
+        told = tuple(one.id for one in choose_receivers(self.receivers.list("shop"), (), "growth"))
+        (watch,) = self.book.write("shop", [News(outcome, "Seen", "", "growth", told)], self.now)
+        self.incident = watch.incident or self.incident
+
+    def judge(self, figure, name="low"):
+        """Let all values of an alert have another figure, without any change."""
+        kept = self.book.load("shop")[name]
+        judged = {
+            values: msgspec.structs.replace(one, judged=msgspec.structs.replace(one.judged, value=figure))
+            for values, one in kept.standings.items()
+        }
+        alert = Alert(name=name, metric="seen", when=Below(value=5), window="1m", breakdown=("os",))
+        self.book.write("shop", [News(Outcome(alert, kept.watch, judged), "Seen", "", "growth")], self.now)
+
+    def tell(self, error=""):
+        """Send what is due; returns the messages, by their titles."""
+        messages = []
+        for batch in self.notices.claim(self.now):
+            self.notices.finish(batch, error, self.now)
+            messages.append(self.message(batch))
+        return {one.title: one for one in messages}
+
+    def message(self, batch):
+        return build_message(batch, build_links(batch, "https://t", b"secret", self.now), self.now)
+
+    def remind(self, *receivers, pause=HOUR):
+        numbers = tuple(one.id for one in self.receivers.list("shop") if one.name in receivers)
+        self.notices.remind("shop", [Trouble("low", self.incident, numbers, pause)], self.now)
+
+    def silence(self, seconds=3600, incident=0):
+        end = self.now + timedelta(seconds=seconds)
+        return self.silences.create("shop", "low", "A move", "ana", self.now, end, incident=incident)
+
+    def statuses(self):
+        with self.catalog.engine.connect() as connection:
+            return list(connection.execute(sa.select(NOTICE.c.status).order_by(NOTICE.c.id)).scalars())
+
+
+@pytest.fixture
+def story(tmp_path):
+    made = Story(tmp_path)
+    yield made
+    made.close()

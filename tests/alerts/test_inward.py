@@ -9,7 +9,14 @@ from ipaddress import ip_address
 import pytest
 
 from tallymark.alerts import inward
-from tallymark.alerts.inward import Guard, InwardRefused, is_inside, is_own, parse_opening, shut_side_doors
+from tallymark.alerts.inward import (
+    Guard,
+    InwardRefused,
+    is_inside,
+    is_this_machine,
+    parse_opening,
+    shut_side_doors,
+)
 
 INSIDE = [
     "127.0.0.1",
@@ -88,23 +95,23 @@ def test_public_addresses_are_told(address):
 
 def test_addresses_of_this_machine_are_known():
     """What it can be reached by is its own, whatever the number; nobody else's is."""
-    assert is_own(ip_address("127.0.0.1"))
-    assert is_own(ip_address("127.0.0.2"))
+    assert is_this_machine(ip_address("127.0.0.1"))
+    assert is_this_machine(ip_address("127.0.0.2"))
     for address in ("8.8.8.8", "192.0.2.1", "2606:4700::1111"):
-        assert not is_own(ip_address(address))
+        assert not is_this_machine(ip_address(address))
 
 
 def test_where_all_addresses_can_be_bound_to_the_way_tells(monkeypatch):
     """Some machines may answer for addresses that they do not have (yet): those are no reason to refuse all the world."""
     monkeypatch.setattr(inward, "_may_bind", lambda *_: True)
-    assert is_own(ip_address("127.0.0.1"))
-    assert not is_own(ip_address("8.8.8.8"))
+    assert is_this_machine(ip_address("127.0.0.1"))
+    assert not is_this_machine(ip_address("8.8.8.8"))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_a_public_address_of_this_machine_is_refused_unless_allowed(monkeypatch, address):
     """What listens for this machine alone is not told, by its public address in no form; a setting opens it."""
-    monkeypatch.setattr(inward, "is_own", lambda given: str(given) == "8.8.8.8")
+    monkeypatch.setattr(inward, "is_this_machine", lambda given: str(given) == "8.8.8.8")
     with pytest.raises(InwardRefused, match=r"this machine \(.*alert_inward"):
         Guard().check(address, 443)
     Guard(["8.8.8.8"]).check(address, 443)

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from tallymark.alerts import rounds
+from tallymark.alerts import verdicts
 from tallymark.alerts.own import JUDGING
 from tallymark.alerts.rounds import MOST_CAUGHT_UP
 from tallymark.alerts.words import write_judged
 from tallymark.errors import RequestRefused
+from tallymark.metrics.figures import NOTHING
 from tests.alerts.stories import COUNT, START, World
 
 
@@ -25,7 +26,7 @@ def world(tmp_path):
 
 def _absent_is_nothing(monkeypatch):
     """Let a value without events have no figure, as a ratio has none, and not 0."""
-    monkeypatch.setattr("tallymark.alerts.questions.find_absent", lambda _: rounds.NOTHING)
+    monkeypatch.setattr("tallymark.alerts.questions.find_absent", lambda _: NOTHING)
 
 
 def test_a_value_that_came_once_is_not_missed(world, monkeypatch):
@@ -65,7 +66,7 @@ def test_a_value_that_was_always_there_is_missed_for_a_day(world, monkeypatch):
     assert world.state("iOS") is None
     last = next(one for one in reversed(world.changes()) if one.values == ("iOS",))
     assert last.after == "ok"
-    told = last.told
+    told = last.cause
     assert "not waited for" in write_judged(told.alert, told.standing.judged, told.unit)
     assert world.book.load("shop")["low"].watch.incident == 0
 
@@ -84,17 +85,17 @@ def test_a_fault_in_one_alert_leaves_the_others_alone(world, monkeypatch):
     """What cannot be judged for a fault of ours is an error of that alert, told after a minute, and the others go on."""
     world.watch()
     world.watch(name="faulty")
-    judge = rounds.judge
+    judge = verdicts.judge
 
     def fail(alert, *rest, **more):
         if alert.name == "faulty":
             raise ValueError("a fault")
         return judge(alert, *rest, **more)
 
-    monkeypatch.setattr(rounds, "judge", fail)
+    monkeypatch.setattr(verdicts, "judge", fail)
     world.run(10, count=1)
     assert (world.state(), world.state(alert="faulty")) == ("ok", "error")
-    assert "ValueError" in world.changes("faulty")[-1].told.standing.judged.reason
+    assert "ValueError" in world.changes("faulty")[-1].cause.standing.judged.reason
 
 
 def test_the_bad_window_of_a_short_fault_is_judged_later(world):
@@ -112,7 +113,7 @@ def test_the_bad_window_of_a_short_fault_is_judged_later(world):
     world.fails = None
     world.run(12)
     assert world.state() == "firing"
-    assert world.changes()[-1].told.standing.judged.value == 2
+    assert world.changes()[-1].cause.standing.judged.value == 2
     assert world.book.load("shop")["low"].watch.missed == 0
 
 
@@ -126,7 +127,7 @@ def test_events_that_are_always_late_begin_one_trouble(world, lasting):
         world.happen(2, at=world.now - timedelta(seconds=35))
         world.tick(0)
     assert [one.after for one in world.changes() if one.after != "pending"] == ["firing"]
-    assert world.changes()[-1].told.standing.judged.value > 8
+    assert world.changes()[-1].cause.standing.judged.value > 8
 
 
 def test_what_was_left_out_is_counted_once_and_kept(world):
@@ -149,7 +150,7 @@ def test_what_was_left_out_is_counted_once_and_kept(world):
     world.run(32, count=1)
     assert world.state(alert=JUDGING.name) == "ok"
     world.tick(10_000)
-    assert "left out" in world.changes(JUDGING.name)[-1].told.standing.judged.reason
+    assert "left out" in world.changes(JUDGING.name)[-1].cause.standing.judged.reason
 
 
 def test_our_own_trouble_ends_with_the_last_alert(world):

@@ -7,9 +7,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from tallymark.alerts.book import ChangeRow, Told
+from tallymark.alerts.changes import Cause, ChangeRow
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.links import Claim, Links, build_links, parse_token, sign_token
+from tallymark.alerts.links import Grant, Links, build_links, parse_token, sign_token
 from tallymark.alerts.messages import build_message
 from tallymark.alerts.notices import Batch
 from tallymark.alerts.standing import Standing
@@ -37,8 +37,8 @@ def alert(**more):
 def change(number, before, after, values=("iOS",), judged=LOW, **more):
     opened = START if after != "ok" else None
     standing = Standing(since=START, seen=START, state=after, opened=opened, judged=judged)
-    told = Told(standing=standing, alert=alert(**more), title="SMS code", unit="ratio", owner="growth")
-    return ChangeRow(number, "shop", "sms_low", values, before, after, 1, START, START, told)
+    cause = Cause(standing=standing, alert=alert(**more), title="SMS code", unit="ratio", owner="growth")
+    return ChangeRow(number, "shop", "sms_low", values, before, after, 1, START, START, cause)
 
 
 def batch(*changes, repeats=False, number=7):
@@ -164,16 +164,16 @@ def test_lists_and_lengths():
 
 def test_a_link_holds_for_one_trouble_and_a_time():
     """A token cannot be altered, made for another trouble, or used when it is over."""
-    claim = Claim("shop", "sms_low", 12)
-    token = sign_token(claim, SECRET, START + timedelta(days=1))
-    assert parse_token(token, SECRET, START) == claim
+    grant = Grant("shop", "sms_low", 12)
+    token = sign_token(grant, SECRET, START + timedelta(days=1))
+    assert parse_token(token, SECRET, START) == grant
     assert parse_token(token, SECRET, START + timedelta(days=2)) is None
     assert parse_token(token, b"another", START) is None
     assert parse_token(token.replace(".12.", ".13."), SECRET, START) is None
     assert parse_token(token.replace("shop.", "blog."), SECRET, START) is None
     assert parse_token("", SECRET, START) is None
     with pytest.raises(ValueError, match="secret"):
-        sign_token(claim, b"", START)
+        sign_token(grant, b"", START)
     assert parse_token(token, b"", START) is None
     assert build_links(batch(), "", SECRET, START) == Links()
     assert "/alert/answer/shop.sms_low.1." in build_links(batch(), "https://t/", SECRET, START).acknowledge

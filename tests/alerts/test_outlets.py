@@ -12,36 +12,21 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
-import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tallymark.alerts import outlets as outlets_room
-from tallymark.alerts.inward import Guard
-from tallymark.alerts.outlets import Order, Outlets, check_url, hide_secrets
+from tallymark.alerts.outlets import Outlets
+from tests.conftest import DEADLINE_SECONDS
+from tests.receivers import answer
 
-DEADLINE_SECONDS = 90.0
 SECRET = "s3cr3t-Pa55word"
-
-
-def _answer(status, body=b"", **headers):
-    def respond(handler):
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return respond
 
 
 def _wait_until(true, what):
@@ -212,7 +197,7 @@ def test_a_redirect_is_a_failure_and_is_not_followed(outlets, open_web, message)
     """The target of a redirect is never asked, whatever its kind."""
     target = open_web()
     for status in (301, 302, 303, 307, 308):
-        receiver = open_web(_answer(status, Location=target.url(service="http")))
+        receiver = open_web(answer(status, Location=target.url(service="http")))
         result = outlets.send(receiver.url(), message)
         assert result.startswith(f"The receiver answered {status} ")
         assert result.endswith(" Redirects are not followed.")
@@ -231,7 +216,7 @@ def test_a_redirect_is_a_failure_and_is_not_followed(outlets, open_web, message)
 )
 def test_an_error_is_a_failure_that_says_which(outlets, open_web, message, status, words):
     """The status is told; the answer's text is not, for it may come from anywhere."""
-    receiver = open_web(_answer(status, body=SECRET.encode()))
+    receiver = open_web(answer(status, body=SECRET.encode()))
     assert outlets.send(receiver.url(), message) == f"The receiver answered {words}."
 
 
@@ -362,55 +347,6 @@ def test_certificates_are_checked(outlets, open_web, certificate, message, monke
     trusting.close()
 
 
-# The inside
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:7f00:1]", "[::1]", "127.0.0.1.", "[::]"]
-)
-def test_the_inside_is_not_told_without_permission(open_outlets, open_web, message, host):
-    """Whatever name or number leads to this machine, nothing is sent, and the sentence says what allows it."""
-    receiver = open_web()
-    result = open_outlets("10.9.8.7").send(receiver.url(host=host), message)
-    assert result.startswith("The receiver's address is on the inside (")
-    assert result.endswith("allowed by the setting alert_inward.")
-    assert receiver.requests == []
-
-
-def test_the_clouds_passwords_are_not_asked_for(open_outlets, message):
-    """The address at which clouds keep passwords is refused before anything is connected, for mail as for the web."""
-    outlets = open_outlets("10.9.8.7")
-    for url in (
-        "json://169.254.169.254/latest",
-        "mailto://169.254.169.254/?from=a@tallymark.example&to=b@people.example",
-    ):
-        assert "on the inside (169.254.169.254)" in outlets.send(url, message)
-
-
-def test_permission_is_for_a_port_where_it_names_one(open_outlets, open_web, message):
-    """One service of a machine may be told without the others."""
-    open_port, other = open_web(), open_web()
-    outlets = open_outlets(f"127.0.0.1:{open_port.port}")
-    assert outlets.send(open_port.url(), message) == ""
-    assert "on the inside" in outlets.send(other.url(), message)
-    assert other.requests == []
-
-
-def test_what_may_be_told_has_to_be_a_network():
-    """A setting that is not understood stops the start."""
-    with pytest.raises(ValueError, match="'localhost' is no address or network"):
-        Outlets(("localhost",))
-
-
-def test_proxies_are_not_used(open_outlets, open_web, message, monkeypatch):
-    """A proxy of the environment would connect for us to where we may not."""
-    proxy, receiver = open_web(), open_web()
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, proxy.url("", service="http"))
-    assert open_outlets().send(receiver.url(), message) == ""
-    assert (len(receiver.requests), proxy.requests) == (1, [])
-
-
 # Processes
 
 
@@ -506,18 +442,19 @@ def test_closing_ends_all_processes(open_outlets, web, open_web, hang, message):
 
 
 PARENT = """
-import sys, threading, time
-from tallymark.alerts.outlets import Message, Outlets, check_url, hide_secrets
+import sys, threading
+from tallymark.alerts.outlets import Message, Outlets
 url, slow = sys.argv[1:]
 message = Message(title="t", text="x", key="k", id="i", kind="test")
 outlets = Outlets(("127.0.0.1",), seconds=600)
-assert outlets.send(url, message) == "", "sent"
-assert check_url(url) == "", "checked"
-assert hide_secrets(url), "hidden"
-assert not {"apprise", "requests", "smtplib"} & set(sys.modules), "the services' code is loaded here"
 threading.Thread(target=outlets.send, args=(slow, message), daemon=True).start()
+assert sys.stdin.readline() == "it is being sent\\n"
+assert outlets.send(url, message) == "", "sent"
+assert outlets.check(url) == "", "checked"
+assert outlets.hide_secrets(url), "hidden"
+assert not {"apprise", "requests", "smtplib"} & set(sys.modules), "the services' code is loaded here"
 print("sent", flush=True)
-time.sleep(600)
+sys.stdin.readline()
 """
 
 
@@ -525,9 +462,11 @@ def test_processes_end_with_their_parent_which_never_loads_the_services_code(ope
     """A parent that is killed leaves no process behind, not even one that is sending; apprise is only in the children."""
     slow = open_web(hang)
     command = [sys.executable, "-c", PARENT, web.url(), slow.url()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
-        assert parent.stdout.readline() == b"sent\n"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert slow.asked.wait(DEADLINE_SECONDS)
+        parent.stdin.write(b"it is being sent\n")
+        parent.stdin.flush()
+        assert parent.stdout.readline() == b"sent\n"
         children = psutil.Process(parent.pid).children(recursive=True)
         assert len(children) == 2
         parent.send_signal(signal.SIGKILL)
@@ -544,229 +483,3 @@ def test_a_message_that_is_no_json_is_a_failure(outlets, message):
     assert "cannot be written as JSON" in outlets.send(
         "json://127.0.0.1", msgspec.structs.replace(message, text="\ud800")
     )
-
-
-# Addresses
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "json://hooks.example/x",
-        f"jsons://ann:{SECRET}@hooks.example:8443/x?+X-Key={SECRET}",
-        f"mailtos://ann:{SECRET}@people.example?to=bob@people.example",
-        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general",
-        "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
-        "discord://123456789012345678/ABCDEFabcdef",
-        "tgram://123456789:abcdefghijklmnopqrstuvwxyzABCDEFG12/123456",
-        "pagerduty://integrationkey@apikey",
-        "ntfys://topic",
-    ],
-)
-def test_addresses_of_known_services_are_accepted(url):
-    """What a service's code can read is accepted, also as the service itself writes it."""
-    assert check_url(url) == ""
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        (
-            f"slak://{SECRET}/x",
-            [
-                "No service has addresses with slak://",
-                "slack://",
-                "mailtos://",
-                "jsons://",
-                "others of apprise",
-            ],
-        ),
-        (f"https://ann:{SECRET}@hooks.example/x", ["write jsons:// in place of https://"]),
-        (SECRET, ["begins with its service", "mailtos://"]),
-        ("", ["begins with its service"]),
-        (f"json://hooks.example/{SECRET}\nx", ["is one line"]),
-        (f"tgram://{SECRET}/1", ["not an address of Telegram", "tgram://{bot_token}"]),
-        (f"json://ann:{SECRET}@", ["not an address of JSON", "json://{host}:{port}"]),
-        (f"json://ann:{SECRET}@h.example:70000", ["port 70000", "1 to 65535"]),
-        (f"jsons://ann:{SECRET}@h.example?verify=no", ["certificate is always checked"]),
-        (f"jsons://ann:{SECRET}@h.example?redirect=yes", ["Redirects are not followed"]),
-        (
-            f"mailto://ann:{SECRET}@h.example?to=" + ",".join(f"p{n}@h.example" for n in range(11)),
-            ["11 places", "Allowed are 10"],
-        ),
-        ("file:///etc/passwd", ["stays on this machine"]),
-        ("syslog://", ["stays on this machine"]),
-        ("rsyslog://h.example", ["stays on this machine"]),
-        ("dbus://", ["stays on this machine"]),
-        ("kde://", ["stays on this machine"]),
-        ("gnome://", ["stays on this machine"]),
-        ("glib://", ["stays on this machine"]),
-        ("macosx://", ["stays on this machine"]),
-        ("windows://", ["stays on this machine"]),
-        ("growl://h.example", ["stays on this machine"]),
-        ("blink1://", ["stays on this machine"]),
-        ("vapid://ann@people.example", ["stays on this machine"]),
-        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/?template=/etc/passwd", ["load no files"]),
-        ("discord://123456789012345678/ABCDEFabcdef?template=http://10.0.0.1/x", ["load no files"]),
-        ("workflows://h.example:443/w/s/?template=file:///etc/passwd", ["load no files"]),
-        ("fcm://project/device?mode=oauth2&keyfile=/etc/passwd", ["load no files"]),
-        (f"mailto://ann:{SECRET}@h.example?pgp=encrypt&pgppub=/etc/passwd", ["load no files"]),
-    ],
-)
-def test_what_cannot_be_told_is_said_with_what_can(url, words, outlets, message):
-    """Each sentence says what is wrong and what is allowed, and never repeats what may be secret; sending says the same."""
-    problem = check_url(url)
-    for word in words:
-        assert word in problem
-    assert SECRET not in problem
-    assert outlets.send(url, message) == problem
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        (f"jsons://ann:{SECRET}@hooks.example:8443/{SECRET}?+X-Key={SECRET}&:a={SECRET}&-b={SECRET}", "jsons://****@hooks.example:8443/****"),
-        (f"json://{SECRET}@hooks.example", "json://****@hooks.example"),
-        ("json://hooks.example", "json://hooks.example"),
-        (f"mailtos://ann:{SECRET}@people.example?to=bob@people.example&+X-Key={SECRET}", "mailtos://ann:****@people.example/bob@people.example"),
-        (f"ntfys://{SECRET}", "ntfys://****"),
-        (f"lametric://{SECRET}@{SECRET}", "lametric://****"),
-        (f"slak://{SECRET}/x", "slak://****"),
-        (SECRET, "****"),
-        ("", "****"),
-    ],
-)  # fmt: skip
-def test_what_is_shown_of_an_address_holds_no_secret(url, shown):
-    """Service and host tell people which receiver is meant; passwords, paths, options and topics stay hidden."""
-    assert hide_secrets(url) == shown
-
-
-@pytest.mark.parametrize(
-    ("url", "secrets"),
-    [
-        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general", ["T1JJ3T3L2", "A1BRTD4JD", "TIiajkdnlazkcOXrIdevi7FQ"]),
-        ("discord://123456789012345678/ABCDEFabcdef", ["123456789012345678", "ABCDEFabcdef"]),
-        ("tgram://123456789:abcdefghijklmnopqrstuvwxyzABCDEFG12/77", ["abcdefghijklmnopqrstuvwxyzABCDEFG12"]),
-        ("pagerduty://integrationkey@apikey", ["integrationkey", "apikey"]),
-    ],
-)  # fmt: skip
-def test_tokens_are_hidden(url, secrets):
-    """Where the address is nothing but tokens, none of them is shown."""
-    shown = hide_secrets(url)
-    assert shown.startswith(url[: url.index("://")])
-    assert not [secret for secret in secrets if secret in shown]
-
-
-def test_secrets_stay_hidden_when_addresses_cannot_be_looked_at(monkeypatch):
-    """Without a process that knows services, nothing but the service is shown."""
-    monkeypatch.setattr(outlets_room, "_desk", lambda: closed)
-    closed = Outlets()
-    closed.close()
-    assert hide_secrets(f"json://ann:{SECRET}@hooks.example") == "json://****"
-    assert hide_secrets(SECRET) == "****"
-    problem = check_url(f"json://ann:{SECRET}@hooks.example")
-    assert "could not be checked" in problem
-    assert SECRET not in problem
-
-
-# What services are given: those whose addresses are fixed
-
-
-@pytest.fixture(scope="module")
-def room():
-    """Load the room of the sending process here; apprise warns when it is loaded."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tallymark.alerts import outlet_process  # noqa: PLC0415 - nobody else loads it here
-
-        outlet_process._SERVICES.schemas()
-    return outlet_process
-
-
-@pytest.fixture
-def give(room, monkeypatch, message):
-    """Send to an address without a network; returns what its service would have been posted."""
-
-    def give_one(url, **changes):
-        posted = []
-
-        def send(session, request, **_):
-            posted.append(json.loads(request.body))
-            response = requests.Response()
-            response.status_code, response._content = 200, b"ok"
-            return response
-
-        monkeypatch.setattr(requests.Session, "send", send)
-        sender = room.Sender(Guard())
-        sent = msgspec.structs.replace(message, picture=b"", **changes)
-        assert sender.carry_out(Order(do="send", url=url, seconds=1, message=sent)).text == ""
-        return posted[0]
-
-    return give_one
-
-
-def test_pagerduty_has_one_incident_for_ours_and_closes_it(give, message):
-    """Trouble opens an incident under our key, however often it is told, and its end closes that one."""
-    opened = give("pagerduty://integration@apikey/")
-    assert (opened["event_action"], opened["dedup_key"]) == ("trigger", message.key)
-    assert opened["payload"]["severity"] == "critical"
-    closed = give("pagerduty://integration@apikey/?action=trigger&dedup=theirs", kind="over")
-    assert (closed["event_action"], closed["dedup_key"]) == ("resolve", message.key)
-
-
-HOSTILE = "@everyone <!channel> <@U1> *b* [x](http://evil.example) <b>h</b>\nhttps://a.example/b_c_d(1)"
-
-
-def test_text_is_not_read_as_markup(give):
-    """What strangers put into a name calls nobody, is no formatting and hides no link; links of ours stay links."""
-    discord = json.dumps(give("discord://123456789012345678/ABCDEFabcdef", text=HOSTILE), ensure_ascii=False)
-    assert "@everyone" not in discord
-    assert "<@U1>" not in discord
-    assert "](http://evil.example)" not in discord.replace(
-        "[http://evil\\\\.example](http://evil.example)", ""
-    )
-    slack = give("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", text=HOSTILE)
-    assert "<!channel>" not in json.dumps(slack)
-    assert "<b>" not in json.dumps(slack)
-
-
-@pytest.mark.parametrize(
-    ("text", "calmed"),
-    [
-        ("@everyone", "@\u200beveryone"),
-        ("@here @channel @all @room", "@\u200bhere @\u200bchannel @\u200ball @\u200broom"),
-        (
-            "<@U1> <!here> <#C1> <users/all> @**all**",
-            "<\u200b@U1> <\u200b!here> <\u200b#C1> <\u200busers/all> @\u200b**all**",
-        ),
-        ("ann@people.example <b> a@b <- c", "ann@people.example <b> a@b <- c"),
-    ],
-)
-def test_what_calls_people_is_broken(room, text, calmed):
-    """Each chat's way to call all of a room is only read; addresses and other signs stay as they are."""
-    assert room.calm(text) == calmed
-
-
-def test_plain_text_becomes_markdown_that_shows_the_same(room):
-    """Signs are escaped, and a link is one, with its own signs untouched."""
-    assert room.build_markdown("a_b *c* see https://a.example/b_c(d), ok") == (
-        r"a\_b \*c\* see [https://a\.example/b\_c\(d](https://a.example/b_c%28d)\), ok"
-    )
-
-
-def test_services_of_this_machine_are_all_refused(room):
-    """Of the services that this apprise knows, none that needs this machine alone can be told."""
-    local = (
-        "subprocess",
-        "import dbus",
-        "gi.repository",
-        "win32api",
-        "import syslog",
-        "import hid",
-        "SOCK_DGRAM",
-    )
-    for plugin in room._SERVICES.plugins():
-        source = Path(sys.modules[plugin.__module__].__file__).read_text("utf-8")
-        if any(sign in source for sign in local):
-            schemas = {name for name in room._SERVICES.schemas() if room._SERVICES[name] is plugin}
-            assert schemas <= room._LOCAL, schemas

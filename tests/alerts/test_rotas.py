@@ -40,6 +40,17 @@ def _tell(world, minutes):
     return told
 
 
+def _pass(world, ticks, *well):
+    """Let so many times ten seconds pass in which something comes of these values alone; return who was told, and when."""
+    told = []
+    for _ in range(ticks):
+        for value in well:
+            world.happen(1, value)
+        world.run(1)
+        told += [(name, world.now) for name, *_ in world.send()]
+    return told
+
+
 def test_the_one_on_call_is_told_and_then_the_next(world):
     """After a quarter of an hour without an answer the next one is told too, after an hour whoever else is named; each once."""
     world.run(4)
@@ -90,3 +101,42 @@ def test_an_answer_that_ran_out_lets_others_be_told(world):
     told = _tell(world, 59)
     assert [name for name, _ in told] == ["bo"]
     assert 44 <= told[0][1] <= 47
+
+
+def test_a_value_that_joins_what_somebody_is_at_has_to_be_answered_too(world):
+    """Whoever is at it knows of the values of then: for one that joins, the waiting begins when it does."""
+    world.watch(tell=["on_call"], repeat="1d", no_data={"for": "7d"}, breakdown=["os"])
+    _pass(world, 8, "a", "b", "c")
+    assert [name for name, _ in _pass(world, 4, "b", "c")] == ["ana"]
+    incident = world.book.load("shop")["low"].watch.incident
+    until = world.now + timedelta(hours=5)
+    Silences(world.catalog).create("shop", "low", "I look", "ana", world.now, until, incident=incident)
+    assert _pass(world, 30 * 6, "b", "c") == []
+    told = _pass(world, 65 * 6, "c")
+    joined = world.changes()[-1]
+    assert (joined.values, joined.after, joined.incident) == (("b",), "firing", incident)
+    assert [(name, when - joined.at) for name, when in told] == [
+        ("ana", timedelta(0)),
+        ("bo", timedelta(minutes=15)),
+        ("boss", timedelta(hours=1)),
+    ]
+
+
+def test_what_was_found_after_the_answer_was_not_answered(world):
+    """Judged late, a value may have joined before somebody said that they are at it, who could not know of it."""
+    world.watch(tell=["on_call"], repeat="1d", no_data={"for": "7d"}, breakdown=["os"])
+    _pass(world, 8, "a", "b", "c")
+    _pass(world, 4, "b", "c")
+    for _ in range(30):
+        # Half a minute of events waits for the store, and b is silent already.
+        world.happen(1, "c")
+        world.tick(10, complete=world.now - timedelta(seconds=20))
+    world.send()
+    incident, joined = world.book.load("shop")["low"].watch.incident, world.changes()[-1]
+    assert joined.values == ("b",)
+    begins = joined.at + (joined.found_at - joined.at) / 2
+    Silences(world.catalog).create(
+        "shop", "low", "I look", "ana", begins, begins + timedelta(hours=5), incident=incident
+    )
+    told = _pass(world, 20 * 6, "c")
+    assert "bo" in [name for name, _ in told]

@@ -43,8 +43,8 @@ def test_trouble_is_told_once_and_so_is_its_end(steady):
     assert steady.send() == [("pager", ["ok"], False)]
     begun, ended = steady.changes()[steady.first :]
     assert begun.incident == ended.incident == begun.id
-    assert (begun.told.standing.judged.value, begun.told.owner) == (4, "growth")
-    assert ended.told.standing.judged.value >= 5
+    assert (begun.cause.standing.judged.value, begun.cause.owner) == (4, "growth")
+    assert ended.cause.standing.judged.value >= 5
 
 
 def test_what_came_and_went_unsaid_is_one_message(steady):
@@ -219,7 +219,7 @@ def test_what_can_never_be_asked_is_an_error(steady):
     """A question that is refused for good is a state of its own after a minute, told with the reason."""
     steady.fails = RequestRefused("query_too_expensive", "The question ran into a limit.")
     assert steady.run(8)[-1] == "error"
-    assert steady.changes()[-1].told.standing.judged.reason == "The question ran into a limit."
+    assert steady.changes()[-1].cause.standing.judged.reason == "The question ran into a limit."
     assert steady.send() == [("pager", ["error"], False)]
 
 
@@ -228,7 +228,7 @@ def test_a_metric_that_is_gone_is_an_error(steady):
     steady.undefine("metric", "seen")
     steady.run(8, count=1)
     assert steady.state() == "error"
-    assert "no metric 'seen'" in steady.changes()[-1].told.standing.judged.reason
+    assert "no metric 'seen'" in steady.changes()[-1].cause.standing.judged.reason
 
 
 def test_late_events_take_it_back(steady):
@@ -305,7 +305,7 @@ def test_an_alert_that_is_not_there_any_more_is_over(steady, how):
     steady.tick()
     last = next(one for one in reversed(steady.changes()) if one.values == ())
     assert (last.before, last.after) == ("firing", "ok")
-    assert last.told.standing.judged.reason.startswith("The alert was")
+    assert last.cause.standing.judged.reason.startswith("The alert was")
     # What is wrong by the new definition is another trouble, and a message of its own.
     assert steady.send()[0] == ("pager", ["ok"], False)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
+from contextlib import closing
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.receivers import WebReceiver
 
 pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("browser-alerts")]
 _TEXT = """alerts:
@@ -25,22 +26,9 @@ _TEXT = """alerts:
 
 @pytest.fixture
 def hook():
-    """Serve an address that messages can go to; its messages are on the list."""
-    told = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"json://127.0.0.1:{server.server_port}", told
-        server.shutdown()
+    """Serve an address that messages can go to."""
+    with closing(WebReceiver()) as receiver:
+        yield receiver
 
 
 @pytest.fixture
@@ -83,7 +71,6 @@ def _add_receiver(page, address):
 
 def test_an_alert_from_its_making_to_its_silence(shop, hook, chromium, build_event):
     """Everything that somebody on call does, with the messages that a real receiver got."""
-    address, told = hook
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(60_000)
     page = context.new_page()
@@ -95,15 +82,16 @@ def test_an_alert_from_its_making_to_its_silence(shop, hook, chromium, build_eve
     page.wait_for_url(f"{shop.url}/")
 
     _make_alert(page, shop)
-    _add_receiver(page, address)
-    assert told.pop()["kind"] == "test"
+    _add_receiver(page, hook.url())
+    (tried,) = hook.told
+    assert tried["kind"] == "test"
 
     # It fires: the message names it, and holds the way to answer.
     now = datetime.now(UTC).isoformat()
     events = [build_event(f"refund-{n}", event_name="refund", event_time=now) for n in range(5)]
     assert shop.send(events).status == 200
-    shop.wait_until(lambda: told, "the receiver is told", pause=0.1)
-    (message,) = told
+    shop.wait_until(lambda: len(hook.told) > 1, "the receiver is told", pause=0.1)
+    _, message = hook.told
     assert "Too many refunds" in message["title"]
     token = re.search(r"http://tally\.example(/alert/answer/[^\s\"<]+)", json.dumps(message))[1].rstrip("\\")
     page.goto(f"{shop.url}/metric?name=refunds&last=1h&interval=minute")
@@ -133,6 +121,6 @@ def test_an_alert_from_its_making_to_its_silence(shop, hook, chromium, build_eve
     expect(page.get_by_text("A known campaign")).to_be_visible()
     page.goto(f"{shop.url}/alerts")
     expect(page.get_by_text("silenced until")).to_be_visible()
-    assert len(told) == 1
+    assert len(hook.told) == 2
     assert faults == []
     context.close()

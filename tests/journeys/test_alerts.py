@@ -6,17 +6,15 @@ Receivers are real: a web server and a mail server on this machine, which the se
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections import Counter
-from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from tests.conftest import CRASH_SETTINGS
+from tests.receivers import MailReceiver, WebReceiver
 
 pytestmark = [pytest.mark.store, pytest.mark.xdist_group("alerts")]
 METRIC = {
@@ -29,49 +27,6 @@ ALERT = {
     "title": "VERIFY_SMS_CODE fails", "metric": "verified", "when": {"is": "below", "value": 0.6}, "window": "10s", "every": "5s",
     "breakdown": ["agent_os"], "severity": "page", "delay": "10s", "no_data": {"for": "30s"},
 }  # fmt: skip
-
-
-class Hook:
-    """A web server that keeps what it is told."""
-
-    def __init__(self):
-        told = self.told = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Mailbox:
-    """A mail server that keeps what it is told."""
-
-    def __init__(self):
-        self.mails = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=30)
-        self._controller.start()
-
-    async def handle_DATA(self, _server, _session, envelope):  # noqa: N802 - the library's name
-        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
-        return "250 OK"
-
-    def close(self):
-        self._controller.stop()
 
 
 class SignUps:
@@ -115,16 +70,14 @@ class SignUps:
 
 @pytest.fixture
 def hook():
-    made = Hook()
-    yield made
-    made.close()
+    with closing(WebReceiver()) as receiver:
+        yield receiver
 
 
 @pytest.fixture
 def mailbox():
-    made = Mailbox()
-    yield made
-    made.close()
+    with closing(MailReceiver()) as receiver:
+        yield receiver
 
 
 def _define(server, hook, mailbox, **more):
@@ -133,11 +86,7 @@ def _define(server, hook, mailbox, **more):
     for path, body in put:
         answer = server.request("PUT", f"/v1/{path}", json.dumps(body), key=server.admin_key)
         assert answer.status == 200, answer.body
-    urls = {
-        "hook": f"json://127.0.0.1:{hook.port}/alerts",
-        "mail": f"mailto://127.0.0.1:{mailbox.port}/?from=tallymark@example.org&to=growth@example.org",
-    }
-    for name, url in urls.items():
+    for name, url in (("hook", hook.url()), ("mail", mailbox.url())):
         body = json.dumps({"name": name, "url": url, "owners": ["growth"]})
         answer = server.request("POST", "/v1/receivers", body, key=server.admin_key)
         assert answer.status == 201, answer.body

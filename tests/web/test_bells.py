@@ -1,51 +1,127 @@
-"""In which times something was wrong, from the changes of alerts: what is shaded in charts."""
+"""Which alerts watch a metric, and how they stand: as the catalog and the book of alerts hold it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from tallymark.alerts.book import Turn
+from tallymark.alerts.changes import News, Outcome, Watch
+from tallymark.alerts.standing import Standing
 from tallymark.plan.kinds.alert import Alert, Below, NoData
-from tallymark.web.bells import build_stretches
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-ALERT = Alert(name="a", metric="m", when=Below(value=1.0), window="1m")
-
-
-def at(minute):
-    return START + timedelta(minutes=minute)
+from tallymark.web.bells import list_bells
+from tallymark.web.desk import open_desk
+from tallymark.web.services import Services
+from tests.alerts.stories import COUNT, World
 
 
-def turn(minute, before, after, key=""):
-    return Turn("a", key, before, after, at(minute))
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    made.define("metric", COUNT)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def services(world):
+    """Give services that hold what bells need: the catalog, and what is kept of alerts."""
+    desk = open_desk(world.catalog, world.folder, ())
+    yield Services(world.catalog, None, None, None, None, None, None, None, "", "", None, desk)  # type: ignore[arg-type]
+    desk.close()
+
+
+def _stand(world, alert, *states):
+    """Keep of an alert that its values are in these states."""
+    watch = Watch(digest="", judged_until=world.now, settled_until=world.now)
+    standings = {
+        (f"value {number}",): Standing(state=state, since=world.now, seen=world.now)
+        for number, state in enumerate(states)
+    }
+    one = Alert(name=alert, metric="seen", when=Below(value=5), window="1m", breakdown=("os",))
+    world.book.write("shop", [News(Outcome(one, watch, standings), "Seen", "", "growth")], world.now)
+
+
+def _list(services):
+    """Return the alerts of the metric as (name, state, whether it rings), in their order."""
+    return [(one.alert.name, one.state, one.rings) for one in list_bells(services, "shop")["seen"]]
+
+
+def test_a_metric_has_the_alerts_that_watch_it(world, services):
+    """Each hangs at its own metric, those of other projects do not, and what nobody watches has none."""
+    world.catalog.create_project("blog")
+    assert list_bells(services, "shop") == {}
+    for name in ("left", "unwatched"):
+        world.define("metric", {**COUNT, "name": name})
+    for name, metric in (("few", "seen"), ("fewer", "seen"), ("gone", "left")):
+        world.watch(name=name, metric=metric)
+    found = list_bells(services, "shop")
+    assert {metric: [one.alert.name for one in bells] for metric, bells in found.items()} == {
+        "seen": ["few", "fewer"],
+        "left": ["gone"],
+    }
+    assert found["left"][0].alert == Alert(
+        name="gone", metric="left", when=Below(value=5.0), window="1m", every="10s"
+    )
+    assert list_bells(services, "blog") == {}
+    world.undefine("alert", "gone")
+    assert list(list_bells(services, "shop")) == ["seen"]
+
+
+def test_an_alert_rings_from_when_it_was_judged_to_be_in_trouble(world, services):
+    """Before it was judged it has no state; then it has that of the last round, and rings while something is wrong."""
+    world.watch()
+    assert _list(services) == [("low", None, False)]
+    world.run(8, count=1)
+    assert _list(services) == [("low", "ok", False)]
+    world.run(4)
+    assert _list(services) == [("low", "firing", True)]
+    world.run(8, count=1)
+    assert _list(services) == [("low", "ok", False)]
 
 
 @pytest.mark.parametrize(
-    ("turns", "stretches"),
+    ("states", "worst", "rings"),
     [
-        ([], []),
-        ([turn(5, "ok", "firing"), turn(8, "firing", "ok")], [(5, 8)]),
-        # It goes on through other states, and past the end of what is shown.
-        ([turn(5, "pending", "firing"), turn(7, "firing", "no data")], [(5, 60)]),
-        # What began before it, or before the first change that is known.
-        ([turn(-5, "ok", "firing"), turn(8, "firing", "ok")], [(0, 8)]),
-        ([turn(8, "firing", "ok")], [(0, 8)]),
-        # Values that overlap are one stretch, and what lies outside is none.
-        ([turn(5, "ok", "firing", "x"), turn(6, "ok", "firing", "y"), turn(7, "firing", "ok", "x"), turn(9, "firing", "ok", "y")], [(5, 9)]),
-        ([turn(-9, "ok", "firing"), turn(-8, "firing", "ok"), turn(70, "ok", "firing")], []),
-        ([turn(5, "ok", "pending"), turn(6, "pending", "ok")], []),
+        (["ok", "ok"], "ok", False),
+        (["ok", "pending"], "pending", False),
+        (["pending", "no data", "ok"], "no data", True),
+        (["no data", "error"], "error", True),
+        (["ok", "error", "firing", "no data", "pending"], "firing", True),
     ],
-)  # fmt: skip
-def test_stretches_follow_from_changes(turns, stretches):
-    """From the first wrong value to the last that is well, within the time that is shown."""
-    found = build_stretches(turns, {"a": ALERT}, START, at(60))
-    assert found == [(at(begin), at(end)) for begin, end in stretches]
+)
+def test_the_worst_of_its_values_is_an_alerts_state(world, services, states, worst, rings):
+    """One value in trouble is enough, however many are well."""
+    world.watch(breakdown=["os"])
+    _stand(world, "low", *states)
+    assert _list(services) == [("low", worst, rings)]
 
 
-def test_what_nobody_is_told_is_not_shaded():
-    """Where nothing coming is usual, it is no trouble."""
-    calm = Alert(name="a", metric="m", when=Below(value=1.0), window="1m", no_data=NoData(tell=False))
-    turns = [turn(5, "ok", "no data"), turn(8, "no data", "firing"), turn(9, "firing", "ok")]
-    assert build_stretches(turns, {"a": calm}, START, at(60)) == [(at(8), at(9))]
+@pytest.mark.parametrize(
+    ("states", "worst", "rings"),
+    [
+        (["no data", "ok"], "no data", False),
+        (["no data", "firing"], "firing", True),
+        (["no data", "error"], "error", True),
+    ],
+)
+def test_nothing_does_not_ring_where_nobody_is_told_of_it(world, services, states, worst, rings):
+    """Where nothing coming is usual the state says so and the bell is still; what else is wrong rings."""
+    world.watch(breakdown=["os"], no_data={"tell": False})
+    _stand(world, "low", *states)
+    assert _list(services) == [("low", worst, rings)]
+    assert list_bells(services, "shop")["seen"][0].alert.no_data == NoData(tell=False)
+
+
+def test_what_rings_comes_first(world, services):
+    """In trouble before well, then those that wake people, then by their names."""
+    for name, severity, state in (
+        ("a", "info", "ok"),
+        ("b", "page", "pending"),
+        ("c", "warning", "no data"),
+        ("d", "page", "error"),
+        ("e", "info", "firing"),
+    ):
+        world.watch(name=name, severity=severity)
+        _stand(world, name, state)
+    world.watch(name="calm", severity="page", no_data={"tell": False})
+    _stand(world, "calm", "no data")
+    assert [name for name, *_ in _list(services)] == ["d", "c", "e", "b", "calm", "a"]

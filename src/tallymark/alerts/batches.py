@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from tallymark.alerts.book import ChangeRow
+from tallymark.alerts.changes import ChangeRow
 
 # Why somebody is told: of a change, that it still is so, or of what was wrong already when they came to be told.
 Kind = Literal["change", "repeat", "present"]

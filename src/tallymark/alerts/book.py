@@ -6,9 +6,7 @@ round or nothing of it. Judging writes through `write`, pages and the command li
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,84 +14,17 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tallymark.alerts.changes import BriefChange, Cause, Change, ChangeRow, Kept, News, Outcome, Watch
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.questions import Values
-from tallymark.alerts.rounds import Change, Outcome, Watch
 from tallymark.alerts.standing import OPEN, Standing, State, is_told
+from tallymark.alerts.values import Values, decode_values, encode_values, key_of
 from tallymark.catalog.repository import Catalog, aware
 from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, SILENCE, STANDING
-from tallymark.plan.kinds.alert import Alert, Severity
+from tallymark.plan.kinds.alert import Alert
 
 # The row of an alert itself, besides those of its values.
 _WHOLE: Final = "*"
-_MOST_TURNS: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept of one alert."""
-
-    watch: Watch
-    standings: dict[Values, Standing]
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a change was caused by, and what was known of the alert then: its definition may be another one by now."""
-
-    standing: Standing
-    alert: Alert
-    # Of the metric.
-    title: str = ""
-    unit: str = ""
-    owner: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
-    """A change as it is kept; `at` is when it was so: the end of the window that caused it, in most cases (see `standing`)."""
-
-    id: int
-    project: str
-    alert: str
-    values: Values
-    before: State
-    after: State
-    incident: int
-    at: datetime
-    found_at: datetime
-    told: Told
-
-    @property
-    def severity(self) -> Severity:
-        """How much it matters."""
-        return self.told.alert.severity
-
-    @property
-    def is_over(self) -> bool:
-        """Whether something that was wrong is not any more."""
-        return self.before in OPEN and self.after not in OPEN
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A change without what caused it; `key` is that of its values (see `key_of`)."""
-
-    alert: str
-    key: str
-    before: State
-    after: State
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """An outcome with what has to be kept beside it: the metric's words, and the receivers by number."""
-
-    outcome: Outcome
-    title: str
-    unit: str
-    owner: str
-    receivers: tuple[int, ...] = ()
+_MOST_BRIEF: Final = 2000
 
 
 class Book:
@@ -104,19 +35,9 @@ class Book:
 
     def load(self, project: str) -> dict[str, Kept]:
         """Return what is kept of a project's alerts, by name."""
-        question = sa.select(STANDING).where(STANDING.c.project == project)
         with self._catalog.engine.connect() as connection:
-            rows = connection.execute(question).mappings().all()
-        kept = {
-            row["alert"]: Kept(msgspec.json.decode(row["body"], type=Watch), {})
-            for row in rows
-            if row["group_key"] == _WHOLE
-        }
-        for row in rows:
-            if row["group_key"] != _WHOLE and row["alert"] in kept:
-                standing = msgspec.json.decode(row["body"], type=Standing)
-                kept[row["alert"]].standings[decode_values(row["group_values"])] = standing
-        return kept
+            kept = _read_kept(connection, STANDING.c.project == project)
+        return {alert: one for (_, alert), one in kept.items()}
 
     def write(self, project: str, news: Sequence[News], now: datetime) -> list[Watch]:
         """Write the outcomes of a round, all or nothing; returns the watches, which know their incidents now."""
@@ -143,7 +64,7 @@ class Book:
         last = next(iter(self.list_changes(project, alert, most=1)), None)
         with self._catalog.begin_write() as connection:
             if kept is not None and last is not None and kept.watch.incident:
-                told = last.told
+                cause = last.cause
                 ended = {
                     values: msgspec.structs.replace(
                         one, state="ok", since=now, judged=Judged(verdict="not met", reason=why)
@@ -152,8 +73,8 @@ class Book:
                     if one.state in OPEN
                 }
                 changes = [Change(values, kept.standings[values], one, now) for values, one in ended.items()]
-                outcome = Outcome(told.alert, kept.watch, {**kept.standings, **ended}, changes=changes)
-                _write_changes(connection, project, News(outcome, told.title, told.unit, told.owner), now)
+                outcome = Outcome(cause.alert, kept.watch, {**kept.standings, **ended}, changes=changes)
+                _write_changes(connection, project, News(outcome, cause.title, cause.unit, cause.owner), now)
             same = (STANDING.c.project == project) & (STANDING.c.alert == alert)
             connection.execute(sa.delete(STANDING).where(same))
 
@@ -189,6 +110,11 @@ class Book:
             rows = connection.execute(question.order_by(ALERT_CHANGE.c.id.desc()).limit(most)).mappings()
             return [read_change(row) for row in rows]
 
+    def find_begins(self, incident: int, alert: Alert) -> dict[str, datetime]:
+        """Return when the values of a trouble were found to be in it, without being well since, by their keys."""
+        with self._catalog.engine.connect() as connection:
+            return read_begins(connection, incident, alert)
+
     def list_states(self, project: str) -> dict[str, list[State]]:
         """Return in which states the values of each alert are."""
         question = sa.select(STANDING.c.alert, STANDING.c.state).distinct()
@@ -199,7 +125,7 @@ class Book:
                 states.setdefault(alert, []).append(state)
         return states
 
-    def list_turns(self, project: str, alerts: Sequence[str], before: datetime) -> list[Turn]:
+    def list_brief(self, project: str, alerts: Sequence[str], before: datetime) -> list[BriefChange]:
         """Return the changes of some alerts until a time, the oldest first; of very many the last ones."""
         columns = [ALERT_CHANGE.c[name] for name in ("alert", "group_key", "before", "after", "at")]
         question = sa.select(*columns).where(
@@ -208,8 +134,8 @@ class Book:
             & (ALERT_CHANGE.c.at < before)
         )
         with self._catalog.engine.connect() as connection:
-            rows = connection.execute(question.order_by(ALERT_CHANGE.c.id.desc()).limit(_MOST_TURNS)).all()
-        return [Turn(alert, key, was, now, aware(at)) for alert, key, was, now, at in reversed(rows)]
+            rows = connection.execute(question.order_by(ALERT_CHANGE.c.id.desc()).limit(_MOST_BRIEF)).all()
+        return [BriefChange(alert, key, was, now, aware(at)) for alert, key, was, now, at in reversed(rows)]
 
     def list_unrecorded(self, most: int = 500) -> list[ChangeRow]:
         """Return changes of all projects that are no events yet, the oldest first."""
@@ -223,6 +149,44 @@ class Book:
         with self._catalog.begin_write() as connection:
             same = ALERT_CHANGE.c.id.in_(list(changes))
             connection.execute(sa.update(ALERT_CHANGE).where(same).values(recorded_at=now))
+
+
+def read_troubles(connection: sa.Connection, alerts: Iterable[str]) -> dict[tuple[str, str], Kept]:
+    """Return alerts of some names by project and name, with those of their values in which something is wrong."""
+    wrong = STANDING.c.state.in_(OPEN) | (STANDING.c.group_key == _WHOLE)
+    return _read_kept(connection, STANDING.c.alert.in_(alerts) & wrong)
+
+
+def read_begins(
+    connection: sa.Connection, incident: int, alert: Alert, last: int | None = None
+) -> dict[str, datetime]:
+    """Return when the values of a trouble were found to be in it, without being well since, by their keys; up to one change."""
+    columns = (ALERT_CHANGE.c.group_key, ALERT_CHANGE.c.before, ALERT_CHANGE.c.after, ALERT_CHANGE.c.found_at)
+    question = sa.select(*columns).where(ALERT_CHANGE.c.incident == incident).order_by(ALERT_CHANGE.c.id)
+    if last is not None:
+        question = question.where(ALERT_CHANGE.c.id <= last)
+    begins: dict[str, datetime] = {}
+    for key, before, after, found_at in connection.execute(question):
+        if before not in OPEN:
+            begins.pop(key, None)
+        if is_told(alert, after):
+            begins.setdefault(key, aware(found_at))
+    return begins
+
+
+def _read_kept(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[tuple[str, str], Kept]:
+    rows = connection.execute(sa.select(STANDING).where(which)).mappings().all()
+    kept = {
+        (row["project"], row["alert"]): Kept(msgspec.json.decode(row["body"], type=Watch), {})
+        for row in rows
+        if row["group_key"] == _WHOLE
+    }
+    for row in rows:
+        place = (row["project"], row["alert"])
+        if row["group_key"] != _WHOLE and place in kept:
+            standing = msgspec.json.decode(row["body"], type=Standing)
+            kept[place].standings[decode_values(row["group_values"])] = standing
+    return kept
 
 
 def _write_changes(connection: sa.Connection, project: str, one: News, now: datetime) -> Watch:
@@ -242,7 +206,7 @@ def _write_changes(connection: sa.Connection, project: str, one: News, now: date
             "at": change.at,
             "found_at": now,
             "body": msgspec.json.encode(
-                Told(
+                Cause(
                     standing=change.after,
                     alert=outcome.alert,
                     title=one.title,
@@ -325,20 +289,5 @@ def read_change(row: sa.RowMapping) -> ChangeRow:
     """Return a change from its row."""
     return ChangeRow(
         row["id"], row["project"], row["alert"], decode_values(row["group_values"]), row["before"], row["after"],
-        row["incident"], aware(row["at"]), aware(row["found_at"]), msgspec.json.decode(row["body"], type=Told),
+        row["incident"], aware(row["at"]), aware(row["found_at"]), msgspec.json.decode(row["body"], type=Cause),
     )  # fmt: skip
-
-
-def key_of(values: Values) -> str:
-    """Return the digest by which a value of a breakdown is kept; '' without a breakdown."""
-    return hashlib.sha256(encode_values(values).encode()).hexdigest()[:32] if values else ""
-
-
-def encode_values(values: Values) -> str:
-    """Return a breakdown's values as JSON."""
-    return msgspec.json.encode(values).decode()
-
-
-def decode_values(text: str) -> Values:
-    """Return a breakdown's values from JSON."""
-    return tuple(msgspec.json.decode(text))

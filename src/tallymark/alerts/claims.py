@@ -16,12 +16,13 @@ import msgspec
 import sqlalchemy as sa
 
 from tallymark.alerts.batches import KEEP_INCIDENTS, Batch
-from tallymark.alerts.book import ChangeRow, decode_values, key_of, read_change
-from tallymark.alerts.questions import Values
-from tallymark.alerts.rounds import Watch
+from tallymark.alerts.book import read_begins, read_change, read_troubles
+from tallymark.alerts.changes import ChangeRow, Kept
+from tallymark.alerts.silences import Silence, read_silences
 from tallymark.alerts.standing import OPEN, ORDER, Standing, is_told
+from tallymark.alerts.values import Values, key_of
 from tallymark.catalog.repository import aware
-from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER, SILENCE, STANDING
+from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER
 
 # So many alerts are told apart. More of them at once, as when the store or a sender is away, are one message.
 MOST_APART: Final = 3
@@ -56,9 +57,8 @@ def decide(
     Of receivers whose last message did not arrive, `failing` at most are told: the others need somebody who has time. `seen` are
     the silences that held at the last decision: as long as they are the same, what they hold is not looked at.
     """
-    holds = (SILENCE.c.begins_at <= now) & (SILENCE.c.ends_at > now)
-    silences = list(connection.execute(sa.select(SILENCE).where(holds)).mappings())
-    decision = Decision(frozenset((one["id"], aware(one["ends_at"])) for one in silences))
+    silences = read_silences(connection, now)
+    decision = Decision(frozenset((one.id, one.ends_at) for one in silences))
     looked = _choose_looked_at(now, decision.holding == seen)
     if connection.execute(sa.select(NOTICE.c.id).where(looked).limit(1)).first() is None:
         return decision
@@ -126,43 +126,33 @@ class _Past:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Present:
-    """How an alert stands: its trouble, and its values in which something is wrong."""
-
-    incident: int = 0
-    open: dict[Values, Standing] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class _Known:
     """What is known beside the notices themselves. `status` is what was decided about them so far."""
 
     connection: sa.Connection
     changes: dict[int, ChangeRow]
-    present: dict[tuple[str, str], _Present]
+    present: dict[tuple[str, str], Kept]
     past: dict[tuple[int, int], list[_Past]]
-    silences: list[sa.RowMapping]
+    silences: list[Silence]
     status: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def read(
-        cls, connection: sa.Connection, rows: list[sa.RowMapping], silences: list[sa.RowMapping]
-    ) -> _Known:
+    def read(cls, connection: sa.Connection, rows: list[sa.RowMapping], silences: list[Silence]) -> _Known:
         changes = _read_changes(connection, sorted({row["change"] for row in rows}))
         past = _read_past(connection, {one.incident for one in changes.values()})
-        present = _read_present(connection, {one.alert for one in changes.values()})
+        present = read_troubles(connection, {one.alert for one in changes.values()})
         return cls(connection, changes, present, past, silences)
 
     def list_still(self, change: ChangeRow) -> list[ChangeRow]:
         """Return what is wrong now in the trouble that a change belongs to, the worst first, in the form of changes."""
-        found = self.present.get((change.project, change.alert), _Present())
-        if found.incident != change.incident:
+        found = self.present.get((change.project, change.alert))
+        if found is None or found.watch.incident != change.incident:
             return []
         told = [
             _build_present(change, values, one)
-            for values, one in found.open.items()
-            if is_told(change.told.alert, one.state)
+            for values, one in found.standings.items()
+            if is_told(change.cause.alert, one.state)
         ]
         return sorted(told, key=lambda one: (ORDER.index(one.after), str(one.values)))
 
@@ -204,40 +194,22 @@ class _Known:
         if row["kind"] == "change" and change.after not in OPEN:
             return None
         ends = [
-            aware(one["ends_at"])
+            one.ends_at
             for one in self.silences
-            if one["project"] == change.project
-            and one["alert"] in ("", change.alert)
-            and (one["incident"] == 0 or self._is_acknowledged(row, change, one))
+            if one.project == change.project
+            and one.concerns(change.alert, change.incident)
+            and (not one.is_acknowledgement or self._was_known(row, change, one))
         ]
         return max(ends, default=None)
 
-    def _is_acknowledged(self, row: sa.RowMapping, change: ChangeRow, silence: sa.RowMapping) -> bool:
-        """Tell whether who said that they are at it knew of this: a value that joined later they did not."""
-        if silence["incident"] != change.incident:
-            return False
-        return row["kind"] != "change" or self._find_begin(change) <= aware(silence["begins_at"])
-
-    def _find_begin(self, change: ChangeRow) -> datetime:
-        """Return when the value of a change was first found to be in trouble, without being well since."""
-        question = (
-            sa.select(ALERT_CHANGE.c.before, ALERT_CHANGE.c.after, ALERT_CHANGE.c.found_at)
-            .where(
-                (ALERT_CHANGE.c.project == change.project)
-                & (ALERT_CHANGE.c.alert == change.alert)
-                & (ALERT_CHANGE.c.incident == change.incident)
-                & (ALERT_CHANGE.c.group_key == key_of(change.values))
-                & (ALERT_CHANGE.c.id <= change.id)
-            )
-            .order_by(ALERT_CHANGE.c.id)
-        )
-        begun: datetime | None = None
-        for before, after, found_at in self.connection.execute(question):
-            if before not in OPEN:
-                begun = None
-            if begun is None and is_told(change.told.alert, after):
-                begun = aware(found_at)
-        return begun or change.found_at
+    def _was_known(self, row: sa.RowMapping, change: ChangeRow, silence: Silence) -> bool:
+        """Tell whether who said that they are at it knew of this: of values that joined later they did not."""
+        if row["kind"] == "repeat":
+            return True
+        told = [change] if row["kind"] == "change" else self.list_still(change)
+        last = change.id if row["kind"] == "change" else None
+        begins = read_begins(self.connection, change.incident, change.cause.alert, last)
+        return all(begins.get(key_of(one.values), one.found_at) <= silence.begins_at for one in told)
 
 
 def _read_changes(connection: sa.Connection, numbers: list[int]) -> dict[int, ChangeRow]:
@@ -267,31 +239,12 @@ def _read_past(connection: sa.Connection, incidents: set[int]) -> dict[tuple[int
     return past
 
 
-def _read_present(connection: sa.Connection, alerts: set[str]) -> dict[tuple[str, str], _Present]:
-    """Return how alerts stand, of all projects in which there are such names."""
-    wrong = STANDING.c.state.in_(OPEN) | (STANDING.c.group_key == "*")
-    question = sa.select(STANDING).where(STANDING.c.alert.in_(alerts) & wrong)
-    rows = connection.execute(question).mappings().all()
-    incidents = {
-        (row["project"], row["alert"]): msgspec.json.decode(row["body"], type=Watch).incident
-        for row in rows
-        if row["group_key"] == "*"
-    }
-    found = {place: _Present(incident) for place, incident in incidents.items()}
-    for row in rows:
-        place = (row["project"], row["alert"])
-        if row["group_key"] != "*" and place in found:
-            standing = msgspec.json.decode(row["body"], type=Standing)
-            found[place].open[decode_values(row["group_values"])] = standing
-    return found
-
-
 def _build_present(change: ChangeRow, values: Values, standing: Standing) -> ChangeRow:
     """Return how a value stands as if it were a change: with the figures of now."""
-    told = msgspec.structs.replace(change.told, standing=standing)
+    cause = msgspec.structs.replace(change.cause, standing=standing)
     return ChangeRow(
         change.id, change.project, change.alert, values, standing.state, standing.state, change.incident,
-        standing.since, change.found_at, told,
+        standing.since, change.found_at, cause,
     )  # fmt: skip
 
 

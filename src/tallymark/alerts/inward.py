@@ -91,7 +91,7 @@ def is_inside(address: IpAddress) -> bool:
     return any(real in network for network in _ALSO_INSIDE)
 
 
-def is_own(address: IpAddress) -> bool:
+def is_this_machine(address: IpAddress) -> bool:
     """Return whether an address, public as it may be, is one of this machine's: others have what only listens for itself there."""
     family, nobody = (
         (socket.AF_INET, _NOBODYS[0]) if isinstance(address, IPv4Address) else (socket.AF_INET6, _NOBODYS[1])
@@ -129,7 +129,11 @@ class Guard:
         given = ip_address(address)
         real = find_real(given)
         where = (
-            "on the inside" if is_inside(given) else "this machine" if is_own(given) or is_own(real) else ""
+            "on the inside"
+            if is_inside(given)
+            else "this machine"
+            if is_this_machine(given) or is_this_machine(real)
+            else ""
         )
         if not where:
             return

@@ -36,7 +36,7 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Grant:
     """What a valid token is about."""
 
     project: str
@@ -52,7 +52,7 @@ def build_links(batch: Batch, public_url: str, secret: bytes, now: datetime) -> 
 
     def build(one: Batch) -> tuple[str, str]:
         page = f"{base}/alert?{urlencode({'project': one.project, 'name': one.alert})}"
-        token = sign_token(Claim(one.project, one.alert, one.incident), secret, now + VALID)
+        token = sign_token(Grant(one.project, one.alert, one.incident), secret, now + VALID)
         return page, f"{base}/alert/answer/{token}"
 
     page, answer = build(batch)
@@ -60,26 +60,26 @@ def build_links(batch: Batch, public_url: str, secret: bytes, now: datetime) -> 
     return Links(page, answer, f"{base}/alerts?{urlencode({'project': batch.project})}", parts)
 
 
-def sign_token(claim: Claim, secret: bytes, expires: datetime) -> str:
+def sign_token(grant: Grant, secret: bytes, expires: datetime) -> str:
     """Return the token for an alert's trouble, valid until a time; raises ValueError without a secret."""
     if not secret:
         raise ValueError("links are signed with the installation's secret, and there is none")
     number = int(expires.timestamp())
-    return f"{claim.project}.{claim.alert}.{claim.incident}.{number}.{_sign(claim, number, secret)}"
+    return f"{grant.project}.{grant.alert}.{grant.incident}.{number}.{_sign(grant, number, secret)}"
 
 
-def parse_token(token: str, secret: bytes, now: datetime) -> Claim | None:
+def parse_token(token: str, secret: bytes, now: datetime) -> Grant | None:
     """Return what a token is about; None for one that is altered or over."""
     found = _TOKEN.fullmatch(token)
     if found is None or not secret:
         return None
-    claim, number = Claim(found[1], found[2], int(found[3])), int(found[4])
-    if not hmac.compare_digest(found[5], _sign(claim, number, secret)):
+    grant, number = Grant(found[1], found[2], int(found[3])), int(found[4])
+    if not hmac.compare_digest(found[5], _sign(grant, number, secret)):
         return None
-    return claim if now < datetime.fromtimestamp(number, UTC) else None
+    return grant if now < datetime.fromtimestamp(number, UTC) else None
 
 
-def _sign(claim: Claim, expires: int, secret: bytes) -> str:
-    parts = ("alert", claim.project, claim.alert, str(claim.incident), str(expires))
+def _sign(grant: Grant, expires: int, secret: bytes) -> str:
+    parts = ("alert", grant.project, grant.alert, str(grant.incident), str(expires))
     digest = hmac.new(secret, "\0".join(parts).encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from tallymark.alerts.batches import Batch
-from tallymark.alerts.book import ChangeRow
+from tallymark.alerts.changes import ChangeRow
 from tallymark.alerts.links import Links
 from tallymark.alerts.outlets import Message
 from tallymark.alerts.standing import OPEN
@@ -116,7 +116,7 @@ def _rank(story: _Story) -> tuple[bool, int, str]:
 
 
 def _name(one: ChangeRow) -> str:
-    return one.told.alert.title or one.told.alert.name
+    return one.cause.alert.title or one.cause.alert.name
 
 
 def _names(changes: Sequence[ChangeRow]) -> str:
@@ -126,10 +126,10 @@ def _names(changes: Sequence[ChangeRow]) -> str:
 def _build_title(story: _Story) -> str:
     """Return the one sentence: what, where, how bad."""
     lead, wrong, over = story.lead, story.wrong, story.over
-    told, judged = lead.told, lead.told.standing.judged
+    cause, judged = lead.cause, lead.cause.standing.judged
     values = [name_values(one.values) for one in (wrong or over) if one.values]
     where = f" ({write_list(values, 3)})" if values else ""
-    sign = _SIGNS[told.alert.severity]
+    sign = _SIGNS[cause.alert.severity]
     if story.is_over:
         return f"Over: {_name(lead)}{where}"
     if not wrong:
@@ -140,33 +140,33 @@ def _build_title(story: _Story) -> str:
         return f"{sign}: {_name(lead)}{where}: {still}no data"
     if lead.after == "error":
         return f"{sign}: {_name(lead)}{where}: {still}cannot be judged"
-    return f"{sign}: {_name(lead)}{where}: {still}{write_judged(told.alert, judged, told.unit)}"
+    return f"{sign}: {_name(lead)}{where}: {still}{write_judged(cause.alert, judged, cause.unit)}"
 
 
 def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
     lead, wrong, over, rest = story.lead, story.wrong, story.over, story.rest
-    told = lead.told
-    alert = told.alert
+    cause = lead.cause
+    alert = cause.alert
     facts = _list_values(story)
     if not story.is_over:
-        since = min((one.told.standing.opened or one.at for one in (*wrong, *rest)), default=lead.at)
+        since = min((one.cause.standing.opened or one.at for one in (*wrong, *rest)), default=lead.at)
         length = write_duration(now - since)
         facts.append(("Since", f"{write_moment(since, alert.timezone)}, {length} ago"))
     else:
         facts.append(("Over since", write_moment(lead.at, alert.timezone)))
-        facts.append(("Now", write_judged(alert, told.standing.judged, told.unit)))
+        facts.append(("Now", write_judged(alert, cause.standing.judged, cause.unit)))
         changes = story.batch.changes
-        begun = next((one.told.standing.opened for one in changes if one.told.standing.opened), None)
+        begun = next((one.cause.standing.opened for one in changes if one.cause.standing.opened), None)
         if begun is not None:
             facts.append(("Lasted", write_duration(lead.at - begun)))
     if over and not story.is_over:
         facts.append(("Over", write_list([name_values(one.values) or "all" for one in over], _NAMED)))
-    facts.append(("Fires when", f"{told.title or alert.metric} is {write_condition(alert, told.unit)}"))
+    facts.append(("Fires when", f"{cause.title or alert.metric} is {write_condition(alert, cause.unit)}"))
     if alert.description:
         facts.append(("About", alert.description))
     if alert.runbook:
         facts.append(("To do", alert.runbook))
-    facts.append(("Owner", told.owner or "nobody"))
+    facts.append(("Owner", cause.owner or "nobody"))
     return facts
 
 
@@ -176,8 +176,8 @@ def _list_values(story: _Story) -> list[tuple[str, str]]:
     named += [(one, "still ") for one in story.rest]
     facts = []
     for one, still in named[:_NAMED]:
-        told = one.told
-        figures = write_judged(told.alert, told.standing.judged, told.unit)
+        cause = one.cause
+        figures = write_judged(cause.alert, cause.standing.judged, cause.unit)
         facts.append((name_values(one.values) or "all", f"{still}{one.after}: {figures}"))
     if len(named) > _NAMED:
         facts.append(("and", f"{len(named) - _NAMED} more"))
@@ -233,7 +233,7 @@ def _list_part(story: _Story, links: Links) -> dict[str, Any]:
 
 def _list_data(story: _Story, links: Links) -> dict[str, Any]:
     """Return the facts for programs: what a webhook gets."""
-    batch, lead = story.batch, story.lead.told
+    batch, lead = story.batch, story.lead.cause
     newest = {one.values: one for one in sorted(batch.changes, key=lambda one: one.id)}
     return {
         "project": batch.project,
@@ -253,10 +253,10 @@ def _list_data(story: _Story, links: Links) -> dict[str, Any]:
 
 def _list_change(one: ChangeRow) -> dict[str, Any]:
     return {
-        "values": dict(zip(one.told.alert.breakdown, one.values, strict=False)),
+        "values": dict(zip(one.cause.alert.breakdown, one.values, strict=False)),
         "state": one.after,
         "before": one.before,
         "at": one.at,
-        "since": one.told.standing.opened,
-        **msgspec.structs.asdict(one.told.standing.judged),
+        "since": one.cause.standing.opened,
+        **msgspec.structs.asdict(one.cause.standing.judged),
     }

@@ -7,7 +7,6 @@ grow or fall there; this process never loads it.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import re
@@ -16,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from functools import cache
 from typing import IO, Any, Final, Literal, cast
 
 import msgspec
@@ -85,6 +83,19 @@ class Outlets:
     def send(self, url: str, message: Message) -> str:
         """Send and wait; returns '' once the receiver took it, else one sentence why not. Never raises, never tells secrets."""
         return self.ask("send", url, message).text
+
+    def check(self, url: str) -> str:
+        """Return '' for an address that can be told, else what is wrong with it and what is allowed. Never tells secrets."""
+        answer = self.ask("check", url)
+        return answer.text if answer.done else f"The receiver's address could not be checked. {answer.text}"
+
+    def hide_secrets(self, url: str) -> str:
+        """Return what of an address may be shown."""
+        answer = self.ask("hide", url)
+        if answer.done:
+            return answer.text
+        service = re.match(r"[a-z0-9]{1,32}(?=://)", url.lower())
+        return f"{service.group()}://****" if service else "****"
 
     def ask(self, do: Literal["send", "check", "hide"], url: str, message: Message | None = None) -> Answer:
         """Have a process do one thing; when it cannot, the answer is not done and says why."""
@@ -265,26 +276,3 @@ class _Child:
             # What was not written any more is not missed.
             with contextlib.suppress(OSError):
                 pipe.close()
-
-
-def check_url(url: str) -> str:
-    """Return '' for an address that can be told, else what is wrong with it and what is allowed. Never tells secrets."""
-    answer = _desk().ask("check", url)
-    return answer.text if answer.done else f"The receiver's address could not be checked. {answer.text}"
-
-
-def hide_secrets(url: str) -> str:
-    """Return what of an address may be shown."""
-    answer = _desk().ask("hide", url)
-    if answer.done:
-        return answer.text
-    service = re.match(r"[a-z0-9]{1,32}(?=://)", url.lower())
-    return f"{service.group()}://****" if service else "****"
-
-
-@cache
-def _desk() -> Outlets:
-    """Return where addresses are looked at; nothing on the inside is told from here."""
-    desk = Outlets(most=1)
-    atexit.register(desk.close)
-    return desk

@@ -11,25 +11,23 @@ from typing import Final
 
 import msgspec
 
-from tallymark.alerts.book import Kept
+from tallymark.alerts.changes import Change, Kept, Outcome, Watch
 from tallymark.alerts.conditions import Judged, Verdict
-from tallymark.alerts.questions import Values
-from tallymark.alerts.rounds import Change, Outcome, Watch
 from tallymark.alerts.standing import Standing, advance
+from tallymark.alerts.values import Values
 from tallymark.catalog.receivers import Receiver
-from tallymark.plan.kinds.alert import Above, Alert
+from tallymark.plan.kinds.alert import OWN_PREFIX, Above, Alert
 
 LATE_SECONDS: Final = 60
 FAILING_SECONDS: Final = 600
-# Names that begin like this are refused in files.
 JUDGING: Final = Alert(
-    name="tallymark_judging", metric="tallymark_judging", when=Above(value=LATE_SECONDS), window="1m", severity="page", keep_firing="5m",
+    name=f"{OWN_PREFIX}judging", metric=f"{OWN_PREFIX}judging", when=Above(value=LATE_SECONDS), window="1m", severity="page", keep_firing="5m",
     title="Alerts are judged late",
     description="Nothing can be said about the time since: events wait for the store, questions fail, or judging takes too long.",
     runbook="Look at the server's log and at /readyz: the store, the disk, the load.",
 )  # fmt: skip
 TELLING: Final = Alert(
-    name="tallymark_telling", metric="tallymark_telling", when=Above(value=FAILING_SECONDS), window="1m", severity="page",
+    name=f"{OWN_PREFIX}telling", metric=f"{OWN_PREFIX}telling", when=Above(value=FAILING_SECONDS), window="1m", severity="page",
     title="A receiver cannot be told", breakdown=("receiver",),
     description="Messages to this receiver have failed for ten minutes. They are tried again.",
     runbook="Look at the receiver's last error on the page of alerts.",
@@ -45,10 +43,15 @@ def judge_own(
     `lag` is how many seconds the oldest window that should have been judged has waited, `missed` how many windows were left
     out in this round and never will be.
     """
-    reason = f"{missed:,} windows were left out." if missed else ""
-    late = _judge(lag, LATE_SECONDS, reason)
+    late = _judge(lag, LATE_SECONDS, "")
     if missed:
-        late = msgspec.structs.replace(late, verdict="met")
+        # That judging is in time again says nothing of these.
+        reason = f"{missed:,} windows were left out and never will be judged."
+        late = (
+            Judged(verdict="met", reason=reason)
+            if late.verdict != "met"
+            else msgspec.structs.replace(late, reason=reason)
+        )
     judging: dict[Values, Judged] = {(): late}
     telling: dict[Values, Judged] = {
         (one.name,): _judge(_failing(one, now), FAILING_SECONDS, one.error) for one in receivers
@@ -85,5 +88,5 @@ def _run(alert: Alert, kept: Kept | None, verdicts: Mapping[Values, Judged], now
         return None
     for values in gone:
         del standings[values]
-    watch = kept.watch if kept else Watch(digest="", judged_until=now, settled_until=now, is_own=True)
+    watch = kept.watch if kept else Watch(digest="", judged_until=now, settled_until=now)
     return Outcome(alert, watch, standings, forgotten=gone, changes=changes)

@@ -13,9 +13,10 @@ from typing import Final
 import msgspec
 
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.questions import Questions, Values, build_wanted
-from tallymark.alerts.rounds import find_verdicts, list_windows
+from tallymark.alerts.questions import Questions, build_wanted
 from tallymark.alerts.standing import OPEN, Standing, State, advance, begin, is_told
+from tallymark.alerts.values import Values
+from tallymark.alerts.verdicts import find_verdicts, list_windows
 from tallymark.alerts.windows import list_ends
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.kinds.alert import Alert

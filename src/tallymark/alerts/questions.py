@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from tallymark.alerts.values import Values
 from tallymark.alerts.windows import Window
 from tallymark.errors import RequestRefused
-from tallymark.event import OWN_SOURCE
 from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric, Span
-from tallymark.queries.ask import Limits, QueryStore
-from tallymark.queries.events import list_events
+from tallymark.queries.events import Present
 from tallymark.queries.kinds import Question
-from tallymark.queries.question import Filter, Filters
-from tallymark.queries.result import Answer, Cell
+from tallymark.queries.question import Filters
+from tallymark.queries.result import Answer
 
-Values = tuple[Cell, ...]
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
 # Columns of a metric's figures behind time and breakdown: figure, n, low, high, enough.
 _TAIL: Final = 5
 _REMEMBERED: Final = 20_000
-_NOT_OWN: Final = Filter(field="source", op="ne", value=OWN_SOURCE)
+# Of windows up to this length it is looked first which events came at all: of most metrics nothing did, and those need no question.
+_SHORT: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,40 +68,46 @@ class Questions:
         self,
         metrics: Mapping[str, Metric],
         ask: Callable[[Question], Answer],
-        is_quiet: Callable[[Window], bool],
+        look: Callable[[Window], Present],
     ) -> None:
         self._metrics = metrics
         self._ask = ask
-        self._is_quiet = is_quiet
+        self._look = look
         self._lock = threading.Lock()
         self._found: OrderedDict[Wanted, Future[Found]] = OrderedDict()
         self._lasting: set[Wanted] = set()
+        # What came in windows that were looked at in this round.
+        self._present: OrderedDict[Window, Future[Present]] = OrderedDict()
 
     def find(self, wanted: Wanted) -> Found:
         """Return the figures; raises RequestRefused as questions do. Failures are not remembered."""
+        return self._share(self._found, wanted, lambda: self._find(wanted))
+
+    def _share(self, table: OrderedDict[K, Future[T]], key: K, make: Callable[[], T]) -> T:
+        """Return what is known, or find it out; who asks for it meanwhile waits for that."""
         with self._lock:
-            present = self._found.get(wanted)
-            mine = None
-            if present is not None:
+            known = table.get(key)
+            if known is not None:
                 # Those that are not needed any more are forgotten first.
-                self._found.move_to_end(wanted)
-            if present is None:
-                mine = self._found[wanted] = Future()
-        if mine is None:
-            return present.result()  # type: ignore[union-attr]
+                table.move_to_end(key)
+            else:
+                mine = table[key] = Future()
+        if known is not None:
+            return known.result()
         try:
-            found = self._find(wanted)
+            made = make()
         except BaseException as error:
             with self._lock:
-                self._found.pop(wanted, None)
+                table.pop(key, None)
             mine.set_exception(error)
             raise
-        mine.set_result(found)
-        return found
+        mine.set_result(made)
+        return made
 
     def forget(self, lasting: set[Wanted]) -> None:
         """Forget all but what is said to last: what was asked before its time was over, and the oldest of too many."""
         with self._lock:
+            self._present.clear()
             self._lasting = (self._lasting | lasting) & self._found.keys()
             for wanted in [one for one in self._found if one not in self._lasting]:
                 del self._found[wanted]
@@ -111,20 +119,21 @@ class Questions:
         metric = self._metrics.get(wanted.metric)
         if metric is None:
             raise RequestRefused("not_found", f"There is no metric {wanted.metric!r}.", at="metric")
+        window, names = wanted.window, metric.event_names()
+        if names and window.end - window.start <= _SHORT:
+            present = self._find_present(window)
+            if present.names is not None and present.names.isdisjoint(names):
+                return Found({}, quiet=present.quiet)
         # Whether a figure stands on enough events the alert decides (see `conditions.judge`), which may need fewer or more.
         asked = msgspec.structs.replace(metric, minimum_sample=0)
         figures = ask_metric(asked, build_span(wanted), self._ask, self._metrics)
         width = len(wanted.breakdown)
         found = {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}
         empty = not any(one.n or one.value for one in found.values())
-        return Found(found, quiet=empty and self._is_quiet(wanted.window))
+        return Found(found, quiet=empty and self._find_present(window).quiet)
 
-
-def is_quiet(store: QueryStore, project: str, window: Window, limits: Limits) -> bool:
-    """Tell whether nothing came in that time but what tallymark says of itself."""
-    start, end = window.start.isoformat(), window.end.isoformat()
-    found = list_events(store, project, filters=(_NOT_OWN,), start=start, end=end, limit=1, limits=limits)
-    return not found.events
+    def _find_present(self, window: Window) -> Present:
+        return self._share(self._present, window, lambda: self._look(window))
 
 
 def build_wanted(alert: Alert, window: Window, groups: Sequence[Values] = ()) -> Wanted:

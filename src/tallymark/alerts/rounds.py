@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 import structlog
 
-from tallymark.alerts.conditions import Judged, judge, list_needed
-from tallymark.alerts.questions import Found, Questions, Values, Wanted, build_wanted
+from tallymark.alerts.changes import Change, Outcome, Watch
+from tallymark.alerts.conditions import Judged
+from tallymark.alerts.questions import Questions, Wanted, build_wanted
 from tallymark.alerts.standing import OPEN, Standing, advance, begin, settle, step_back
-from tallymark.alerts.windows import Window, find_last_end, find_window, list_ends, shift_window
+from tallymark.alerts.values import Values
+from tallymark.alerts.verdicts import KEPT_VALUES, find_verdicts, list_windows
+from tallymark.alerts.windows import find_last_end, list_ends
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.metrics.figures import NOTHING, Figure
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
 
@@ -39,56 +41,10 @@ _FORGET: Final = timedelta(days=8)
 _FORGET_MISSED: Final = timedelta(days=1)
 # A value is missed when it was there for so many windows' length without a break; others come and go.
 _REGULAR_WINDOWS: Final = 10
-# So many values are kept for each that may be shown: the largest change from window to window.
-_KEPT_VALUES: Final = 2
 # For so long after its delay a window that could not be judged is tried again.
 _TRY_AGAIN: Final = timedelta(hours=1)
 # Stretches that were never judged, of which the last ones are kept.
 _MOST_GAPS: Final = 10
-
-
-class Watch(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of an alert besides its values.
-
-    `digest` tells its definition, `judged_until` is the end of the last window that was judged, `settled_until` of the last
-    that was judged after its delay. `missed` windows were never judged; `gaps` are the first and last ends of the newest such
-    stretches. `incident` is the present trouble, 0 of none.
-    """
-
-    digest: str
-    judged_until: datetime
-    settled_until: datetime
-    missed: int = 0
-    gaps: tuple[tuple[datetime, datetime], ...] = ()
-    incident: int = 0
-    # Since when it is watched by this definition, and whether the next window to be judged for good could not be.
-    since: datetime | None = None
-    is_stuck: bool = False
-    breakdown: tuple[str, ...] = ()
-    # Whether it is one of tallymark's own, which stand in no file.
-    is_own: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An alert, of one value, went from one state to another, because of the window that ended at `at`."""
-
-    values: Values
-    before: Standing
-    after: Standing
-    at: datetime
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a round found about one alert. `problem` says why it could not be judged now; it will be tried again."""
-
-    alert: Alert
-    watch: Watch
-    standings: dict[Values, Standing]
-    forgotten: list[Values] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,65 +281,11 @@ def _forget_values(outcome: Outcome) -> None:
         if standings[values].state == "ok"
         and (standings[values].seen < until - _FORGET or (not values and len(standings) > 1))
     ]
-    many = len(standings) - len(outcome.forgotten) - alert.limit * _KEPT_VALUES
+    many = len(standings) - len(outcome.forgotten) - alert.limit * KEPT_VALUES
     rest = sorted((one for one in calm if one not in outcome.forgotten), key=lambda one: standings[one].seen)
     outcome.forgotten += rest[: max(0, many)]
     for values in outcome.forgotten:
         del standings[values]
-
-
-def find_verdicts(
-    questions: Questions,
-    alert: Alert,
-    metric: Metric | None,
-    end: datetime,
-    standings: Mapping[Values, Standing],
-) -> dict[Values, Judged]:
-    """Judge the window that ended at a time, for all values of the alert; raises TallymarkError where that cannot be asked."""
-    if metric is None:
-        raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
-    windows = list_windows(alert, end)
-    own = questions.find(build_wanted(alert, windows[0]))
-    values: list[Values] = [()]
-    if alert.breakdown:
-        # Of values in trouble none is dropped for new ones.
-        wrong = sum(one.state in OPEN for one in standings.values())
-        room = max(0, alert.limit * _KEPT_VALUES - wrong)
-        new = [one for one in own.figures if one not in standings]
-        values = [*standings, *new[:room]]
-    verdicts: dict[Values, Judged] = {}
-    if alert.breakdown and () in values:
-        # Before anything arrived there was no value yet that could have been missed.
-        values.remove(())
-        verdicts[()] = Judged(verdict="not met")
-    if not values:
-        return {(): Judged(verdict="no data")}
-    found, *before = [_find_all(questions, alert, window, values) for window in windows]
-    for one in values:
-        earlier = [_earlier(past, one, metric) for past in before]
-        verdicts[one] = judge(alert, metric, found.of(one, metric), earlier, quiet=found.quiet)
-    return verdicts
-
-
-def list_windows(alert: Alert, end: datetime) -> list[Window]:
-    """Return the window that ends at a time, and the earlier ones that the condition needs."""
-    window = find_window(alert, end)
-    return [window, *(shift_window(alert, window, *needed) for needed in list_needed(alert.when))]
-
-
-def _find_all(questions: Questions, alert: Alert, window: Window, values: list[Values]) -> Found:
-    """Return the figures of these values. Those that are not among the largest may be there all the same."""
-    found = questions.find(build_wanted(alert, window))
-    missing = [one for one in values if one not in found.figures]
-    if not alert.breakdown or not missing or len(found.figures) < alert.limit:
-        return found
-    rest = questions.find(build_wanted(alert, window, missing))
-    return Found({**found.figures, **rest.figures}, found.quiet)
-
-
-def _earlier(found: Found, values: Values, metric: Metric) -> Figure:
-    """Return the figure of an earlier window; when nothing at all happened there was no figure."""
-    return NOTHING if found.quiet else found.of(values, metric)
 
 
 def _spread(ends: list[datetime]) -> list[_Due]:

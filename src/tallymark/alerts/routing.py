@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from tallymark.alerts.questions import Values
 from tallymark.alerts.standing import Standing
+from tallymark.alerts.values import Values
 from tallymark.catalog.receivers import Receiver
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -74,18 +74,9 @@ class Silences:
         """Return a project's silences, those that end last first; with `now` only those that hold then."""
         question = sa.select(SILENCE).where(SILENCE.c.project == project)
         if now is not None:
-            question = question.where((SILENCE.c.begins_at <= now) & (SILENCE.c.ends_at > now))
+            question = question.where(_hold(now))
         with self._catalog.engine.connect() as connection:
-            rows = connection.execute(
-                question.order_by(SILENCE.c.ends_at.desc(), SILENCE.c.id.desc())
-            ).mappings()
-            return [
-                Silence(
-                    row["id"], row["project"], row["alert"], row["incident"], row["reason"], row["person"],
-                    aware(row["begins_at"]), aware(row["ends_at"]),
-                )
-                for row in rows
-            ]  # fmt: skip
+            return _read(connection, question)
 
     def end(self, number: int, project: str, now: datetime) -> None:
         """End a silence at once; raises RequestRefused (not_found)."""
@@ -94,3 +85,23 @@ class Silences:
             done = connection.execute(sa.update(SILENCE).where(same).values(ends_at=now))
             if done.rowcount == 0:
                 raise RequestRefused("not_found", f"There is no silence {number} that holds.", at="id")
+
+
+def read_silences(connection: sa.Connection, now: datetime) -> list[Silence]:
+    """Return the silences of all projects that hold at a time."""
+    return _read(connection, sa.select(SILENCE).where(_hold(now)))
+
+
+def _hold(now: datetime) -> sa.ColumnElement[bool]:
+    return (SILENCE.c.begins_at <= now) & (SILENCE.c.ends_at > now)
+
+
+def _read(connection: sa.Connection, question: sa.Select[Any]) -> list[Silence]:
+    rows = connection.execute(question.order_by(SILENCE.c.ends_at.desc(), SILENCE.c.id.desc())).mappings()
+    return [
+        Silence(
+            row["id"], row["project"], row["alert"], row["incident"], row["reason"], row["person"],
+            aware(row["begins_at"]), aware(row["ends_at"]),
+        )
+        for row in rows
+    ]  # fmt: skip

@@ -17,14 +17,16 @@ from typing import Final
 import msgspec
 import structlog
 
-from tallymark.alerts.book import Book, Kept, News
+from tallymark.alerts.book import Book
+from tallymark.alerts.changes import Kept, News, Outcome
 from tallymark.alerts.notices import Notices, Trouble
 from tallymark.alerts.own import OWN, judge_own
 from tallymark.alerts.questions import Questions
-from tallymark.alerts.rounds import Outcome, Watched, run_round
+from tallymark.alerts.rounds import Watched, run_round
 from tallymark.alerts.routing import expand_rotas, find_owner, leave_out_failing, name_watched
 from tallymark.alerts.silences import Silences
 from tallymark.alerts.standing import is_told
+from tallymark.alerts.values import key_of
 from tallymark.alerts.windows import Window, find_next_end
 from tallymark.catalog.definitions import Definition, Definitions
 from tallymark.catalog.receivers import Receiver, Receivers, choose_receivers
@@ -35,6 +37,7 @@ from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
 from tallymark.plan.kinds.rota import Rota
 from tallymark.plan.lengths import parse_length
+from tallymark.queries.events import Present
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
 
@@ -44,7 +47,7 @@ log = structlog.get_logger("tallymark.alerts")
 PULSE_FILE: Final = "alerts.json"
 
 Ask = Callable[[str, Question], Answer]
-IsQuiet = Callable[[str, Window], bool]
+Look = Callable[[str, Window], Present]
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +87,7 @@ class Watcher:
     silences: Silences
     receivers: Receivers
     ask: Ask
-    is_quiet: IsQuiet
+    look: Look
     pool: Executor
     seconds: int
     _projects: dict[str, _Project] = field(default_factory=dict)
@@ -115,7 +118,9 @@ class Watcher:
         )
         judged = len(outcomes)
         receivers = self.receivers.list(name)
-        if project.alerts or any(one.watch.is_own and one.watch.incident for one in project.kept.values()):
+        if project.alerts or any(
+            project.kept[alert].watch.incident for alert in OWN if alert in project.kept
+        ):
             watched = bool(project.alerts)
             outcomes += judge_own(project.kept, receivers, now, lag if watched else 0.0, missed)
         self._write(name, project, outcomes, receivers, now)
@@ -171,7 +176,7 @@ class Watcher:
         """Close alerts that there are not any more, and those that are broken down by something else now."""
         for alert, kept in list(project.kept.items()):
             present = project.alerts.get(alert)
-            if kept.watch.is_own or (present is not None and present.breakdown == kept.watch.breakdown):
+            if alert in OWN or (present is not None and present.breakdown == kept.watch.breakdown):
                 continue
             why = "The alert was taken away." if present is None else "The alert was changed."
             self.book.close(name, alert, why, now)
@@ -185,7 +190,7 @@ class Watcher:
             project.questions = Questions(
                 project.metrics,
                 lambda question, of=name: self.ask(of, question),  # type: ignore[misc]
-                lambda window, of=name: self.is_quiet(of, window),  # type: ignore[misc]
+                lambda window, of=name: self.look(of, window),  # type: ignore[misc]
             )
 
     def _judge(self, project: _Project, complete: datetime) -> list[Outcome]:
@@ -225,7 +230,7 @@ class Watcher:
         chosen = (
             _choose(one.alert, metric, Kept(one.watch, one.standings), receivers, told) if one.changes else ()
         )
-        unit = "s" if one.watch.is_own else metric.figure_unit if metric else ""
+        unit = "s" if one.alert.name in OWN else metric.figure_unit if metric else ""
         return News(one, name_watched(one.alert, metric), unit, find_owner(one.alert, metric), chosen)
 
     def _repeat(self, name: str, project: _Project, now: datetime) -> None:
@@ -261,10 +266,9 @@ class Watcher:
             for one in self.silences.list(name)
             if one.concerns(alert.name, incident) and one.begins_at <= now
         ]
-        newest = max(
-            (one.opened for one in kept.standings.values() if one.opened and is_told(alert, one.state)),
-            default=now,
-        )
+        begins = self.book.find_begins(incident, alert)
+        wrong = [key_of(values) for values, one in kept.standings.items() if is_told(alert, one.state)]
+        newest = max((begins.get(key, now) for key in wrong), default=now)
         if begun is None or any(one.ends_at > now and one.begins_at >= newest for one in about):
             return None
         if any(one.ends_at > now for one in about):
@@ -276,7 +280,7 @@ def _choose(
     alert: Alert, metric: Metric | None, kept: Kept, receivers: list[Receiver], told: Sequence[str]
 ) -> tuple[int, ...]:
     """Return the numbers of those who are told of an alert now; `told` are the receivers that it names."""
-    if kept.watch.is_own:
+    if alert.name in OWN:
         chosen = leave_out_failing(receivers, kept.standings)
     else:
         chosen = choose_receivers(receivers, told, find_owner(alert, metric))

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tallymark.alerts.conditions import AGAINST_WORDS, Judged
-from tallymark.alerts.questions import Values
 from tallymark.alerts.standing import State
+from tallymark.alerts.values import Values
 from tallymark.metrics.digits import write_figure, write_range
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
 from tallymark.queries.period import parse_zone

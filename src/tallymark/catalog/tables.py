@@ -154,6 +154,7 @@ ALERT_CHANGE = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("recorded_at", sa.DateTime(timezone=True)),
     sa.Index("alert_change_of", "project", "alert", "at"),
+    sa.Index("alert_change_incident", "incident"),
     sqlite_autoincrement=True,
 )
 
@@ -198,6 +199,7 @@ NOTICE = sa.Table(
     sa.Column("ended_at", sa.DateTime(timezone=True)),
     sa.Column("error", sa.Text, nullable=False, server_default=""),
     sa.Index("notice_by_status", "status", "due_at"),
+    sa.Index("notice_of_change", "change"),
     sqlite_autoincrement=True,
 )
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from tallymark.event import CORE_FIELDS
+from tallymark.event import CORE_FIELDS, OWN_SOURCE
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
 from tallymark.queries.fields import NULLABLE
 from tallymark.queries.filters import build_filters
@@ -22,6 +22,7 @@ from tallymark.queries.question import Filter, refuse
 from tallymark.queries.sql import Parameters, build_scope
 
 MAX_PAGE: Final = 500
+_MOST_NAMES: Final = 2_000
 _TIMES: Final = ("event_time", "client_time", "received_at")
 _OTHERS: Final = tuple(field for field in CORE_FIELDS if field != "event_time")
 _COLUMNS: Final = (*_TIMES, *_OTHERS, "source", "streams", "skew_ms", "attributes")
@@ -103,6 +104,27 @@ def list_arrivals(
     sql = f"SELECT {_columns()}\n{scope}\nORDER BY events.received_at DESC, event_id DESC LIMIT {count}"
     rows, _ = ask_store(store, parameters.statement(sql), limits)
     return [_event(row) for row in rows]
+
+
+class Present(msgspec.Struct, frozen=True):
+    """What came in a time: the events' names, None of too many to list, and whether it was nothing but tallymark's own."""
+
+    names: frozenset[str] | None
+    quiet: bool
+
+
+def find_present(
+    store: QueryStore, project: str, start: datetime, end: datetime, limits: Limits = DEFAULT_LIMITS
+) -> Present:
+    """Return which events came in a time. Raises `RequestRefused` as `ask_store` does."""
+    parameters = Parameters()
+    is_own = f"source = {parameters.text(OWN_SOURCE)}"
+    scope = build_scope(parameters, project, Period(start, end, "", UTC))
+    most = parameters.add(_MOST_NAMES + 1, "UInt32")
+    sql = f"SELECT event_name, min({is_own})\n{scope}\nGROUP BY event_name LIMIT {most}"
+    rows, _ = ask_store(store, parameters.statement(sql), limits)
+    names = frozenset(name for name, _ in rows) if len(rows) <= _MOST_NAMES else None
+    return Present(names, quiet=all(own for _, own in rows))
 
 
 def find_event(

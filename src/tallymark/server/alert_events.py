@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 
 from tallymark import __version__
-from tallymark.alerts.book import Book, ChangeRow
+from tallymark.alerts.book import Book
+from tallymark.alerts.changes import ChangeRow
 from tallymark.alerts.words import name_values
 from tallymark.clock import SYSTEM_CLOCK
 from tallymark.event import OWN_SOURCE, Event
@@ -63,10 +64,10 @@ class AlertEvents:
 
 def build_event(change: ChangeRow) -> Event:
     """Return the event of a change: its value is the figure that caused it."""
-    told, judged = change.told, change.told.standing.judged
+    cause, judged = change.cause, change.cause.standing.judged
     attributes: dict[str, Any] = {
         "alert": change.alert, "before": change.before, "after": change.after, "incident": change.incident,
-        "severity": change.severity, "metric": told.alert.metric, "owner": told.owner, "of": name_values(change.values),
+        "severity": change.severity, "metric": cause.alert.metric, "owner": cause.owner, "of": name_values(change.values),
         "verdict": judged.verdict, "n": judged.n, "low": judged.low, "high": judged.high, "normal": judged.normal,
         "reason": judged.reason,
     }  # fmt: skip

@@ -20,15 +20,13 @@ import msgspec
 import structlog
 
 from tallymark.alerts.batches import Batch
-from tallymark.alerts.book import Book, key_of
+from tallymark.alerts.book import Book
 from tallymark.alerts.notices import Notices
 from tallymark.alerts.outlets import Outlets
-from tallymark.alerts.questions import is_quiet
 from tallymark.alerts.silences import Silences
 from tallymark.alerts.teller import Teller
 from tallymark.alerts.watcher import PULSE_FILE, Pulse, Watcher
 from tallymark.alerts.windows import Window
-from tallymark.alerts.words import name_values
 from tallymark.catalog.receivers import Receivers
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.sealing import open_sealer
@@ -39,14 +37,15 @@ from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.report import count_lag
 from tallymark.ledger.tail import Tail
 from tallymark.queries.ask import Limits
+from tallymark.queries.events import Present, find_present
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
 from tallymark.queries.run import run_question
 from tallymark.server.orders import Orders, find_paths
-from tallymark.server.sketches import Sketches
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
-from tallymark.web.alert_pictures import build_spec, build_view, find_span, narrow_span, shade_view
+from tallymark.web.alert_pictures import build_message_spec
+from tallymark.web.message_pictures import MessagePictures
 
 log = structlog.get_logger("tallymark.alerts")
 
@@ -84,14 +83,14 @@ class Jobs:
         self._receivers = receivers = Receivers(catalog, open_sealer(Path(config.data)))
         self._threads = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="alert-question")
         self._tellers = ThreadPoolExecutor(_TELLERS, thread_name_prefix="teller")
-        self._sketches = Sketches(self._build_picture)
+        self._pictures = MessagePictures(self._build_spec)
         self._outlets = Outlets(config.list_inward())
         self._watcher = Watcher(
-            catalog, Book(catalog), self._notices, Silences(catalog), receivers, self._ask, self._is_quiet,
+            catalog, Book(catalog), self._notices, Silences(catalog), receivers, self._ask, self._look,
             self._threads, round(config.alert_seconds),
         )  # fmt: skip
         self._teller = Teller(
-            self._notices, receivers, self._outlets, self._sketches.draw, SYSTEM_CLOCK,
+            self._notices, receivers, self._outlets, self._pictures.draw, SYSTEM_CLOCK,
             config.public_url, secret, self._tellers,
         )  # fmt: skip
         self._catalog = catalog
@@ -120,7 +119,7 @@ class Jobs:
         """Let go of threads, processes and connections."""
         self._tellers.shutdown(wait=True, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._sketches.close()
+        self._pictures.close()
         self._outlets.close()
         self._store.close()
         self._catalog.engine.dispose()
@@ -174,30 +173,17 @@ class Jobs:
     def _ask_quickly(self, project: str, question: Question) -> Answer:
         return run_question(question, self._store, project, self._picture_limits)
 
-    def _is_quiet(self, project: str, window: Window) -> bool:
-        """Tell whether nothing came in that time but what tallymark says of itself."""
-        return is_quiet(self._store, project, window, self._limits)
+    def _look(self, project: str, window: Window) -> Present:
+        return find_present(self._store, project, window.start, window.end, self._limits)
 
-    def _build_picture(self, batch: Batch) -> bytes:
-        """Return the specification of what a message is about; raises TallymarkError."""
-        change = batch.changes[-1]
-        alert = change.told.alert
+    def _build_spec(self, batch: Batch) -> bytes:
+        """Return the specification of a message's picture; raises TallymarkError."""
+        now = SYSTEM_CLOCK.now()
         _, metrics = self._watcher.definitions_of(batch.project)
-        metric = metrics.get(alert.metric)
-        if metric is None:
-            return b""
-        end = max(change.at, SYSTEM_CLOCK.now() - timedelta(minutes=1))
-        span = find_span(alert, end)
-        if change.values:
-            span = narrow_span(alert, span, change.values)
-        view = build_view(
-            alert, metric, span, lambda question: self._ask_quickly(batch.project, question), metrics
+        changes = self._watcher.book.list_brief(batch.project, [batch.alert], now)
+        return build_message_spec(
+            batch, lambda question: self._ask_quickly(batch.project, question), metrics, changes, now
         )
-        view.title = " · ".join(filter(None, (view.title, name_values(change.values))))
-        turns = self._watcher.book.list_turns(batch.project, [alert.name], SYSTEM_CLOCK.now())
-        of_value = [one for one in turns if one.key == key_of(change.values)]
-        shade_view(view, span, alert, of_value, SYSTEM_CLOCK.now())
-        return build_spec(view, span)
 
 
 def run_jobs(orders: Orders, stopping: threading.Event, say_ready: Callable[[], None]) -> None:

@@ -12,8 +12,11 @@ from typing import Final
 
 import msgspec
 
-from tallymark.alerts.book import Turn
+from tallymark.alerts.batches import Batch
+from tallymark.alerts.changes import BriefChange
+from tallymark.alerts.values import key_of
 from tallymark.alerts.windows import find_last_end
+from tallymark.alerts.words import name_values
 from tallymark.metrics.figures import Ask, ask_metric
 from tallymark.plan.kinds.alert import Above, Alert, Below
 from tallymark.plan.kinds.dashboard import Panel
@@ -21,11 +24,11 @@ from tallymark.plan.kinds.metric import Conversion, Metric, Span
 from tallymark.plan.lengths import DAY
 from tallymark.queries.question import Filter, Interval
 from tallymark.queries.result import Cell
-from tallymark.web.bells import build_stretches, shade_chart
 from tallymark.web.chart_specs import limit_spec
 from tallymark.web.figure_charts import Line, build_figures_chart
 from tallymark.web.panels import View
 from tallymark.web.picture_specs import build_picture
+from tallymark.web.shades import build_shades, shade_chart
 
 # Seconds of a window, and what its course is cut into; for windows longer than the last, days.
 _INTERVALS: Final[tuple[tuple[int, Interval, int], ...]] = (
@@ -34,6 +37,8 @@ _INTERVALS: Final[tuple[tuple[int, Interval, int], ...]] = (
 )
 _SECONDS: Final[dict[Interval, int]] = {"minute": 60, "hour": 3600, "day": DAY}
 _WIDTH, _HEIGHT = 720, 300
+# What a message shows ends a little before it is sent at the earliest: the last minute is not whole.
+_RECENT: Final = timedelta(minutes=1)
 
 
 def find_span(alert: Alert, end: datetime) -> Span:
@@ -50,7 +55,43 @@ def find_span(alert: Alert, end: datetime) -> Span:
     )  # fmt: skip
 
 
-def narrow_span(alert: Alert, span: Span, values: tuple[Cell, ...]) -> Span:
+def build_alert_view(
+    alert: Alert,
+    span: Span,
+    ask: Ask,
+    metrics: Mapping[str, Metric],
+    changes: Iterable[BriefChange],
+    now: datetime,
+) -> View:
+    """Return the course of an alert's metric as a panel, shaded where something was wrong; raises RequestRefused as questions do."""
+    view = _build_view(alert, metrics[alert.metric], span, ask, metrics)
+    first, last = (datetime.fromisoformat(text) for text in (span.start, span.end))
+    shades = build_shades(changes, {alert.name: alert}, first, min(last, now))
+    view.chart = shade_chart(view.chart, span, shades)
+    return view
+
+
+def build_message_spec(
+    batch: Batch, ask: Ask, metrics: Mapping[str, Metric], changes: Iterable[BriefChange], now: datetime
+) -> bytes:
+    """Return the chart of what a message is about, as a specification that holds everything; raises RequestRefused as questions do.
+
+    It is of the value that changed last; b"" where there is no such metric any more. `changes` are those of the alert.
+    """
+    change = batch.changes[-1]
+    alert = change.cause.alert
+    if alert.metric not in metrics:
+        return b""
+    span = find_span(alert, max(change.at, now - _RECENT))
+    if change.values:
+        span = _narrow_span(alert, span, change.values)
+    of_value = [one for one in changes if one.key == key_of(change.values)]
+    view = build_alert_view(alert, span, ask, metrics, of_value, now)
+    view.title = " · ".join(filter(None, (view.title, name_values(change.values))))
+    return msgspec.json.encode(build_picture(view, span, "light", _WIDTH, _HEIGHT))
+
+
+def _narrow_span(alert: Alert, span: Span, values: tuple[Cell, ...]) -> Span:
     """Return the time for one value of an alert's breakdown."""
     named = [
         Filter(field=field, op="eq", value=value)
@@ -60,7 +101,7 @@ def narrow_span(alert: Alert, span: Span, values: tuple[Cell, ...]) -> Span:
     return msgspec.structs.replace(span, filters=(*span.filters, *named), breakdown=())
 
 
-def build_view(alert: Alert, metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]) -> View:
+def _build_view(alert: Alert, metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]) -> View:
     """Return the course of an alert's metric as a panel; raises RequestRefused as questions do."""
     title = alert.title or metric.title or metric.name
     view = View(Panel(name="alert", kind="line", metrics=(metric.name,)), title, [metric], linked=False)
@@ -81,15 +122,3 @@ def _fit_sample(alert: Alert, metric: Metric, span: Span) -> Metric:
     least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
     share = min(1.0, _SECONDS[span.interval] / alert.seconds) if span.interval in _SECONDS else 1.0
     return msgspec.structs.replace(metric, minimum_sample=math.ceil(least * share))
-
-
-def build_spec(view: View, span: Span) -> bytes:
-    """Return a panel as a specification that holds everything, for a picture in a message."""
-    return msgspec.json.encode(build_picture(view, span, "light", _WIDTH, _HEIGHT))
-
-
-def shade_view(view: View, span: Span, alert: Alert, turns: Iterable[Turn], now: datetime) -> None:
-    """Note on a chart in which times up to now something was wrong, for the page to shade."""
-    first, last = (datetime.fromisoformat(text) for text in (span.start, span.end))
-    stretches = build_stretches(turns, {alert.name: alert}, first, min(last, now))
-    view.chart = shade_chart(view.chart, span, stretches)

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tallymark.alerts.book import ChangeRow, Kept
+import msgspec
+
+from tallymark.alerts.changes import ChangeRow, Kept
 from tallymark.alerts.notices import Delivery
-from tallymark.alerts.outlets import Message, check_url, hide_secrets
+from tallymark.alerts.outlets import Message
 from tallymark.alerts.own import OWN
 from tallymark.alerts.preview import MOST_WINDOWS, Preview, replay
-from tallymark.alerts.questions import Questions, Values, is_quiet
-from tallymark.alerts.routing import expand_rotas, find_owner, name_watched
+from tallymark.alerts.questions import Questions
+from tallymark.alerts.routing import expand_rotas, find_owner, leave_out_failing, name_watched
 from tallymark.alerts.silences import Silence
 from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told
+from tallymark.alerts.values import Values
 from tallymark.alerts.watcher import Pulse
 from tallymark.alerts.words import name_values, write_condition, write_judged
 from tallymark.catalog.definitions import Definition
@@ -30,9 +33,12 @@ from tallymark.plan.kinds.metric import Metric
 from tallymark.plan.kinds.rota import NEXT, Rota
 from tallymark.plan.objects import decode_object
 from tallymark.plan.words import is_name
+from tallymark.queries.events import find_present
 from tallymark.web.services import Services
 
 _STALE: Final = timedelta(minutes=2)
+# What is replayed where nobody says which time.
+LAST_WEEK: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,9 @@ class Shown:
     incident: int
     receivers: list[Receiver]
     silence: Silence | None
+    # Windows that never were judged, and the ends of the first and the last of the newest stretches of them.
+    missed: int
+    gaps: tuple[tuple[datetime, datetime], ...]
     definition: Definition | None = None
 
     @property
@@ -161,8 +170,12 @@ def _show(
         name_watched(alert, metric),
         owner,
         incident,
-        receivers if alert.name in OWN else choose_receivers(receivers, told, owner),
+        leave_out_failing(receivers, standings)
+        if alert.name in OWN
+        else choose_receivers(receivers, told, owner),
         silence,
+        kept.watch.missed if kept else 0,
+        kept.watch.gaps if kept else (),
         definition,
     )
 
@@ -182,6 +195,8 @@ class OnCall:
     following: str
     # Those of its people who are no receivers: they are passed over.
     missing: list[str]
+    # Whether a receiver has the same name: alerts that name it tell the rota.
+    hides_receiver: bool
 
 
 def list_on_call(services: Services, project: str) -> list[OnCall]:
@@ -193,7 +208,7 @@ def list_on_call(services: Services, project: str) -> list[OnCall]:
         present, until = rota.find_turn(now)
         people = [*rota.people, *(name for step in rota.escalate for name in step.tell if name != NEXT)]
         missing = [name for name in dict.fromkeys(people) if name not in known]
-        found.append(OnCall(rota, one, present, until, rota.find_turn(until)[0], missing))
+        found.append(OnCall(rota, one, present, until, rota.find_turn(until)[0], missing, one.name in known))
     return found
 
 
@@ -203,7 +218,9 @@ def list_history(services: Services, project: str, alert: str = "", most: int = 
     told = services.desk.notices.list_deliveries([one.id for one in changes])
     return [
         ShownChange(
-            one, write_judged(one.told.alert, one.told.standing.judged, one.told.unit), told.get(one.id, [])
+            one,
+            write_judged(one.cause.alert, one.cause.standing.judged, one.cause.unit),
+            told.get(one.id, []),
         )
         for one in changes
     ]
@@ -229,7 +246,7 @@ def preview_alert(
     questions = Questions(
         metrics,
         lambda question: services.answer(question, project),
-        lambda window: is_quiet(services.store, project, window, services.query_limits),
+        lambda window: find_present(services.store, project, window.start, window.end, services.query_limits),
     )
     return replay(alert, metric, start, end, questions, services.desk.pool, most)
 
@@ -245,10 +262,10 @@ def add_receiver(services: Services, project: str, name: str, url: str, owners: 
     if services.definitions.find(project, "rota", name) is not None:
         message = f"{name} is a rota: an alert that names it tells whoever is on call. Choose another name."
         raise RequestRefused("invalid_request", message, at="name")
-    problem = check_url(url.strip())
+    problem = services.desk.outlets.check(url.strip())
     if problem:
         raise RequestRefused("invalid_request", problem, at="url")
-    hint = hide_secrets(url.strip())
+    hint = services.desk.outlets.hide_secrets(url.strip())
     services.desk.receivers.create(project, name, url.strip(), hint, owners, who, services.clock.now())
     return hint
 
@@ -277,24 +294,25 @@ def try_receiver(services: Services, project: str, name: str) -> str:
     return error
 
 
-def show_change(change: ChangeRow) -> dict[str, Any]:
+def build_change_body(change: ChangeRow) -> dict[str, Any]:
     """Return a change for programs."""
-    standing = change.told.standing
+    standing = change.cause.standing
     return {
-        "id": change.id, "alert": change.alert, "values": dict(zip(change.told.alert.breakdown, change.values, strict=False)),
+        "id": change.id, "alert": change.alert, "values": dict(zip(change.cause.alert.breakdown, change.values, strict=False)),
         "before": change.before, "after": change.after, "incident": change.incident, "at": change.at,
-        "found_at": change.found_at, "severity": change.severity, "owner": change.told.owner,
-        "judged": standing.judged, "text": write_judged(change.told.alert, standing.judged, change.told.unit),
+        "found_at": change.found_at, "severity": change.severity, "owner": change.cause.owner,
+        "judged": standing.judged, "text": write_judged(change.cause.alert, standing.judged, change.cause.unit),
     }  # fmt: skip
 
 
-def show_alert(one: Shown) -> dict[str, Any]:
+def build_alert_body(one: Shown) -> dict[str, Any]:
     """Return an alert with how it stands for programs."""
     return {
         "alert": one.alert.name, "title": one.alert.title, "severity": one.alert.severity, "owner": one.owner,
         "state": one.state, "condition": one.condition, "incident": one.incident,
         "receivers": [receiver.name for receiver in one.receivers],
         "silenced_until": one.silence.ends_at if one.silence else None,
+        "missed": one.missed, "gaps": [{"first": first, "last": last} for first, last in one.gaps],
         "values": [
             {
                 "values": dict(zip(one.alert.breakdown, values, strict=False)), "name": name_values(values),
@@ -303,6 +321,16 @@ def show_alert(one: Shown) -> dict[str, Any]:
             for values, standing in one.values
         ],
     }  # fmt: skip
+
+
+def build_preview_body(preview: Preview, alert: Alert, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """Return a replay for programs; each stretch says in words what began it."""
+    unit = metrics[alert.metric].figure_unit
+    stretches = [
+        {**msgspec.structs.asdict(one), "text": write_judged(alert, one.judged, unit)}
+        for one in preview.stretches
+    ]
+    return {**msgspec.structs.asdict(preview), "stretches": stretches}
 
 
 def is_stale(pulse: Pulse | None, now: datetime) -> bool:

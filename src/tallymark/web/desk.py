@@ -19,6 +19,8 @@ from tallymark.catalog.repository import Catalog
 from tallymark.catalog.sealing import open_sealer
 
 _QUESTIONS: Final = 3
+# Receivers that are tried, and addresses that are looked at, at once.
+_TRIED: Final = 2
 
 
 @dataclass(slots=True)
@@ -51,4 +53,6 @@ class Desk:
 def open_desk(catalog: Catalog, data: Path, inward: tuple[str, ...]) -> Desk:
     """Open what the web process needs of alerts."""
     receivers = Receivers(catalog, open_sealer(data))
-    return Desk(Book(catalog), Notices(catalog), Silences(catalog), receivers, Outlets(inward, most=1), data)
+    return Desk(
+        Book(catalog), Notices(catalog), Silences(catalog), receivers, Outlets(inward, most=_TRIED), data
+    )

@@ -16,12 +16,11 @@ from tallymark.alerts.windows import find_last_end
 from tallymark.errors import TallymarkError
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
-from tallymark.web.alerting import preview_alert
+from tallymark.web.alerting import LAST_WEEK, preview_alert
 from tallymark.web.services import Services
 
 # More often than once a day is more than anybody answers.
 MOST_TOLD: Final = 7
-_DAYS: Final = 7
 # Who saves waits for it. A band looks at many weeks for each window, so it gets fewer windows.
 _PATIENCE_SECONDS: Final = 5.0
 _FEWEST_WINDOWS: Final = 42
@@ -52,12 +51,12 @@ def foretell(
     if times > preview.told:
         looked = preview.step // alert.step
         return (
-            f"In the last {_DAYS} days {alert.name} would have told about {times:,} times that something is wrong: {preview.told:,}"
+            f"In the last {LAST_WEEK.days} days {alert.name} would have told about {times:,} times that something is wrong: {preview.told:,}"
             f" times in one of {looked:,} windows, which were looked at."
         )
     looked_at = "".join(f" {note}" for note in preview.notes)
     return (
-        f"In the last {_DAYS} days {alert.name} would have told {preview.told:,} times that something is wrong,"
+        f"In the last {LAST_WEEK.days} days {alert.name} would have told {preview.told:,} times that something is wrong,"
         f" for {wrong:,.1f} hours in all.{looked_at}"
     )
 
@@ -116,4 +115,4 @@ def _replay(
         preview_alert(services, project, alert, metrics, tried, now)
     seconds = max(1e-3, (services.clock.monotonic() - begun) / _TRIAL_WINDOWS)
     most = int(min(MOST_WINDOWS, max(_FEWEST_WINDOWS, patience / seconds)))
-    return preview_alert(services, project, alert, metrics, now - timedelta(days=_DAYS), now, most=most)
+    return preview_alert(services, project, alert, metrics, now - LAST_WEEK, now, most=most)

@@ -11,7 +11,8 @@ import msgspec
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.metrics.usual import Judged, ask_days, judge_day
 from tallymark.plan.kinds.metric import Metric
-from tallymark.queries.events import list_events
+from tallymark.queries.events import find_present
+from tallymark.queries.period import build_period
 from tallymark.web.asking import Asker
 from tallymark.web.remembered import Key, Remembered
 from tallymark.web.services import Services
@@ -58,20 +59,14 @@ class Judging:
         return judge_day(metric, days, day, quiet=quiet)
 
     def _is_quiet(self, project: str, day: date, timezone: str) -> bool:
-        """Tell whether a project had no event at all on a day."""
+        """Tell whether nothing happened in a project on a day."""
         services = self._services
 
         def look() -> bool:
-            found = list_events(
-                services.store,
-                project,
-                start=day.isoformat(),
-                end=(day + timedelta(days=1)).isoformat(),
-                timezone=timezone,
-                limit=1,
-                limits=services.query_limits,
-            )
-            return not found.events
+            period = build_period(day.isoformat(), (day + timedelta(days=1)).isoformat(), "", timezone)
+            return find_present(
+                services.store, project, period.start, period.end, services.query_limits
+            ).quiet
 
         return self._quiet.get(self._key(project, day, timezone), look)
 

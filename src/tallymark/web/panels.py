@@ -21,13 +21,13 @@ from tallymark.queries.kinds import Question
 from tallymark.queries.period import build_period
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
-from tallymark.web.bells import Stretch, shade_chart
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.chart_words import Parts, find_parts
 from tallymark.web.charts import Chart, Figure, build_chart
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
 from tallymark.web.palette import METRICS
+from tallymark.web.shades import Shade, shade_chart
 from tallymark.web.spans import write_span
 from tallymark.web.spread_charts import build_heat_chart, build_histogram_chart
 from tallymark.web.tables import Table, build_matrix, build_table
@@ -97,17 +97,17 @@ class View:
 
 
 def run_panel(
-    asker: Asker, panel: Panel, span: Span, stretches: tuple[Stretch, ...] = (), *, linked: bool = True
+    asker: Asker, panel: Panel, span: Span, shades: tuple[Shade, ...] = (), *, linked: bool = True
 ) -> View:
     """Return one panel, as it was built before where nothing has changed since; blocking. It is shared: do not change it.
 
-    `stretches` are shaded in charts over time; `linked` lets its figures lead to their events.
+    `shades` are shaded in charts over time; `linked` lets its figures lead to their events.
     """
-    key = _name_panel(asker, panel, span, linked, stretches)
+    key = _name_panel(asker, panel, span, linked, shades)
 
     def build() -> View:
         view = build_panel(asker, panel, span, linked=linked)
-        view.chart = shade_chart(view.chart, span, stretches)
+        view.chart = shade_chart(view.chart, span, shades)
         return view
 
     view: View = asker.services.views.get(key, build)
@@ -121,14 +121,14 @@ def recall_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True)
 
 
 def _name_panel(
-    asker: Asker, panel: Panel, span: Span, linked: bool, stretches: tuple[Stretch, ...] = ()
+    asker: Asker, panel: Panel, span: Span, linked: bool, shades: tuple[Shade, ...] = ()
 ) -> tuple[str, bytes, int]:
     parts = [
         asker.digest,
         msgspec.json.encode(panel),
         msgspec.json.encode(span),
         b"linked" if linked else b"",
-        msgspec.json.encode(stretches),
+        msgspec.json.encode(shades),
     ]
     return asker.project, b"\0".join(parts), asker.data_version
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tallymark.alerts.links import Claim, sign_token
+from tallymark.alerts.links import Grant, sign_token
 
 pytestmark = [pytest.mark.store, pytest.mark.xdist_group("alert_pages")]
 EVIL = "<b>few & far</b>"
@@ -139,7 +139,7 @@ def test_who_holds_a_link_may_answer(watched, make_visitor):
         secret = bytes.fromhex(catalog.fact("secret"))
     stranger = make_visitor(watched)
     token = sign_token(
-        Claim("default", "few", watched.incident), secret, datetime.now(UTC) + timedelta(hours=1)
+        Grant("default", "few", watched.incident), secret, datetime.now(UTC) + timedelta(hours=1)
     )
     page = stranger.request("GET", f"/alert/answer/{token}")
     assert (page.status, page.headers["cache-control"]) == (200, "no-store")
@@ -153,13 +153,13 @@ def test_who_holds_a_link_may_answer(watched, make_visitor):
     (made,) = watched.get("/v1/silences").json["silences"]
     assert (made["person"], made["incident"]) == ("Ana (by a link)", watched.incident)
     over = sign_token(
-        Claim("default", "few", watched.incident), secret, datetime.now(UTC) - timedelta(hours=1)
+        Grant("default", "few", watched.incident), secret, datetime.now(UTC) - timedelta(hours=1)
     )
     for wrong in (over, token[:-1] + ("A" if token[-1] != "A" else "B"), "nothing"):
         assert stranger.request("GET", f"/alert/answer/{wrong}").status == 404
         assert stranger.request("POST", f"/alert/answer/{wrong}", fields).status == 404
     old = sign_token(
-        Claim("default", "few", watched.incident + 99), secret, datetime.now(UTC) + timedelta(hours=1)
+        Grant("default", "few", watched.incident + 99), secret, datetime.now(UTC) + timedelta(hours=1)
     )
     assert b"is over" in stranger.request("GET", f"/alert/answer/{old}").body
 
@@ -189,14 +189,14 @@ def test_a_link_holds_for_a_day_s_work_and_not_after_the_end(watched, make_visit
     stranger, later = make_visitor(watched), datetime.now(UTC) + timedelta(hours=1)
     before = watched.get("/v1/silences").json["silences"]
     fields = {"what": "silence", "reason": "Too loud", "length": "8 hours", "who": "Ana"}
-    token = sign_token(Claim("default", "few", watched.incident), secret, later)
+    token = sign_token(Grant("default", "few", watched.incident), secret, later)
     page = stranger.request("GET", f"/alert/answer/{token}").body.decode()
     assert "8 hours" in page
     assert "7 days" not in page
     long = stranger.request("POST", f"/alert/answer/{token}", {**fields, "length": "7 days"})
     assert long.status == 400
     assert "Allowed: 30 minutes, 2 hours, 8 hours." in long.body.decode()
-    old = sign_token(Claim("default", "few", watched.incident + 99), secret, later)
+    old = sign_token(Grant("default", "few", watched.incident + 99), secret, later)
     for what in ("silence", "acknowledge"):
         refused = stranger.request("POST", f"/alert/answer/{old}", {**fields, "what": what})
         assert refused.status == 409

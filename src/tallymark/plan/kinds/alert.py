@@ -21,6 +21,7 @@ from tallymark.queries.sql import Parameters
 
 KIND: Final = "alert"
 PLURAL: Final = "alerts"
+# Of the alerts by which tallymark watches itself.
 OWN_PREFIX: Final = "tallymark_"
 _LONGEST: Final = 31 * DAY
 # A window's end moves on by a sixtieth of its length at the least: what moved less would say the same again.

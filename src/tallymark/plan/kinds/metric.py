@@ -113,6 +113,10 @@ class _Common(
         """Return the names of the metrics that this one is made of."""
         return ()
 
+    def event_names(self) -> tuple[str, ...]:
+        """Return the names of the events that its figures are made of; a formula has none of its own."""
+        return ()
+
     def check(self) -> None:
         """Raise RequestRefused where the fields make no sense together."""
         if self.role == "intermediate" and not self.caveat:
@@ -127,6 +131,10 @@ class _OfEvents(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=
     OP: ClassVar[MeasureOp]
     event_name: Text
     filters: Filters = ()
+
+    def event_names(self) -> tuple[str, ...]:
+        """Return the name of its events."""
+        return (self.event_name,)
 
     def measure(self) -> Measure:
         """Return what is computed of the events."""
@@ -261,6 +269,10 @@ class Rate(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         """The unit of its figures."""
         return self.unit or "ratio"
 
+    def event_names(self) -> tuple[str, ...]:
+        """Return the names of both sides' events."""
+        return tuple(dict.fromkeys((self.numerator.event_name, self.denominator.event_name)))
+
     @property
     def is_share(self) -> bool:
         """Whether both sides are numbers of something, so that the figure is a part of a whole."""
@@ -314,6 +326,10 @@ class Conversion(
     def figure_unit(self) -> str:
         """The unit of its figures."""
         return self.unit or "ratio"
+
+    def event_names(self) -> tuple[str, ...]:
+        """Return the names of the steps' events."""
+        return tuple(dict.fromkeys(step.event_name for step in self.steps))
 
     @property
     def measured_step(self) -> int:

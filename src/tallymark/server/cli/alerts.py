@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -93,7 +93,7 @@ def preview(
     for one in found["stretches"][:_MOST_SHOWN]:
         values = ", ".join(str(value) for value in one["values"])
         console.print(
-            f"{_paint(one['state'])} {one['start']} to {one['end']} {escape(values)} {_describe(one['judged'])}"
+            f"{_paint(one['state'])} {one['start']} to {one['end']} {escape(values)} {escape(one['text'])}"
         )
     rest = len(found["stretches"]) - _MOST_SHOWN
     if rest > 0:
@@ -159,9 +159,3 @@ def _try(url: str, key: str, receiver: str) -> bool:
 
 def _paint(state: str | None) -> str:
     return f"[{_COLOURS.get(state or '', 'dim')}]{state or 'not judged'}[/]"
-
-
-def _describe(judged: dict[str, Any]) -> str:
-    value, n = judged.get("value"), judged.get("n")
-    figure = "" if value is None else f"{value:.4g}"
-    return f"{figure} (n {n:,})" if n is not None else figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,13 +15,15 @@ from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.objects import check_object, parse_object
 from tallymark.web.access import require_key
 from tallymark.web.alerting import (
+    LAST_WEEK,
     add_receiver,
+    build_alert_body,
+    build_change_body,
+    build_preview_body,
     find_alert,
     list_alerts,
     list_history,
     preview_alert,
-    show_alert,
-    show_change,
     try_receiver,
 )
 from tallymark.web.answers import decode_body, parse_count, parse_span, render_json
@@ -29,7 +31,6 @@ from tallymark.web.services import Services
 
 _TAGS = ["alerts"]
 _READ, _ADMIN = [{"read": list[str]()}], [{"admin": list[str]()}]
-_LAST_WEEK = timedelta(days=7)
 
 
 class SilenceOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,7 +66,7 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
             if pulse
             else None
         )
-        return render_json({"alerts": [show_alert(one) for one in found], "judged": judged})
+        return render_json({"alerts": [build_alert_body(one) for one in found], "judged": judged})
 
     @get("/v1/alerting/history", summary="What alerts did", tags=_TAGS, security=_READ)
     async def list_changes(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -75,7 +76,7 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         most = parse_count(request.query_params.get("limit"), "limit", 100, 1000)
         found = await services.run(list_history, services, holder.project, alert, most)
         return render_json(
-            {"changes": [{**show_change(one.change), "told": one.deliveries} for one in found]}
+            {"changes": [{**build_change_body(one.change), "told": one.deliveries} for one in found]}
         )
 
     @get(
@@ -101,13 +102,14 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         return await preview(request, holder.project, decode_body(await request.body(), dict[str, Any]))
 
     async def preview(request: Request[Any, Any, Any], project: str, body: Any) -> Response[bytes]:
-        start, end = parse_span(request.query_params, services.clock.now(), _LAST_WEEK)
+        start, end = parse_span(request.query_params, services.clock.now(), LAST_WEEK)
 
         def run() -> Any:
             objects = collect_objects(services.definitions.list(project))
             alert = parse_object(BY_NAME["alert"], body)
             check_object(BY_NAME["alert"], alert, objects)
-            return preview_alert(services, project, alert, objects["metric"], start, end)
+            found = preview_alert(services, project, alert, objects["metric"], start, end)
+            return build_preview_body(found, alert, objects["metric"])
 
         return render_json(await services.run(run))
 

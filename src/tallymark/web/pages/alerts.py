@@ -16,8 +16,9 @@ from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.objects import render_yaml
-from tallymark.web.alert_pictures import build_view, find_span, shade_view
+from tallymark.web.alert_pictures import build_alert_view, find_span
 from tallymark.web.alerting import (
+    LAST_WEEK,
     Shown,
     add_receiver,
     find_alert,
@@ -46,7 +47,6 @@ LENGTHS: Final[dict[str, timedelta]] = {
 }  # fmt: skip
 # Whoever holds a link may be anybody: what they say holds for a working day at most.
 _BY_LINK: Final = {name: length for name, length in LENGTHS.items() if length <= timedelta(hours=8)}
-_LAST_WEEK: Final = timedelta(days=7)
 _HISTORY: Final = 50
 _SHOWN_VALUES: Final = 100
 
@@ -129,11 +129,11 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
     async def answer(
         request: Request[Any, Any, Any], token: str, *, done: str = "", problem: str = "", status: int = 200
     ) -> Response[bytes]:
-        claim = parse_token(token, services.secret, services.clock.now())
-        if claim is None:
+        grant = parse_token(token, services.secret, services.clock.now())
+        if grant is None:
             raise RequestRefused("not_found", "This link is over, or it was altered.")
-        shown = await services.run(find_alert, services, claim.project, claim.alert)
-        over = shown.incident != claim.incident
+        shown = await services.run(find_alert, services, grant.project, grant.alert)
+        over = shown.incident != grant.incident
         values = {
             "shown": shown,
             "token": token,
@@ -152,18 +152,18 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
     @post_page("/alert/answer/{token:str}")
     async def give_answer(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
         """Acknowledge the trouble, or silence the alert."""
-        claim = parse_token(token, services.secret, services.clock.now())
-        if claim is None:
+        grant = parse_token(token, services.secret, services.clock.now())
+        if grant is None:
             raise RequestRefused("not_found", "This link is over, or it was altered.")
         form = await request.form()
         fields = {name: str(form.get(name, "")) for name in ("what", "reason", "length", "who")}
-        incident = claim.incident if fields["what"] == "acknowledge" else 0
+        incident = grant.incident if fields["what"] == "acknowledge" else 0
         who = f"{fields['who'].strip()[:80] or 'somebody'} (by a link)"
-        shown = await services.run(find_alert, services, claim.project, claim.alert)
+        shown = await services.run(find_alert, services, grant.project, grant.alert)
         try:
-            _require_present(shown, claim.incident)
+            _require_present(shown, grant.incident)
             await services.run(
-                _silence, services, claim.project, claim.alert, incident, fields, who, _BY_LINK
+                _silence, services, grant.project, grant.alert, incident, fields, who, _BY_LINK
             )
         except RequestRefused as refused:
             return await answer(request, token, problem=refused.message, status=refused.status)
@@ -216,10 +216,9 @@ def _read_alert(services: Services, visit: Visit, name: str) -> dict[str, Any]:
     metric = asker.metrics.get(shown.alert.metric)
     if metric is not None:
         span = find_span(shown.alert, now)
+        changes = services.desk.book.list_brief(visit.project, [name], now)
         try:
-            view = build_view(shown.alert, metric, span, asker.ask, asker.metrics)
-            turns = services.desk.book.list_turns(visit.project, [name], now)
-            shade_view(view, span, shown.alert, turns, now)
+            view = build_alert_view(shown.alert, span, asker.ask, asker.metrics, changes, now)
             chart, problem = view.chart, view.problem
         except TallymarkError as error:
             problem = error.message
@@ -254,7 +253,7 @@ def _replay(services: Services, visit: Visit, shown: Shown, now: datetime) -> di
     }
     metrics = collect_objects(services.definitions.list(visit.project, "metric"))["metric"]
     try:
-        start, end = parse_span(visit.fields, now, _LAST_WEEK)
+        start, end = parse_span(visit.fields, now, LAST_WEEK)
         found["preview"] = preview_alert(services, visit.project, shown.alert, metrics, start, min(end, now))
     except TallymarkError as error:
         found["problem"] = error.message

@@ -21,7 +21,7 @@ from tallymark.queries.filters import build_filters as check_filters
 from tallymark.queries.question import Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import Asker, open_asker
-from tallymark.web.bells import Bell, Stretch, find_stretches, list_bells
+from tallymark.web.bells import Bell, list_bells
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.exports import FORMATS, export_panel, make_view
 from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
@@ -31,6 +31,7 @@ from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import View, run_panel
 from tallymark.web.services import Services
+from tallymark.web.shades import Shade, find_shades
 from tallymark.web.spans import PRESETS, Wanted, find_span, own_time, read_wanted
 from tallymark.web.tables import build_table
 
@@ -180,9 +181,9 @@ async def run_panels(
     services: Services, project: str, dashboard: Dashboard, span: Span
 ) -> tuple[list[View], dict[str, list[Bell]]]:
     """Run a dashboard's panels side by side; a panel that fails tells it in its place. Beside them, who watches each."""
-    asker, bells, stretches = await services.run(_prepare, services, project, dashboard, span)
+    asker, bells, shades = await services.run(_prepare, services, project, dashboard, span)
     tasks = [
-        services.run_panel(run_panel, asker, panel, span, stretches.get(panel.name, ()))
+        services.run_panel(run_panel, asker, panel, span, shades.get(panel.name, ()))
         for panel in dashboard.panels
     ]
     return list(await asyncio.gather(*tasks)), bells
@@ -190,13 +191,13 @@ async def run_panels(
 
 def _prepare(
     services: Services, project: str, dashboard: Dashboard, span: Span
-) -> tuple[Asker, dict[str, list[Bell]], dict[str, tuple[Stretch, ...]]]:
+) -> tuple[Asker, dict[str, list[Bell]], dict[str, tuple[Shade, ...]]]:
     by_metric = list_bells(services, project)
     bells = {
         panel.name: [bell for name in dict.fromkeys(panel.metrics) for bell in by_metric.get(name, ())]
         for panel in dashboard.panels
     }
-    return open_asker(services, project), bells, find_stretches(services, project, bells, span)
+    return open_asker(services, project), bells, find_shades(services, project, bells, span)
 
 
 def _parse_filters(visit: Visit) -> Filters:

@@ -28,7 +28,7 @@ from tallymark.queries.period import build_period
 from tallymark.queries.question import Interval
 from tallymark.queries.result import Answer, Cell, read_number
 from tallymark.web.asking import Asker, ComparedFigures, open_asker
-from tallymark.web.bells import find_stretches, list_bells, shade_chart
+from tallymark.web.bells import list_bells
 from tallymark.web.boards import list_boards
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.chart_words import find_parts
@@ -41,6 +41,7 @@ from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
+from tallymark.web.shades import find_shades, shade_chart
 from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
 from tallymark.web.tables import build_table
 
@@ -152,10 +153,10 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
     try:
         span = find_span(wanted, services.clock.now(), breakdown=breakdown)
         shown |= _ask(asker, metric, span, comparison)
-        places = find_stretches(services, visit.project, {metric.name: bells}, span)
-        stretches = places.get(metric.name, ())
-        shown["chart"] = shade_chart(shown["chart"], span, stretches)
-        shown["shaded"] = bool(stretches)
+        places = find_shades(services, visit.project, {metric.name: bells}, span)
+        shades = places.get(metric.name, ())
+        shown["chart"] = shade_chart(shown["chart"], span, shades)
+        shown["shaded"] = bool(shades)
         shown |= _explain(asker, services, metric, span, comparison, visit)
     except TallymarkError as failed:
         status = failed.status if isinstance(failed, RequestRefused) else 400
@@ -195,7 +196,7 @@ def _find_time(services: Services, asker: Asker, metric: Metric, visit: Visit) -
     wanted = read_wanted(visit.fields, _DEFAULT)
     if any(visit.fields.get(name) for name in _TIMES):
         return wanted, ""
-    names = {name for one in _all_parts(asker, metric) for name in _event_names(one)}
+    names = {name for one in _all_parts(asker, metric) for name in one.event_names()}
     try:
         zone = build_period("2026-01-01", "2026-01-02", "", wanted.timezone).zone
         newest = find_newest(services.store, visit.project, sorted(names))
@@ -345,7 +346,7 @@ def _choose_dimensions(services: Services, project: str, metric: Metric) -> tupl
     """
     own = {condition.field for one in _selections(metric) for condition in getattr(one, "filters", ())}
     values: dict[str, int] = {}
-    for number, event in enumerate(_event_names(metric)):
+    for number, event in enumerate(metric.event_names()):
         names = [
             field.name
             for field in list_fields(services.store, project, event)
@@ -367,12 +368,6 @@ def _selections(metric: Metric) -> list[Any]:
     """Return what of a metric can have an event's name and conditions: itself, or its sides or steps."""
     sides = [getattr(metric, name, None) for name in ("numerator", "denominator")]
     return [one for one in (metric, *sides, *getattr(metric, "steps", ())) if one is not None]
-
-
-def _event_names(metric: Metric) -> tuple[str, ...]:
-    """Return the names of the events that a metric is made of; a formula has none of its own."""
-    names = (getattr(one, "event_name", "") for one in _selections(metric))
-    return tuple(dict.fromkeys(name for name in names if name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _HANG_SECONDS: Final = 20.0
 Build = Callable[[Batch], bytes]
 
 
-class Sketches:
+class MessagePictures:
     """Draws for several threads. `close` ends the drawing process."""
 
     def __init__(

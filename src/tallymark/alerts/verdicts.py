@@ -1,0 +1,78 @@
+"""From a window to verdicts: what an alert's condition says of it, for every value of its breakdown.
+
+Comes in: an alert, its metric, a window's end, and what answers questions. Goes out: a verdict with its figures for each value.
+Rounds and replays judge by these alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from tallymark.alerts.conditions import Judged, judge, list_needed
+from tallymark.alerts.questions import Found, Questions, build_wanted
+from tallymark.alerts.standing import OPEN, Standing
+from tallymark.alerts.values import Values
+from tallymark.alerts.windows import Window, find_window, shift_window
+from tallymark.errors import RequestRefused
+from tallymark.metrics.figures import NOTHING, Figure
+from tallymark.plan.kinds.alert import Alert
+from tallymark.plan.kinds.metric import Metric
+
+# So many values are kept for each that may be shown: the largest change from window to window.
+KEPT_VALUES: Final = 2
+
+
+def find_verdicts(
+    questions: Questions,
+    alert: Alert,
+    metric: Metric | None,
+    end: datetime,
+    standings: Mapping[Values, Standing],
+) -> dict[Values, Judged]:
+    """Judge the window that ended at a time, for all values of the alert; raises TallymarkError where that cannot be asked."""
+    if metric is None:
+        raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
+    windows = list_windows(alert, end)
+    own = questions.find(build_wanted(alert, windows[0]))
+    values: list[Values] = [()]
+    if alert.breakdown:
+        # Of values in trouble none is dropped for new ones.
+        wrong = sum(one.state in OPEN for one in standings.values())
+        room = max(0, alert.limit * KEPT_VALUES - wrong)
+        new = [one for one in own.figures if one not in standings]
+        values = [*standings, *new[:room]]
+    verdicts: dict[Values, Judged] = {}
+    if alert.breakdown and () in values:
+        # Before anything arrived there was no value yet that could have been missed.
+        values.remove(())
+        verdicts[()] = Judged(verdict="not met")
+    if not values:
+        return {(): Judged(verdict="no data")}
+    found, *before = [_find_all(questions, alert, window, values) for window in windows]
+    for one in values:
+        earlier = [_earlier(past, one, metric) for past in before]
+        verdicts[one] = judge(alert, metric, found.of(one, metric), earlier, quiet=found.quiet)
+    return verdicts
+
+
+def list_windows(alert: Alert, end: datetime) -> list[Window]:
+    """Return the window that ends at a time, and the earlier ones that the condition needs."""
+    window = find_window(alert, end)
+    return [window, *(shift_window(alert, window, *needed) for needed in list_needed(alert.when))]
+
+
+def _find_all(questions: Questions, alert: Alert, window: Window, values: list[Values]) -> Found:
+    """Return the figures of these values. Those that are not among the largest may be there all the same."""
+    found = questions.find(build_wanted(alert, window))
+    missing = [one for one in values if one not in found.figures]
+    if not alert.breakdown or not missing or len(found.figures) < alert.limit:
+        return found
+    rest = questions.find(build_wanted(alert, window, missing))
+    return Found({**found.figures, **rest.figures}, found.quiet)
+
+
+def _earlier(found: Found, values: Values, metric: Metric) -> Figure:
+    """Return the figure of an earlier window; when nothing at all happened there was no figure."""
+    return NOTHING if found.quiet else found.of(values, metric)
