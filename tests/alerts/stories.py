@@ -40,6 +40,8 @@ class World:
         # (time, value of the breakdown)
         self.events = []
         self.asked = 0
+        # Whether events of other names come all the time.
+        self.others = False
         self.now = START
         self.fails = None
         self.open()
@@ -138,4 +140,5 @@ class World:
         if self.fails is not None:
             raise self.fails
         empty = not any(window.start <= when < window.end for when, _ in self.events)
-        return Present(frozenset() if empty else frozenset({"seen"}), quiet=empty)
+        names = ({"other"} if self.others else set()) | (set() if empty else {"seen"})
+        return Present(frozenset(names), quiet=not names)

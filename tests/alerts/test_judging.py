@@ -211,6 +211,22 @@ def test_another_definition_leaves_nothing_out(world):
     assert world.state(alert=JUDGING.name) in (None, "ok")
 
 
+def test_what_did_not_happen_is_not_asked(world):
+    """Windows in which none of a metric's events came need no question, and count as 0 where others came, as no data where not."""
+    world.watch(when={"is": "below", "value": 5}, no_data={"for": "5m"})
+    world.run(20, count=1)
+    asked = world.asked
+    world.others = True
+    world.run(60)
+    # Only those windows that hold an event, once as they end and once a minute later.
+    assert world.asked - asked <= 3 * 6
+    assert world.state() == "firing"
+    assert world.changes()[-1].cause.standing.judged.value == 0
+    world.others = False
+    world.run(60)
+    assert world.state() == "no data"
+
+
 def test_what_fails_is_asked_once_a_round(world):
     """While windows cannot be judged for good, one of them is tried in each round, and the others after it."""
     world.watch()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tallymark.errors import RequestRefused
-from tallymark.queries.events import find_event, list_events
+from tallymark.queries import events
+from tallymark.queries.events import Present, find_event, find_present, list_events
 from tallymark.queries.question import Filter
 
 pytestmark = pytest.mark.store
@@ -55,6 +57,28 @@ def test_events_are_searched_by_name_field_and_time(store, project):
         "end": "2024-01-01T00:00:04Z",
     }
     assert walk(store, project, limit=3, **words) == [[14, 12, 10], [8]]
+
+
+def test_what_came_in_a_time_is_told_by_its_names(store, insert, monkeypatch):
+    """The end is exclusive, another project's events are not there, and what is tallymark's own is no traffic."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+
+    def look(project, minutes):
+        return find_present(store, project, start, start + timedelta(minutes=minutes))
+
+    project = insert(
+        [
+            {"event_name": "up", "source": "own", "event_time": "2024-01-01T00:00:00Z"},
+            {"event_name": "paid", "event_time": "2024-01-01T00:01:00Z"},
+            {"event_name": "up", "event_time": "2024-01-01T00:02:00Z"},
+        ]
+    )
+    assert look(project, 1) == Present(frozenset({"up"}), quiet=True)
+    assert look(project, 2) == Present(frozenset({"up", "paid"}), quiet=False)
+    assert look(project, 3) == Present(frozenset({"up", "paid"}), quiet=False)
+    assert look("nobody", 3) == Present(frozenset(), quiet=True)
+    monkeypatch.setattr(events, "_MOST_NAMES", 1)
+    assert look(project, 2) == Present(None, quiet=False)
 
 
 def test_an_event_is_shown_with_what_it_has(store, insert):

@@ -35,6 +35,20 @@ def test_a_question_that_takes_too_long_is_stopped(store, insert):
     assert caught.value.code == "query_too_expensive"
 
 
+@pytest.mark.parametrize("breakdown", [[], ["plan"]])
+def test_why_nothing_was_found_is_looked_for_unless_nobody_asks(store, insert, breakdown):
+    """The figures are the same; a breakdown by what no event has has no groups in either case."""
+    project = insert([{}])
+    nowhere = {"field": "user_id", "op": "eq", "value": "nobody"}
+    question = parse_question({**TREND, "breakdown": breakdown, "filters": [nowhere]})
+    explained, plain = (run_question(question, store, project, explain=explain) for explain in (True, False))
+    assert plain.rows == explained.rows == ([] if breakdown else [[0]])
+    typo = parse_question({**TREND, "series": [{"event_name": "sen"}]})
+    assert "No event is called 'sen'" in run_question(typo, store, project).notes[0]
+    plain = run_question(typo, store, project, explain=False)
+    assert plain.notes == []
+
+
 def test_a_store_that_is_away_is_a_503():
     """Nobody listening is answered as an outage that passes, with the time to wait."""
     gone = StoreClient("http://127.0.0.1:9", password="any", timeout=5)

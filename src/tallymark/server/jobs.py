@@ -168,10 +168,10 @@ class Jobs:
                 log.exception("alerts_not_told", fix="it is tried again")
 
     def _ask(self, project: str, question: Question) -> Answer:
-        return run_question(question, self._store, project, self._limits)
+        return run_question(question, self._store, project, self._limits, explain=False)
 
     def _ask_quickly(self, project: str, question: Question) -> Answer:
-        return run_question(question, self._store, project, self._picture_limits)
+        return run_question(question, self._store, project, self._picture_limits, explain=False)
 
     def _look(self, project: str, window: Window) -> Present:
         return find_present(self._store, project, window.start, window.end, self._limits)

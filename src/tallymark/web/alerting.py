@@ -245,7 +245,7 @@ def preview_alert(
 
     questions = Questions(
         metrics,
-        lambda question: services.answer(question, project),
+        lambda question: services.answer(question, project, explain=False),
         lambda window: find_present(services.store, project, window.start, window.end, services.query_limits),
     )
     return replay(alert, metric, start, end, questions, services.desk.pool, most)

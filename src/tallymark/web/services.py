@@ -132,19 +132,19 @@ class Services:
             self._health, lambda: function(*args, **kwargs)
         )
 
-    def answer(self, question: Question, project: str) -> Answer:
+    def answer(self, question: Question, project: str, *, explain: bool = True) -> Answer:
         """Ask the store; blocking. Raises RequestRefused as `run_question` does.
 
         What found the store's memory taken by others is asked once more, by itself among those to which that happened.
         """
         try:
-            return run_question(question, self.store, project, self.query_limits)
+            return run_question(question, self.store, project, self.query_limits, explain=explain)
         except RequestRefused as refusal:
             cause = refusal.__cause__
             if not isinstance(cause, QueryTooExpensive) or not cause.is_of_all:
                 raise
         with self._again:
-            return run_question(question, self.store, project, self.query_limits)
+            return run_question(question, self.store, project, self.query_limits, explain=explain)
 
     def close(self) -> None:
         """Let go of threads and connections."""
