@@ -101,10 +101,10 @@ def measure_latency() -> Rows:
         try:
             key = _make_admin(server)
             idle = _measure_rest(server)
-            moved_idle = _measure_rest(server, sending=True)
+            moved_idle = _measure_rest(server, "unwatched")
             _define(server, key, hook.port)
             busy = _measure_rest(server)
-            moved_busy = _measure_rest(server, sending=True)
+            moved_busy = _measure_rest(server, "steady")
             times = _time_messages(server, hook)
         finally:
             hook.close()
@@ -176,20 +176,20 @@ def _define(server: Server, key: str, port: int) -> None:
     )
 
 
-def _measure_rest(server: Server, *, sending: bool = False) -> float:
-    """Return the CPU seconds that all processes take in a minute of rest, or while each event comes once a second."""
+def _measure_rest(server: Server, sent: str = "") -> float:
+    """Return the CPU seconds that all processes take in a minute of rest, or while events called `sent` come every second."""
 
     def wait(seconds: int) -> None:
         for _ in range(seconds):
             began = time.perf_counter()
-            if sending:
+            if sent:
                 now = datetime.now(UTC).isoformat()
                 events = [
                     {
                         "event_id": uuid.uuid4().hex,
                         "event_time": now,
                         "event_type": "metric",
-                        "event_name": f"steady_{number}",
+                        "event_name": f"{sent}_{number}",
                     }
                     for number in range(_BESIDE // 10)
                 ]
