@@ -139,6 +139,6 @@ class World:
         assert project == "shop"
         if self.fails is not None:
             raise self.fails
-        empty = not any(window.start <= when < window.end for when, _ in self.events)
-        names = ({"other"} if self.others else set()) | (set() if empty else {"seen"})
-        return Present(frozenset(names), quiet=not names)
+        seen = sum(window.start <= when < window.end for when, _ in self.events)
+        events = {name: count for name, count in (("seen", seen), ("other", int(self.others))) if count}
+        return Present(events, quiet=not events)

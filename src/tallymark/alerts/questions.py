@@ -33,7 +33,8 @@ T = TypeVar("T")
 # Columns of a metric's figures behind time and breakdown: figure, n, low, high, enough.
 _TAIL: Final = 5
 _REMEMBERED: Final = 20_000
-# Of windows up to this length it is looked first which events came at all: of most metrics nothing did, and those need no question.
+# In windows up to this length it is looked first which events came: most metrics had none, or none since they were asked, and
+# need no question. In longer ones that would read more than the questions do.
 _SHORT: Final = timedelta(hours=1)
 
 
@@ -78,6 +79,8 @@ class Questions:
         self._lasting: set[Wanted] = set()
         # What came in windows that were looked at in this round.
         self._present: OrderedDict[Window, Future[Present]] = OrderedDict()
+        # Of short windows that will be judged again: how many of the metric's events there were, and the figures.
+        self._counted: OrderedDict[Wanted, tuple[tuple[int, ...], Mapping[Values, Figure]]] = OrderedDict()
 
     def find(self, wanted: Wanted) -> Found:
         """Return the figures; raises RequestRefused as questions do. Failures are not remembered."""
@@ -108,6 +111,10 @@ class Questions:
         """Forget all but what is said to last: what was asked before its time was over, and the oldest of too many."""
         with self._lock:
             self._present.clear()
+            for wanted in lasting:
+                self._counted.pop(wanted, None)
+            while len(self._counted) > _REMEMBERED:
+                self._counted.popitem(last=False)
             self._lasting = (self._lasting | lasting) & self._found.keys()
             for wanted in [one for one in self._found if one not in self._lasting]:
                 del self._found[wanted]
@@ -119,18 +126,35 @@ class Questions:
         metric = self._metrics.get(wanted.metric)
         if metric is None:
             raise RequestRefused("not_found", f"There is no metric {wanted.metric!r}.", at="metric")
-        window, names = wanted.window, metric.event_names()
-        if names and window.end - window.start <= _SHORT:
-            present = self._find_present(window)
-            if present.names is not None and present.names.isdisjoint(names):
-                return Found({}, quiet=present.quiet)
+        counts = self._count(metric, wanted.window)
+        known = self._counted.get(wanted)
+        if counts is not None and not any(counts):
+            figures: Mapping[Values, Figure] = {}
+        elif counts is not None and known is not None and known[0] == counts:
+            # Events only ever are added: as many as then are those of then.
+            figures = known[1]
+        else:
+            figures = self._ask_figures(metric, wanted)
+            if counts is not None:
+                with self._lock:
+                    self._counted[wanted] = (counts, figures)
+        empty = not any(one.n or one.value for one in figures.values())
+        return Found(figures, quiet=empty and self._find_present(wanted.window).quiet)
+
+    def _count(self, metric: Metric, window: Window) -> tuple[int, ...] | None:
+        """Return how many of each of a metric's events came in a short window; None where that is not looked at."""
+        names = metric.event_names()
+        if not names or window.end - window.start > _SHORT:
+            return None
+        events = self._find_present(window).events
+        return None if events is None else tuple(events.get(name, 0) for name in names)
+
+    def _ask_figures(self, metric: Metric, wanted: Wanted) -> Mapping[Values, Figure]:
         # Whether a figure stands on enough events the alert decides (see `conditions.judge`), which may need fewer or more.
         asked = msgspec.structs.replace(metric, minimum_sample=0)
         figures = ask_metric(asked, build_span(wanted), self._ask, self._metrics)
         width = len(wanted.breakdown)
-        found = {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}
-        empty = not any(one.n or one.value for one in found.values())
-        return Found(found, quiet=empty and self._find_present(window).quiet)
+        return {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}
 
     def _find_present(self, window: Window) -> Present:
         return self._share(self._present, window, lambda: self._look(window))

@@ -107,9 +107,9 @@ def list_arrivals(
 
 
 class Present(msgspec.Struct, frozen=True):
-    """What came in a time: the events' names, None of too many to list, and whether it was nothing but tallymark's own."""
+    """What came in a time: how many events by their names, None of too many names, and whether all were tallymark's own."""
 
-    names: frozenset[str] | None
+    events: dict[str, int] | None
     quiet: bool
 
 
@@ -121,10 +121,10 @@ def find_present(
     is_own = f"source = {parameters.text(OWN_SOURCE)}"
     scope = build_scope(parameters, project, Period(start, end, "", UTC))
     most = parameters.add(_MOST_NAMES + 1, "UInt32")
-    sql = f"SELECT event_name, min({is_own})\n{scope}\nGROUP BY event_name LIMIT {most}"
+    sql = f"SELECT event_name, count(), min({is_own})\n{scope}\nGROUP BY event_name LIMIT {most}"
     rows, _ = ask_store(store, parameters.statement(sql), limits)
-    names = frozenset(name for name, _ in rows) if len(rows) <= _MOST_NAMES else None
-    return Present(names, quiet=all(own for _, own in rows))
+    events = {name: int(count) for name, count, _ in rows} if len(rows) <= _MOST_NAMES else None
+    return Present(events, quiet=all(own for *_, own in rows))
 
 
 def find_event(
