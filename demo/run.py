@@ -13,12 +13,14 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -55,6 +57,12 @@ def main() -> int:
     port = int(os.environ.get("DEMO_PORT", "8600"))
     secret = read_secrets(data)
     url = f"http://127.0.0.1:{port}"
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+        # It would be taken for ours.
+        sys.exit(f"Something listens at {url} already: end it, or choose another port with DEMO_PORT=8601.")
+    # Ended by whatever starts programs, or with its terminal, it ends its server too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     server = start_server(data, port, secret)
     live = None
     try:

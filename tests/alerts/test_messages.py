@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -13,7 +13,7 @@ from tallymark.alerts.links import Grant, Links, build_links, parse_token, sign_
 from tallymark.alerts.messages import build_message
 from tallymark.alerts.notices import Batch
 from tallymark.alerts.standing import Standing
-from tallymark.alerts.words import write_condition, write_duration, write_judged, write_list
+from tallymark.alerts.words import write_condition, write_duration, write_judged, write_list, write_since
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
 from tests.alerts.stories import START
 
@@ -59,6 +59,23 @@ def test_one_sentence_then_what_is_known():
     assert "Page: https://t/alert" in lines
     assert (made.kind, made.facts["changes"][0]["values"]) == ("trouble", {"os": "iOS"})
     msgspec.json.encode(made.facts)
+
+
+@pytest.mark.parametrize(
+    ("alert", "moment", "text"),
+    [
+        ({"window": "1d", "every": "1d"}, "2026-01-06T00:00:00Z", "5 Jan 2026 (UTC)"),
+        # Judged by the clock, and not when a day was over.
+        ({"window": "1d", "every": "1d"}, "2026-01-06T00:01:00Z", "6 Jan 2026 00:01 (UTC)"),
+        ({"window": "1d"}, "2026-01-06T00:00:00Z", "6 Jan 2026 00:00 (UTC)"),
+        ({"window": "1d", "every": "1d", "timezone": "Europe/Berlin"}, "2026-03-29T22:00:00Z", "29 Mar 2026 (Europe/Berlin)"),
+        ({"window": "7d", "every": "1d"}, "2026-03-01T00:00:00Z", "28 Feb 2026 (UTC)"),
+    ],
+)  # fmt: skip
+def test_an_alert_on_whole_days_names_the_day(alert, moment, text):
+    """The blizzard was on the 8th, which is known at midnight of the 9th."""
+    made = Alert(name="a", metric="m", when=BELOW, **alert)
+    assert write_since(made, datetime.fromisoformat(moment)) == text
 
 
 def test_several_values_are_one_message():

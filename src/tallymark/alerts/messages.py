@@ -26,8 +26,9 @@ from tallymark.alerts.words import (
     write_duration,
     write_judged,
     write_list,
-    write_moment,
+    write_since,
 )
+from tallymark.plan.lengths import DAY
 
 # So many values of a breakdown are named, and so many alerts; the pages have them all.
 _NAMED: Final = 10
@@ -150,10 +151,10 @@ def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
     facts = _list_values(story)
     if not story.is_over:
         since = min((one.cause.standing.opened or one.at for one in (*wrong, *rest)), default=lead.at)
-        length = write_duration(now - since)
-        facts.append(("Since", f"{write_moment(since, alert.timezone)}, {length} ago"))
+        ago = f", {write_duration(now - since)} ago" if alert.step % DAY else ""
+        facts.append(("Since", f"{write_since(alert, since)}{ago}"))
     else:
-        facts.append(("Over since", write_moment(lead.at, alert.timezone)))
+        facts.append(("Over since", write_since(alert, lead.at)))
         facts.append(("Now", write_judged(alert, cause.standing.judged, cause.unit)))
         changes = story.batch.changes
         begun = next((one.cause.standing.opened for one in changes if one.cause.standing.opened), None)

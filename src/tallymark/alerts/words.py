@@ -6,7 +6,7 @@ Pure. Messages, the pages and the command line say the same, in the same words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Final
 
 from tallymark.alerts.conditions import AGAINST_WORDS, Judged
@@ -14,6 +14,7 @@ from tallymark.alerts.standing import State
 from tallymark.alerts.values import Values
 from tallymark.metrics.digits import write_figure, write_range
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
+from tallymark.plan.lengths import DAY
 from tallymark.queries.period import parse_zone
 
 NOTHING: Final = "(none)"
@@ -122,6 +123,15 @@ def write_moment(moment: datetime, timezone: str) -> str:
     local = moment.astimezone(parse_zone(timezone))
     seconds = f":{local.second:02d}" if local.second else ""
     return f"{local.day} {local:%b %Y %H:%M}{seconds} ({timezone})"
+
+
+def write_since(alert: Alert, moment: datetime) -> str:
+    """Return since when something is so, given the end of a window: of an alert on whole days the day that was over then."""
+    local = moment.astimezone(parse_zone(alert.timezone))
+    if alert.step % DAY or local.time() != time():
+        return write_moment(moment, alert.timezone)
+    day = local - timedelta(days=1)
+    return f"{day.day} {day:%b %Y} ({alert.timezone})"
 
 
 def write_duration(length: timedelta) -> str:

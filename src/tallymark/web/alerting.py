@@ -23,7 +23,7 @@ from tallymark.alerts.silences import Silence
 from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told
 from tallymark.alerts.values import Values
 from tallymark.alerts.watcher import Pulse
-from tallymark.alerts.words import name_values, write_condition, write_judged
+from tallymark.alerts.words import name_values, write_condition, write_judged, write_since
 from tallymark.catalog.definitions import Definition
 from tallymark.catalog.receivers import Receiver, choose_receivers
 from tallymark.errors import RequestRefused, TallymarkError
@@ -324,10 +324,14 @@ def build_alert_body(one: Shown) -> dict[str, Any]:
 
 
 def build_preview_body(preview: Preview, alert: Alert, metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    """Return a replay for programs; each stretch says in words what began it."""
+    """Return a replay for programs; each stretch says in words when it was and what began it."""
     unit = metrics[alert.metric].figure_unit
     stretches = [
-        {**msgspec.structs.asdict(one), "text": write_judged(alert, one.judged, unit)}
+        {
+            **msgspec.structs.asdict(one),
+            "text": write_judged(alert, one.judged, unit),
+            "time": f"{write_since(alert, one.start)} to {write_since(alert, one.end)}",
+        }
         for one in preview.stretches
     ]
     return {**msgspec.structs.asdict(preview), "stretches": stretches}

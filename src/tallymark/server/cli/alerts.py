@@ -92,9 +92,7 @@ def preview(
         console.print(f"[dim]{escape(note)}[/]")
     for one in found["stretches"][:_MOST_SHOWN]:
         values = ", ".join(str(value) for value in one["values"])
-        console.print(
-            f"{_paint(one['state'])} {one['start']} to {one['end']} {escape(values)} {escape(one['text'])}"
-        )
+        console.print(f"{_paint(one['state'])} {escape(one['time'])} {escape(values)} {escape(one['text'])}")
     rest = len(found["stretches"]) - _MOST_SHOWN
     if rest > 0:
         console.print(f"and {rest:,} more; --json has them all")

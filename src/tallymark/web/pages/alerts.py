@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.alerts.links import parse_token
 from tallymark.alerts.standing import is_told
-from tallymark.alerts.words import name_values, write_judged, write_moment
+from tallymark.alerts.words import name_values, write_judged, write_moment, write_since
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds import BY_NAME
@@ -234,6 +234,7 @@ def _read_alert(services: Services, visit: Visit, name: str) -> dict[str, Any]:
         "replay": _replay(services, visit, shown, now),
         "lengths": list(LENGTHS),
         "names": name_values,
+        "since": lambda when: write_since(shown.alert, when),
         "moment": lambda when: write_moment(when, shown.alert.timezone),
         "because": lambda judged: write_judged(shown.alert, judged, shown.unit),
         "runtime": runtime_version(),
