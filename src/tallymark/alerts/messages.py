@@ -28,7 +28,6 @@ from tallymark.alerts.words import (
     write_list,
     write_since,
 )
-from tallymark.plan.lengths import DAY
 
 # So many values of a breakdown are named, and so many alerts; the pages have them all.
 _NAMED: Final = 10
@@ -151,7 +150,7 @@ def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
     facts = _list_values(story)
     if not story.is_over:
         since = min((one.cause.standing.opened or one.at for one in (*wrong, *rest)), default=lead.at)
-        ago = f", {write_duration(now - since)} ago" if alert.step % DAY else ""
+        ago = f", {write_duration(now - since)} ago" if not alert.is_of_days else ""
         facts.append(("Since", f"{write_since(alert, since)}{ago}"))
     else:
         facts.append(("Over since", write_since(alert, lead.at)))

@@ -14,7 +14,6 @@ from tallymark.alerts.standing import State
 from tallymark.alerts.values import Values
 from tallymark.metrics.digits import write_figure, write_range
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
-from tallymark.plan.lengths import DAY
 from tallymark.queries.period import parse_zone
 
 NOTHING: Final = "(none)"
@@ -128,7 +127,7 @@ def write_moment(moment: datetime, timezone: str) -> str:
 def write_since(alert: Alert, moment: datetime) -> str:
     """Return since when something is so, given the end of a window: of an alert on whole days the day that was over then."""
     local = moment.astimezone(parse_zone(alert.timezone))
-    if alert.step % DAY or local.time() != time():
+    if not alert.is_of_days or local.time() != time():
         return write_moment(moment, alert.timezone)
     day = local - timedelta(days=1)
     return f"{day.day} {day:%b %Y} ({alert.timezone})"

@@ -14,7 +14,6 @@ from tallymark.alerts.changes import BriefChange
 from tallymark.alerts.standing import is_told
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Span
-from tallymark.plan.lengths import DAY
 from tallymark.queries.period import Period, build_period
 from tallymark.web.bells import Bell
 from tallymark.web.chart_specs import shade_spec
@@ -54,8 +53,7 @@ def build_shades(
         key = (one.alert, one.key)
         # A trouble whose beginning is not among the changes began before them.
         alert = alerts[one.alert]
-        # A day is known when it is over: what it says is of the day, and not of the next.
-        at = one.at - timedelta(seconds=alert.seconds if alert.step % DAY == 0 else 0)
+        at = one.at - timedelta(seconds=alert.seconds if alert.is_of_days else 0)
         if is_told(alert, one.before):
             found.append((begun.pop(key, first), at))
         if is_told(alert, one.after):
