@@ -19,9 +19,8 @@ from tallymark.alerts.links import build_links
 from tallymark.alerts.messages import build_message
 from tallymark.alerts.notices import Trouble
 from tallymark.alerts.outlets import Message, Outlets
-from tallymark.alerts.silences import Silences
+from tallymark.alerts.routing import choose_receivers
 from tallymark.alerts.standing import OPEN, Standing
-from tallymark.catalog.receivers import choose_receivers
 from tallymark.catalog.tables import NOTICE
 from tallymark.plan.kinds.alert import Alert, Below
 from tests.alerts.stories import World
@@ -114,7 +113,6 @@ class Story(World):
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.silences = Silences(self.catalog)
         self.incident = 0
         self.receiver("pager", "growth")
 

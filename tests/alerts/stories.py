@@ -35,6 +35,7 @@ class World:
         self.catalog.create_project("shop")
         self.definitions = Definitions(self.catalog)
         self.book, self.notices = Book(self.catalog), Notices(self.catalog)
+        self.silences = Silences(self.catalog)
         self.receivers = Receivers(self.catalog, open_sealer(folder))
         self.pool = ThreadPoolExecutor(2)
         # (time, value of the breakdown)
@@ -49,7 +50,7 @@ class World:
     def open(self):
         """Begin to watch, as after a restart: nothing but what is on the disk is known."""
         self.watcher = Watcher(
-            self.catalog, self.book, self.notices, Silences(self.catalog), self.receivers, self._ask,
+            self.catalog, self.book, self.notices, self.silences, self.receivers, self._ask,
             self._look, self.pool, 10,
         )  # fmt: skip
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 
+from tallymark.alerts import conditions, words
 from tallymark.alerts.conditions import judge
 from tallymark.metrics.figures import NOTHING, Figure
-from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
+from tallymark.plan.kinds.alert import Above, Alert, Below, Condition, Falls, Rises, Unusual
 from tallymark.plan.kinds.metric import Count, Rate
 from tallymark.queries.kinds.ratio import wilson_interval
 from tallymark.queries.question import Selection
@@ -125,3 +127,8 @@ def test_rounding_is_no_change():
     found = judge(alert(Falls(by=0.2)), SHARE, Figure(0.6, None), [Figure(0.8, None)])
     assert found.verdict == "met"
     assert math.isclose(found.normal, 0.8)
+
+
+def test_every_condition_can_be_judged_and_told():
+    """A new one fails here, and not when somebody is to be woken."""
+    assert set(get_args(Condition)) == set(conditions._JUDGES) == set(words._WORDS)

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
+from tallymark.alerts.batches import Batch
 from tallymark.alerts.changes import Cause, ChangeRow
 from tallymark.alerts.conditions import Judged
 from tallymark.alerts.links import Grant, Links, build_links, parse_token, sign_token
 from tallymark.alerts.messages import build_message
-from tallymark.alerts.notices import Batch
 from tallymark.alerts.standing import Standing
 from tallymark.alerts.words import write_condition, write_duration, write_judged, write_list, write_since
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual

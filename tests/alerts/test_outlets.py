@@ -443,6 +443,7 @@ def test_closing_ends_all_processes(open_outlets, web, open_web, hang, message):
 
 PARENT = """
 import sys, threading
+import tallymark.alerts.claims
 from tallymark.alerts.outlets import Message, Outlets
 url, slow = sys.argv[1:]
 message = Message(title="t", text="x", key="k", id="i", kind="test")

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from tallymark.alerts.silences import Silences
 from tests.alerts.stories import World
 
 # The world begins on Monday, 5 January 2026, at noon.
@@ -66,7 +65,7 @@ def test_an_answer_stops_it(world):
     world.send()
     incident = world.book.load("shop")["low"].watch.incident
     until = world.now + timedelta(hours=5)
-    Silences(world.catalog).create("shop", "low", "I look", "ana", world.now, until, incident=incident)
+    world.silences.create("shop", "low", "I look", "ana", world.now, until, incident=incident)
     world.run(70 * 6)
     assert world.send() == []
 
@@ -84,7 +83,7 @@ def test_the_next_week_is_another_ones(world):
 
 def test_a_long_trouble_begins_with_one(world):
     """Trouble that is found late, or told after a silence, wakes one person first, and not everybody at once."""
-    Silences(world.catalog).create("shop", "low", "A move", "ana", world.now, world.now + timedelta(hours=2))
+    world.silences.create("shop", "low", "A move", "ana", world.now, world.now + timedelta(hours=2))
     told = _tell(world, 149)
     assert told[0] == ("ana", 120)
     assert [name for name, _ in told] == ["ana", "bo"]
@@ -97,7 +96,7 @@ def test_an_answer_that_ran_out_lets_others_be_told(world):
     world.send()
     incident = world.book.load("shop")["low"].watch.incident
     until = world.now + timedelta(minutes=30)
-    Silences(world.catalog).create("shop", "low", "I look", "ana", world.now, until, incident=incident)
+    world.silences.create("shop", "low", "I look", "ana", world.now, until, incident=incident)
     told = _tell(world, 59)
     assert [name for name, _ in told] == ["bo"]
     assert 44 <= told[0][1] <= 47
@@ -110,7 +109,7 @@ def test_a_value_that_joins_what_somebody_is_at_has_to_be_answered_too(world):
     assert [name for name, _ in _pass(world, 4, "b", "c")] == ["ana"]
     incident = world.book.load("shop")["low"].watch.incident
     until = world.now + timedelta(hours=5)
-    Silences(world.catalog).create("shop", "low", "I look", "ana", world.now, until, incident=incident)
+    world.silences.create("shop", "low", "I look", "ana", world.now, until, incident=incident)
     assert _pass(world, 30 * 6, "b", "c") == []
     told = _pass(world, 65 * 6, "c")
     joined = world.changes()[-1]
@@ -135,7 +134,7 @@ def test_what_was_found_after_the_answer_was_not_answered(world):
     incident, joined = world.book.load("shop")["low"].watch.incident, world.changes()[-1]
     assert joined.values == ("b",)
     begins = joined.at + (joined.found_at - joined.at) / 2
-    Silences(world.catalog).create(
+    world.silences.create(
         "shop", "low", "I look", "ana", begins, begins + timedelta(hours=5), incident=incident
     )
     told = _pass(world, 20 * 6, "c")

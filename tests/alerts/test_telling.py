@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import msgspec
 
+from tallymark.alerts.routing import EVERYBODY, choose_receivers
 from tallymark.alerts.standing import OPEN
-from tallymark.catalog.receivers import EVERYBODY, Receiver, choose_receivers
+from tallymark.catalog.receivers import Receiver
 from tests.alerts.stories import START, World
 
 # Silences and acknowledgements

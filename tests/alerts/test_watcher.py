@@ -9,8 +9,7 @@ import pytest
 from tallymark.alerts.notices import RETRY_SECONDS
 from tallymark.alerts.own import JUDGING, TELLING
 from tallymark.alerts.rounds import MOST_CAUGHT_UP
-from tallymark.alerts.silences import Silences
-from tallymark.catalog.receivers import EVERYBODY
+from tallymark.alerts.routing import EVERYBODY
 from tallymark.errors import RequestRefused
 from tests.alerts.stories import START, World
 
@@ -265,7 +264,7 @@ def test_it_is_told_again_while_it_lasts(steady):
     assert steady.send() == [("pager", ["no data"], True)]
     steady.run(7)
     incident = steady.changes()[-1].incident
-    Silences(steady.catalog).create(
+    steady.silences.create(
         "shop", "low", "I look at it", "ana", steady.now, steady.now + timedelta(hours=1), incident=incident
     )
     assert steady.send() == []
@@ -275,7 +274,7 @@ def test_it_is_told_again_while_it_lasts(steady):
 
 def test_a_silence_holds_what_lasts_and_drops_what_passes(steady):
     """While it is silenced nobody is told; afterwards only of what is still wrong."""
-    silences = Silences(steady.catalog)
+    silences = steady.silences
     silences.create("shop", "", "A move", "ana", steady.now, steady.now + timedelta(seconds=60))
     steady.run(3)
     assert steady.send() == []

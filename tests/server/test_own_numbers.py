@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from tallymark.alerts.watcher import Pulse
+from tallymark.alerts.pulse import Pulse
 from tallymark.catalog.repository import ProjectRow
 from tallymark.catalog.snapshot import Snapshot
 from tallymark.client.sketch import build_sketch

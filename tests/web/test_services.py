@@ -33,7 +33,7 @@ def test_what_others_caused_is_tried_again(monkeypatch, number, message, times):
     """A question that failed because all together took too much memory is asked once more; one that is too large is not."""
     asked = []
 
-    def run(*_):
+    def run(*_, **__):
         asked.append(1)
         _refuse(number, message)
 

@@ -44,6 +44,24 @@ def test_shades_follow_from_changes(changes, shades):
     assert found == [(at(begin), at(end)) for begin, end in shades]
 
 
+@pytest.mark.parametrize(
+    ("alert", "begins", "ends", "shade"),
+    [
+        # Known at midnight, it is said of the day before, which may have 23 hours.
+        ({"window": "1d", "every": "1d"}, "2026-01-09T00:00Z", "2026-01-11T00:00Z", ("2026-01-08T00:00Z", "2026-01-10T00:00Z")),
+        ({"window": "7d", "every": "1d"}, "2026-01-09T00:00Z", "2026-01-11T00:00Z", ("2026-01-08T00:00Z", "2026-01-10T00:00Z")),
+        ({"window": "1d", "every": "1d", "timezone": "Europe/Berlin"}, "2026-03-29T22:00Z", "2026-03-30T22:00Z",
+         ("2026-03-28T23:00Z", "2026-03-29T22:00Z")),
+    ],
+)  # fmt: skip
+def test_an_alert_on_whole_days_shades_days(alert, begins, ends, shade):
+    """From the first bad day to the first good one."""
+    daily = Alert(name="a", metric="m", when=Below(value=1.0), **alert)
+    begins, ends, first, last = (datetime.fromisoformat(text) for text in (begins, ends, *shade))
+    turns = [BriefChange("a", "", "ok", "firing", begins), BriefChange("a", "", "firing", "ok", ends)]
+    assert build_shades(turns, {"a": daily}, START, START + timedelta(days=365)) == [(first, last)]
+
+
 def test_what_nobody_is_told_is_not_shaded():
     """Where nothing coming is usual, it is no trouble."""
     calm = Alert(name="a", metric="m", when=Below(value=1.0), window="1m", no_data=NoData(tell=False))

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
 from tallymark.alerts.changes import ChangeRow
 
 # Why somebody is told: of a change, that it still is so, or of what was wrong already when they came to be told.
 Kind = Literal["change", "repeat", "present"]
-
-# Services that keep incidents of their own and close them by key: each trouble there is a message of its own.
-KEEP_INCIDENTS: Final = frozenset(("opsgenie", "pagerduty", "pagertree", "signl4", "splunk", "victorops"))
 
 
 @dataclass(frozen=True, slots=True)

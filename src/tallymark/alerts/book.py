@@ -16,7 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tallymark.alerts.changes import BriefChange, Cause, Change, ChangeRow, Kept, News, Outcome, Watch
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.standing import OPEN, Standing, State, is_told
+from tallymark.alerts.outbox import UNTOLD, add_notice
+from tallymark.alerts.standing import OPEN, Standing, State, is_over, is_told
 from tallymark.alerts.values import Values, decode_values, encode_values, key_of
 from tallymark.catalog.repository import Catalog, aware
 from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, SILENCE, STANDING
@@ -246,22 +247,17 @@ def _write_notices(
 ) -> None:  # fmt: skip
     """Write who has to be told of a change. Of an end only those are told who were told of the trouble."""
     alert = one.outcome.alert
-    over = before in OPEN and after not in OPEN
+    over = is_over(before, after)
     if not over and not is_told(alert, after):
         return
     receivers: Iterable[int] = one.receivers
     if over:
         told = sa.select(NOTICE.c.receiver).join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change).where(
-            (ALERT_CHANGE.c.incident == incident) & NOTICE.c.status.not_in(("dropped", "held"))
+            (ALERT_CHANGE.c.incident == incident) & NOTICE.c.status.not_in(UNTOLD)
         ).distinct()  # fmt: skip
         receivers = connection.execute(told).scalars().all()
     for receiver in receivers:
-        connection.execute(
-            sa.insert(NOTICE).values(
-                project=project, alert=alert.name, change=change, receiver=receiver, kind="change",
-                status="waiting", due_at=now, created_at=now,
-            )
-        )  # fmt: skip
+        add_notice(connection, project, alert.name, change, receiver, "change", now)
 
 
 def _same(project: str, alert: str, key: str) -> sa.ColumnElement[bool]:

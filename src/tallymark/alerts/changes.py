@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from tallymark.alerts.standing import OPEN, Standing, State
+from tallymark.alerts.standing import Standing, State, is_over
 from tallymark.alerts.values import Values
 from tallymark.plan.kinds.alert import Alert, Severity
 
@@ -107,7 +107,7 @@ class ChangeRow:
     @property
     def is_over(self) -> bool:
         """Whether something that was wrong is not any more."""
-        return self.before in OPEN and self.after not in OPEN
+        return is_over(self.before, self.after)
 
 
 @dataclass(frozen=True, slots=True)

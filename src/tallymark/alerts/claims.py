@@ -6,8 +6,8 @@ Comes in: a connection, for the catalog at one moment. Goes out: a decision, whi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Final
@@ -15,9 +15,11 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
-from tallymark.alerts.batches import KEEP_INCIDENTS, Batch
+from tallymark.alerts.batches import Batch
 from tallymark.alerts.book import read_begins, read_change, read_troubles
 from tallymark.alerts.changes import ChangeRow, Kept
+from tallymark.alerts.outbox import UNTOLD, split
+from tallymark.alerts.outlet_services import KEEP_INCIDENTS
 from tallymark.alerts.silences import Silence, read_silences
 from tallymark.alerts.standing import OPEN, ORDER, Standing, is_told
 from tallymark.alerts.values import Values, key_of
@@ -26,9 +28,6 @@ from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER
 
 # So many alerts are told apart. More of them at once, as when the store or a sender is away, are one message.
 MOST_APART: Final = 3
-# Databases take a limited number of values in one statement.
-_MOST_NUMBERS: Final = 10_000
-_UNTOLD: Final = frozenset(("dropped", "held"))
 
 
 # Which silences hold, and until when.
@@ -172,7 +171,7 @@ class _Known:
         """Tell whether a receiver heard of the trouble whose end this is, or hears of it now."""
         past = self.past[row["receiver"], change.incident]
         heard = [
-            one for one in past if one.id < row["id"] and self.status.get(one.id, one.status) not in _UNTOLD
+            one for one in past if one.id < row["id"] and self.status.get(one.id, one.status) not in UNTOLD
         ]
         if heard and not self.list_still(change):
             # Nothing is wrong any more: that ends what was told, of whichever value.
@@ -218,11 +217,6 @@ def _read_changes(connection: sa.Connection, numbers: list[int]) -> dict[int, Ch
         question = sa.select(ALERT_CHANGE).where(ALERT_CHANGE.c.id.in_(part))
         changes |= {row["id"]: read_change(row) for row in connection.execute(question).mappings()}
     return changes
-
-
-def split(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Return numbers in parts that one statement takes."""
-    return (numbers[first : first + _MOST_NUMBERS] for first in range(0, len(numbers), _MOST_NUMBERS))
 
 
 def _read_past(connection: sa.Connection, incidents: set[int]) -> dict[tuple[int, int], list[_Past]]:
@@ -322,14 +316,7 @@ def _build(rows: list[sa.RowMapping], known: _Known) -> Batch:
         for _, group in groupby(sorted(rows, key=place), place)
     ]
     first, *others = sorted(parts, key=lambda one: one.notices[0])
-    return first if not others else _join(first, others, ids)
-
-
-def _join(first: Batch, others: list[Batch], notices: list[int]) -> Batch:
-    return Batch(
-        first.id, first.receiver, first.project, first.alert, first.incident, first.attempt, first.repeats, first.changes,
-        notices, first.still, first.name, first.is_failing, others,
-    )  # fmt: skip
+    return replace(first, notices=ids, others=others) if others else first
 
 
 def _build_part(rows: list[sa.RowMapping], known: _Known, number: int, attempt: int) -> Batch:

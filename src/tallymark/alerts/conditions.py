@@ -43,11 +43,20 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def list_needed(when: Condition) -> list[tuple[Against, int]]:
     """Return the earlier windows that a condition needs: against what, and how many times over."""
-    if isinstance(when, Falls | Rises):
-        return [(when.against, 1)]
-    if isinstance(when, Unusual):
-        return [("last week", week) for week in range(1, when.weeks + 1)]
+    needed, _ = _JUDGES[type(when)]
+    return needed(when)
+
+
+def _need_none(_: Below | Above) -> list[tuple[Against, int]]:
     return []
+
+
+def _need_one(when: Falls | Rises) -> list[tuple[Against, int]]:
+    return [(when.against, 1)]
+
+
+def _need_weeks(when: Unusual) -> list[tuple[Against, int]]:
+    return [("last week", week) for week in range(1, when.weeks + 1)]
 
 
 def judge(
@@ -67,7 +76,8 @@ def judge(
             found, verdict="too few", reason=f"Fewer than {least:,} events." if least else "Too few events."
         )
     known = [one if one.value is not None and _is_enough(one, least) else NOTHING for one in earlier]
-    changes = _JUDGES[type(alert.when)](alert.when, metric, figure, known)
+    _, decide = _JUDGES[type(alert.when)]
+    changes = decide(alert.when, metric, figure, known)
     return msgspec.structs.replace(found, **changes)
 
 
@@ -130,10 +140,13 @@ AGAINST_WORDS: Final[dict[Against, str]] = {
     "yesterday": "in the same window yesterday",
     "last week": "in the same window last week",
 }
-_JUDGES: Final[dict[type, Callable[[Any, Metric, Figure, Sequence[Figure]], dict[str, Any]]]] = {
-    Below: _judge_value,
-    Above: _judge_value,
-    Falls: _judge_change,
-    Rises: _judge_change,
-    Unusual: _judge_usual,
+_Need = Callable[[Any], list[tuple[Against, int]]]
+_Judge = Callable[[Any, Metric, Figure, Sequence[Figure]], dict[str, Any]]
+# Of each condition: the earlier windows that it needs, and whether a figure meets it.
+_JUDGES: Final[dict[type, tuple[_Need, _Judge]]] = {
+    Below: (_need_none, _judge_value),
+    Above: (_need_none, _judge_value),
+    Falls: (_need_one, _judge_change),
+    Rises: (_need_one, _judge_change),
+    Unusual: (_need_weeks, _judge_usual),
 }

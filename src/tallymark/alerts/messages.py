@@ -20,7 +20,9 @@ from tallymark.alerts.changes import ChangeRow
 from tallymark.alerts.links import Links
 from tallymark.alerts.outlets import Message
 from tallymark.alerts.standing import OPEN
+from tallymark.alerts.windows import find_day
 from tallymark.alerts.words import (
+    STATE_WORDS,
     name_values,
     write_condition,
     write_duration,
@@ -136,10 +138,8 @@ def _build_title(story: _Story) -> str:
         ended = f"over for {_names(over)}, " if over else ""
         return f"{sign}: {_name(lead)}: {ended}still wrong for {_names(story.rest)}"
     still = "still " if story.batch.repeats else ""
-    if lead.after == "no data":
-        return f"{sign}: {_name(lead)}{where}: {still}no data"
-    if lead.after == "error":
-        return f"{sign}: {_name(lead)}{where}: {still}cannot be judged"
+    if lead.after in ("no data", "error"):
+        return f"{sign}: {_name(lead)}{where}: {still}{STATE_WORDS[lead.after]}"
     return f"{sign}: {_name(lead)}{where}: {still}{write_judged(cause.alert, judged, cause.unit)}"
 
 
@@ -150,7 +150,7 @@ def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
     facts = _list_values(story)
     if not story.is_over:
         since = min((one.cause.standing.opened or one.at for one in (*wrong, *rest)), default=lead.at)
-        ago = f", {write_duration(now - since)} ago" if not alert.is_of_days else ""
+        ago = f", {write_duration(now - since)} ago" if find_day(alert, since) is None else ""
         facts.append(("Since", f"{write_since(alert, since)}{ago}"))
     else:
         facts.append(("Over since", write_since(alert, lead.at)))
@@ -178,7 +178,7 @@ def _list_values(story: _Story) -> list[tuple[str, str]]:
     for one, still in named[:_NAMED]:
         cause = one.cause
         figures = write_judged(cause.alert, cause.standing.judged, cause.unit)
-        facts.append((name_values(one.values) or "all", f"{still}{one.after}: {figures}"))
+        facts.append((name_values(one.values) or "all", f"{still}{STATE_WORDS[one.after]}: {figures}"))
     if len(named) > _NAMED:
         facts.append(("and", f"{len(named) - _NAMED} more"))
     return facts

@@ -1,7 +1,6 @@
 """Notices on their way: which are sent now, and what came of it.
 
-A notice is `waiting`, then `sending`, then `sent`, or `failed` once it was given up. While an alert is silenced it is `held`;
-where nothing is left to tell it is `dropped`. What was `sending` when the process ended may have arrived or not: it is sent
+What was `sending` when the process ended may have arrived or not: it is sent
 once more as the same message, with the same id, so that who gets it twice can tell.
 """
 
@@ -16,14 +15,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from tallymark.alerts.batches import Batch, Kind
-from tallymark.alerts.claims import Decision, Holding, decide, split
+from tallymark.alerts.claims import Decision, Holding, decide
+from tallymark.alerts.outbox import ON_THE_WAY, UNTOLD, add_notice, split
 from tallymark.catalog.receivers import note_outcome
 from tallymark.catalog.repository import Catalog, aware
 from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER
 
 # After so many seconds a message that could not be sent is tried again; after the last of them it is given up.
 RETRY_SECONDS: Final = (10, 30, 60, 300, 900, *[3600] * 20)
-_ON_THE_WAY: Final = ("waiting", "held", "sending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +113,14 @@ class Notices:
             present = set(connection.execute(sa.select(RECEIVER.c.id)).scalars())
             for alert, change, receiver, kind in wanted:
                 if receiver in present:
-                    row = {
-                        "project": project,
-                        "alert": alert,
-                        "change": change,
-                        "receiver": receiver,
-                        "kind": kind,
-                    }
-                    times = {"due_at": now, "created_at": now}
-                    connection.execute(sa.insert(NOTICE).values(**row, **times, status="waiting"))
+                    add_notice(connection, project, alert, change, receiver, kind, now)
 
     def find_told(self, incident: int) -> datetime | None:
         """Return when people began to be told of a trouble; None while all that is to be said is held by a silence."""
         question = (
             sa.select(sa.func.min(NOTICE.c.created_at))
             .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
-            .where((ALERT_CHANGE.c.incident == incident) & NOTICE.c.status.not_in(("held", "dropped")))
+            .where((ALERT_CHANGE.c.incident == incident) & NOTICE.c.status.not_in(UNTOLD))
         )
         with self._catalog.engine.connect() as connection:
             found = connection.execute(question).scalar()
@@ -172,7 +163,7 @@ def _list_reminders(
             ALERT_CHANGE.c.incident, NOTICE.c.receiver, RECEIVER.c.created_at.label("added_at"),
             sa.func.max(ALERT_CHANGE.c.id).label("change"), sa.func.max(NOTICE.c.ended_at).label("ended_at"),
             sa.func.max(NOTICE.c.created_at).label("created_at"),
-            sa.func.sum(sa.case((NOTICE.c.status.in_(_ON_THE_WAY), 1), else_=0)).label("waiting"),
+            sa.func.sum(sa.case((NOTICE.c.status.in_(ON_THE_WAY), 1), else_=0)).label("waiting"),
         )
         .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
         .join(RECEIVER, RECEIVER.c.id == NOTICE.c.receiver)

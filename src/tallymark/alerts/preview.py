@@ -13,12 +13,13 @@ from typing import Final
 import msgspec
 
 from tallymark.alerts.conditions import Judged
+from tallymark.alerts.presence import forget_values, note_presence
 from tallymark.alerts.questions import Questions, build_wanted
 from tallymark.alerts.standing import OPEN, Standing, State, advance, begin, is_told
 from tallymark.alerts.values import Values
 from tallymark.alerts.verdicts import find_verdicts, list_windows
 from tallymark.alerts.windows import list_ends
-from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
 from tallymark.plan.lengths import DAY
@@ -68,21 +69,25 @@ def replay(
     if not ends:
         message = f"No window of the alert ends in this time; the next ones are {step} s apart."
         raise RequestRefused("invalid_request", message, at="from")
-    wanted = dict.fromkeys(build_wanted(alert, window) for one in ends for window in list_windows(alert, one))
-    for error in pool.map(lambda want: _try(questions, want), wanted):
-        if error is not None:
-            raise error
+    wanted = (build_wanted(alert, window) for one in ends for window in list_windows(alert, one))
+    for error in questions.find_all(wanted, pool):
+        raise error
     # Pending takes as long as it takes: with coarser windows, one that is met lasts until the next.
     standings: dict[Values, Standing] = {}
     history: dict[Values, list[Stretch]] = {}
     told = 0
     for one in ends:
         was_told = any(is_told(alert, standing.state) for standing in standings.values())
-        for values, judged in find_verdicts(questions, alert, metric, one, standings).items():
+        verdicts = find_verdicts(questions, alert, metric, one, standings)
+        for values in verdicts:
             before = standings.get(values) or begin(one, alert)
-            after = standings[values] = advance(before, judged, one, alert)
-            _extend(history.setdefault(values, []), values, after, one)
+            noted, judged = note_presence(before, values, verdicts, one, alert)
+            standings[values] = advance(noted, judged, one, alert)
+            _extend(history.setdefault(values, []), values, standings[values], one)
         told += not was_told and any(is_told(alert, standing.state) for standing in standings.values())
+        let_go, _ = forget_values(standings, alert, one)
+        for values, (_, after) in let_go.items():
+            _extend(history[values], values, after, one)
     wrong = [one for found in history.values() for one in found if one.state in OPEN]
     notes = []
     if step > alert.step:
@@ -91,14 +96,6 @@ def replay(
         start=start, end=end, windows=len(ends), step=step, told=told, notes=notes,
         stretches=sorted(wrong, key=lambda one: (one.start, str(one.values))),
     )  # fmt: skip
-
-
-def _try(questions: Questions, wanted: object) -> TallymarkError | None:
-    try:
-        questions.find(wanted)  # type: ignore[arg-type]
-    except TallymarkError as error:
-        return error
-    return None
 
 
 def _choose_step(alert: Alert, start: datetime, end: datetime, most: int) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -85,6 +85,18 @@ class Questions:
     def find(self, wanted: Wanted) -> Found:
         """Return the figures; raises RequestRefused as questions do. Failures are not remembered."""
         return self._share(self._found, wanted, lambda: self._find(wanted))
+
+    def find_all(self, wanted: Iterable[Wanted], pool: Executor) -> list[Exception]:
+        """Ask for many at once, and each only once; returns what went wrong, which who needs it hears as well."""
+
+        def find(one: Wanted) -> Exception | None:
+            try:
+                self.find(one)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this question
+                return error
+            return None
+
+        return [error for error in pool.map(find, dict.fromkeys(wanted)) if error is not None]
 
     def _share(self, table: OrderedDict[K, Future[T]], key: K, make: Callable[[], T]) -> T:
         """Return what is known, or find it out; who asks for it meanwhile waits for that."""

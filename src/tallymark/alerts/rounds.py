@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,10 +18,11 @@ import structlog
 
 from tallymark.alerts.changes import Change, Outcome, Watch
 from tallymark.alerts.conditions import Judged
+from tallymark.alerts.presence import forget_values, note_presence
 from tallymark.alerts.questions import Questions, Wanted, build_wanted
-from tallymark.alerts.standing import OPEN, Standing, advance, begin, settle, step_back
+from tallymark.alerts.standing import Standing, advance, begin, settle, step_back
 from tallymark.alerts.values import Values
-from tallymark.alerts.verdicts import KEPT_VALUES, find_verdicts, list_windows
+from tallymark.alerts.verdicts import find_verdicts, list_windows
 from tallymark.alerts.windows import find_last_end, list_ends
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.kinds.alert import Alert
@@ -36,11 +36,6 @@ MOST_CAUGHT_UP: Final = 30
 _MOST_REASON: Final = 240
 # The data is never complete until later than it was, unless the clock was set back.
 _STEPPED_BACK: Final = timedelta(minutes=1)
-# A value that had no event for so long is forgotten: one about which nothing is wrong, and one that is missed.
-_FORGET: Final = timedelta(days=8)
-_FORGET_MISSED: Final = timedelta(days=1)
-# A value is missed when it was there for so many windows' length without a break; others come and go.
-_REGULAR_WINDOWS: Final = 10
 # For so long after its delay a window that could not be judged is tried again.
 _TRY_AGAIN: Final = timedelta(hours=1)
 # Stretches that were never judged, of which the last ones are kept.
@@ -67,19 +62,11 @@ def run_round(
     delay = max((work.one.alert.delay_seconds for work in works), default=0)
     works = [one for one in works if one.is_due]
     # All at once, and what several alerts need only once; what each alert then does with it is quick.
-    wanted = dict.fromkeys(want for work in works for want in work.list_wanted())
-    for _ in pool.map(lambda want: _try(questions, want), wanted):
-        pass
+    questions.find_all((want for work in works for want in work.list_wanted()), pool)
     outcomes = [work.run(questions) for work in works]
     over = complete - timedelta(seconds=delay)
     questions.forget({want for work in works for want in work.list_wanted() if want.window.end <= over})
     return outcomes
-
-
-def _try(questions: Questions, wanted: Wanted) -> None:
-    """Ask ahead; who needs it hears what went wrong."""
-    with suppress(Exception):
-        questions.find(wanted)
 
 
 # A window's end, with the ends before it that are left out.
@@ -161,7 +148,7 @@ class _Work:
         verdicts = self._find_verdicts(questions, end, outcome)
         for values in verdicts:
             before = outcome.standings.get(values) or begin(end, self.one.alert)
-            noted, judged = _note_presence(before, values, verdicts, end, self.one.alert)
+            noted, judged = note_presence(before, values, verdicts, end, self.one.alert)
             _change(outcome, values, before, advance(noted, judged, end, self.one.alert), end)
 
     def _settle(self, questions: Questions, end: datetime, outcome: Outcome) -> bool:
@@ -181,7 +168,7 @@ class _Work:
             return False
         for values in verdicts:
             before = outcome.standings.get(values) or begin(end, alert)
-            _, judged = _note_presence(before, values, verdicts, end, alert)
+            _, judged = note_presence(before, values, verdicts, end, alert)
             # While it could not be judged the clock told the time.
             at = max(newest, before.since) if end == newest else newest
             _change(
@@ -223,69 +210,12 @@ def _note_judged(watch: Watch, end: datetime, left_out: list[datetime]) -> Watch
     )
 
 
-def _has_events(judged: Judged) -> bool:
-    return bool(judged.n or judged.value)
-
-
-def _note_presence(
-    standing: Standing, values: Values, verdicts: Mapping[Values, Judged], end: datetime, alert: Alert
-) -> tuple[Standing, Judged]:
-    """Note whether a value had events; one that comes and goes is not missed when it is not there and others are."""
-    judged = verdicts[values]
-    if _has_events(judged):
-        present = standing.present_since or end
-        return msgspec.structs.replace(standing, seen=max(standing.seen, end), present_since=present), judged
-    is_wrong = standing.state in OPEN and (
-        standing.state != "no data" or standing.fresh.met_since is not None
-    )
-    if not values or judged.verdict == "error" or is_wrong or not any(map(_has_events, verdicts.values())):
-        return standing, judged
-    since = standing.present_since
-    if since is not None and standing.seen - since >= timedelta(seconds=alert.seconds * _REGULAR_WINDOWS):
-        return standing, judged
-    absent = Judged(verdict="not met", reason="No events; it was not there for long before.")
-    return msgspec.structs.replace(standing, present_since=None), absent
-
-
 def _forget_values(outcome: Outcome) -> None:
-    """Forget values that have gone, and of too many those of which nothing is wrong and that were not seen for longest."""
-    alert, until = outcome.alert, outcome.watch.judged_until
-    if not alert.breakdown:
-        return
-    standings = outcome.standings
-    # Who is silent beside others is let go; where all are silent, or nothing can be asked, nobody is.
-    others = max((one.seen for one in standings.values()), default=until)
-    long = max(_FORGET_MISSED, timedelta(seconds=alert.no_data_seconds))
-    for values, one in standings.items():
-        gone = (
-            one.seen < until - long and one.since < until - _FORGET_MISSED and others > until - _FORGET_MISSED
-        )
-        if values and one.state in ("firing", "no data") and gone:
-            told = Judged(verdict="not met", reason="Nothing came for long: it is not waited for any more.")
-            _change(
-                outcome,
-                values,
-                one,
-                msgspec.structs.replace(one, state="ok", since=until, judged=told),
-                until,
-            )
-            outcome.forgotten.append(values)
-    calm = [
-        values
-        for values, one in standings.items()
-        if one.state not in OPEN and values not in outcome.forgotten
-    ]
-    outcome.forgotten += [
-        values
-        for values in calm
-        if standings[values].state == "ok"
-        and (standings[values].seen < until - _FORGET or (not values and len(standings) > 1))
-    ]
-    many = len(standings) - len(outcome.forgotten) - alert.limit * KEPT_VALUES
-    rest = sorted((one for one in calm if one not in outcome.forgotten), key=lambda one: standings[one].seen)
-    outcome.forgotten += rest[: max(0, many)]
-    for values in outcome.forgotten:
-        del standings[values]
+    """Forget values that have gone; of those that were waited for that is a change."""
+    until = outcome.watch.judged_until
+    let_go, forgotten = forget_values(outcome.standings, outcome.alert, until)
+    outcome.changes += [Change(values, before, after, until) for values, (before, after) in let_go.items()]
+    outcome.forgotten += forgotten
 
 
 def _spread(ends: list[datetime]) -> list[_Due]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
+from tallymark.alerts.own import OWN
 from tallymark.alerts.standing import Standing
 from tallymark.alerts.values import Values
 from tallymark.catalog.receivers import Receiver
@@ -12,33 +15,56 @@ from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
 from tallymark.plan.kinds.rota import Rota
 
+# Among a receiver's owners: it is told about the alerts of all.
+EVERYBODY: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The receivers and rotas of a project."""
+
+    receivers: Sequence[Receiver]
+    rotas: Mapping[str, Rota]
+
+    def find_told(
+        self,
+        alert: Alert,
+        metric: Metric | None,
+        standings: Mapping[Values, Standing],
+        now: datetime,
+        lasting: timedelta | None = None,
+    ) -> list[Receiver]:
+        """Return who is told of an alert that stands so.
+
+        `lasting` is for how long nobody has answered, None where that does not matter. Of our own alerts all are told.
+        """
+        if alert.name in OWN:
+            return leave_out_failing(self.receivers, standings)
+        known = {one.name for one in self.receivers}
+        names: list[str] = []
+        for name in alert.tell:
+            rota = self.rotas.get(name)
+            names += rota.find_told(now, lasting, known) if rota else [name]
+        return choose_receivers(self.receivers, names, find_owner(alert, metric))
+
+    def may_escalate(self, alert: Alert) -> bool:
+        """Tell whether others are told while nobody answers."""
+        return any(name in self.rotas for name in alert.tell)
+
 
 def find_owner(alert: Alert, metric: Metric | None) -> str:
     """Return whose alert it is: its own owner, or that of its metric; '' for nobody."""
     return alert.owner or (metric.owner if metric else "")
 
 
-def name_watched(alert: Alert, metric: Metric | None) -> str:
-    """Return what is watched, for people."""
-    return (metric.title or metric.name) if metric else alert.title or alert.metric
-
-
-def expand_rotas(
-    told: Sequence[str],
-    rotas: Mapping[str, Rota],
-    known: Container[str],
-    now: datetime,
-    lasting: timedelta | None = None,
-) -> list[str]:
-    """Return the receivers that an alert names, with those who are on call for the rotas that it names.
-
-    `known` are the receivers that there are; `lasting` is for how long nobody has answered, None where that does not matter.
-    """
-    names: list[str] = []
-    for name in told:
-        rota = rotas.get(name)
-        names += rota.find_told(now, lasting, known) if rota else [name]
-    return list(dict.fromkeys(names))
+def choose_receivers(receivers: Sequence[Receiver], names: Sequence[str], owner: str) -> list[Receiver]:
+    """Return those that an alert names, and where there is none of them those of its owner and of everybody."""
+    named = [one for one in receivers if one.name in names]
+    if named:
+        return named
+    everybody = [one for one in receivers if EVERYBODY in one.owners]
+    own = [one for one in receivers if owner and owner.casefold() in {name.casefold() for name in one.owners}]
+    return list(dict.fromkeys([*own, *everybody]))
 
 
 def leave_out_failing(receivers: Iterable[Receiver], standings: Mapping[Values, Standing]) -> list[Receiver]:

@@ -72,6 +72,11 @@ def is_told(alert: Alert, state: State | None) -> bool:
     return state in OPEN and (state != "no data" or alert.no_data.tell)
 
 
+def is_over(before: State, after: State) -> bool:
+    """Return whether something that was wrong is not any more."""
+    return before in OPEN and after not in OPEN
+
+
 def begin(end: datetime, alert: Alert) -> Standing:
     """Return the standing before the first window, which ends at `end`. What was empty before that is nobody's trouble."""
     track = Track(empty_since=end + timedelta(seconds=alert.seconds))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 from tallymark.alerts.conditions import Judged, judge, list_needed
+from tallymark.alerts.presence import KEPT_VALUES
 from tallymark.alerts.questions import Found, Questions, build_wanted
 from tallymark.alerts.standing import OPEN, Standing
 from tallymark.alerts.values import Values
@@ -19,9 +19,6 @@ from tallymark.errors import RequestRefused
 from tallymark.metrics.figures import NOTHING, Figure
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
-
-# So many values are kept for each that may be shown: the largest change from window to window.
-KEPT_VALUES: Final = 2
 
 
 def find_verdicts(

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 import structlog
@@ -21,15 +20,17 @@ from tallymark.alerts.book import Book
 from tallymark.alerts.changes import Kept, News, Outcome
 from tallymark.alerts.notices import Notices, Trouble
 from tallymark.alerts.own import OWN, judge_own
+from tallymark.alerts.pulse import Pulse
 from tallymark.alerts.questions import Questions
 from tallymark.alerts.rounds import Watched, run_round
-from tallymark.alerts.routing import expand_rotas, find_owner, leave_out_failing, name_watched
+from tallymark.alerts.routing import Routing, find_owner
 from tallymark.alerts.silences import Silences
 from tallymark.alerts.standing import is_told
 from tallymark.alerts.values import key_of
 from tallymark.alerts.windows import Window, find_next_end
+from tallymark.alerts.words import find_unit, name_watched
 from tallymark.catalog.definitions import Definition, Definitions
-from tallymark.catalog.receivers import Receiver, Receivers, choose_receivers
+from tallymark.catalog.receivers import Receivers
 from tallymark.catalog.repository import Catalog
 from tallymark.crashpoints import reach
 from tallymark.plan.changes import collect_objects
@@ -43,25 +44,8 @@ from tallymark.queries.result import Answer
 
 log = structlog.get_logger("tallymark.alerts")
 
-# In the data folder: what the last round was like, for who looks after the server.
-PULSE_FILE: Final = "alerts.json"
-
 Ask = Callable[[str, Question], Answer]
 Look = Callable[[str, Window], Present]
-
-
-class Pulse(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last round was like: when, until when the data was complete, how long it took, what it judged."""
-
-    at: datetime
-    complete: datetime
-    took_seconds: float
-    alerts: int = 0
-    judged: int = 0
-    # Of all alerts together: how many windows never were judged, and how long the oldest has waited that should have been.
-    missed: int = 0
-    lag_seconds: float = 0.0
-    problems: dict[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -123,7 +107,7 @@ class Watcher:
         ):
             watched = bool(project.alerts)
             outcomes += judge_own(project.kept, receivers, now, lag if watched else 0.0, missed)
-        self._write(name, project, outcomes, receivers, now)
+        self._write(name, project, outcomes, Routing(receivers, project.rotas), now)
         self._repeat(name, project, now)
         return _add(
             pulse, problems=problems, judged=judged, alerts=len(project.alerts), missed=before + missed,
@@ -145,10 +129,10 @@ class Watcher:
                 lags.append((now - max(due, watch.since or due)).total_seconds())
         return max(lags)
 
-    def definitions_of(self, project: str) -> tuple[dict[str, Alert], dict[str, Metric]]:
-        """Return a project's alerts and metrics as the last round knew them."""
+    def metrics_of(self, project: str) -> dict[str, Metric]:
+        """Return a project's metrics as the last round knew them. Any thread may ask: they are replaced, and not changed."""
         found = self._projects.get(project)
-        return (found.alerts, found.metrics) if found else ({}, {})
+        return found.metrics if found else {}
 
     def _read_definitions(self, now: datetime) -> None:
         """Read the definitions again where anything in the catalog changed."""
@@ -207,12 +191,12 @@ class Watcher:
         return run_round(watched, questions, complete, self.seconds, self.pool) if questions else []
 
     def _write(
-        self, name: str, project: _Project, outcomes: list[Outcome], receivers: list[Receiver], now: datetime
+        self, name: str, project: _Project, outcomes: list[Outcome], routing: Routing, now: datetime
     ) -> None:
         """Write outcomes; only then they are what is known."""
         if not outcomes:
             return
-        news = [self._build_news(project, one, receivers, now) for one in outcomes]
+        news = [self._build_news(project, one, routing, now) for one in outcomes]
         reach("alerts.after_judging_before_write")
         watches = self.book.write(name, news, now)
         reach("alerts.after_write")
@@ -224,34 +208,30 @@ class Watcher:
                     before=change.before.state, after=change.after.state, at=change.at.isoformat(),
                 )  # fmt: skip
 
-    def _build_news(self, project: _Project, one: Outcome, receivers: list[Receiver], now: datetime) -> News:
+    def _build_news(self, project: _Project, one: Outcome, routing: Routing, now: datetime) -> News:
         metric = project.metrics.get(one.alert.metric)
-        told = expand_rotas(one.alert.tell, project.rotas, {receiver.name for receiver in receivers}, now)
-        chosen = (
-            _choose(one.alert, metric, Kept(one.watch, one.standings), receivers, told) if one.changes else ()
-        )
-        unit = "s" if one.alert.name in OWN else metric.figure_unit if metric else ""
-        return News(one, name_watched(one.alert, metric), unit, find_owner(one.alert, metric), chosen)
+        told = routing.find_told(one.alert, metric, one.standings, now) if one.changes else []
+        return News(
+            one, name_watched(one.alert, metric), find_unit(one.alert, metric), find_owner(one.alert, metric),
+            tuple(receiver.id for receiver in told),
+        )  # fmt: skip
 
     def _repeat(self, name: str, project: _Project, now: datetime) -> None:
         """Say of what is wrong that it still is, and tell those that became receivers meanwhile."""
         wrong = {alert: kept for alert, kept in project.kept.items() if kept.watch.incident}
         if not wrong:
             return
-        receivers = self.receivers.list(name)
-        known = {one.name for one in receivers}
+        routing = Routing(self.receivers.list(name), project.rotas)
         troubles = []
         for alert, kept in wrong.items():
             one = project.alerts.get(alert) or OWN.get(alert)
             if one is None or not any(is_told(one, standing.state) for standing in kept.standings.values()):
                 continue
             pause = timedelta(seconds=parse_length(one.repeat))
-            lasting = (
-                self._find_unanswered(name, one, kept, now) if set(one.tell) & set(project.rotas) else None
-            )
-            told = expand_rotas(one.tell, project.rotas, known, now, lasting)
-            chosen = _choose(one, project.metrics.get(one.metric), kept, receivers, told)
-            troubles.append(Trouble(alert, kept.watch.incident, chosen, pause))
+            lasting = self._find_unanswered(name, one, kept, now) if routing.may_escalate(one) else None
+            told = routing.find_told(one, project.metrics.get(one.metric), kept.standings, now, lasting)
+            numbers = tuple(receiver.id for receiver in told)
+            troubles.append(Trouble(alert, kept.watch.incident, numbers, pause))
         self.notices.remind(name, troubles, now)
 
     def _find_unanswered(self, name: str, alert: Alert, kept: Kept, now: datetime) -> timedelta | None:
@@ -274,17 +254,6 @@ class Watcher:
         if any(one.ends_at > now for one in about):
             begun = max(begun, newest)
         return now - max([begun, *(one.ends_at for one in about if one.ends_at <= now)])
-
-
-def _choose(
-    alert: Alert, metric: Metric | None, kept: Kept, receivers: list[Receiver], told: Sequence[str]
-) -> tuple[int, ...]:
-    """Return the numbers of those who are told of an alert now; `told` are the receivers that it names."""
-    if alert.name in OWN:
-        chosen = leave_out_failing(receivers, kept.standings)
-    else:
-        chosen = choose_receivers(receivers, told, find_owner(alert, metric))
-    return tuple(receiver.id for receiver in chosen)
 
 
 def _count_missed(project: _Project) -> int:

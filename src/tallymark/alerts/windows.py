@@ -52,6 +52,17 @@ def find_last_end(step: int, timezone: str, before: datetime) -> datetime:
     return _midnight(_ANCHOR + (local - _ANCHOR) // timedelta(days=days) * timedelta(days=days), zone)
 
 
+def find_day(alert: Alert, end: datetime) -> datetime | None:
+    """Return the beginning of the day that was over at a window's end, for alerts on whole days; None for other ends and alerts.
+
+    What is known at midnight is said of the day before.
+    """
+    zone = parse_zone(alert.timezone)
+    if alert.step % DAY or end != _midnight(end.astimezone(zone).date(), zone):
+        return None
+    return _move_days(end, -1, zone)
+
+
 def find_next_end(step: int, timezone: str, after: datetime) -> datetime:
     """Return the first end of a window after a time."""
     return _move(find_last_end(step, timezone, after), step, parse_zone(timezone))

@@ -5,15 +5,18 @@ Pure. Messages, the pages and the command line say the same, in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, time, timedelta
-from typing import Final
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from tallymark.alerts.conditions import AGAINST_WORDS, Judged
+from tallymark.alerts.own import OWN
 from tallymark.alerts.standing import State
 from tallymark.alerts.values import Values
+from tallymark.alerts.windows import find_day
 from tallymark.metrics.digits import write_figure, write_range
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
+from tallymark.plan.kinds.metric import Metric
 from tallymark.queries.period import parse_zone
 
 NOTHING: Final = "(none)"
@@ -31,22 +34,38 @@ def name_values(values: Values) -> str:
     return ", ".join(NOTHING if value in (None, "") else str(value) for value in values)
 
 
+def name_watched(alert: Alert, metric: Metric | None) -> str:
+    """Return what is watched, for people."""
+    return (metric.title or metric.name) if metric else alert.title or alert.metric
+
+
+def find_unit(alert: Alert, metric: Metric | None) -> str:
+    """Return the unit of what is watched. Our own alerts, which have no metric, are about seconds."""
+    if alert.name in OWN:
+        return "s"
+    return metric.figure_unit if metric else ""
+
+
 def write_condition(alert: Alert, unit: str = "") -> str:
     """Return when an alert fires: `below 80 % over 15m, for 5m`."""
-    when = alert.when
-    if isinstance(when, Below | Above):
-        what = (
-            f"{'below' if isinstance(when, Below) else 'above'} {write_figure(when.value, None, None, unit)}"
-        )
-    elif isinstance(when, Falls | Rises):
-        much = f"{when.percent:g} %" if when.percent is not None else write_difference(when.by or 0, unit)
-        word = "lower" if isinstance(when, Falls) else "higher"
-        what = f"at least {much} {word} than {AGAINST_WORDS[when.against]}"
-    else:
-        side = {"both": "outside", "below": "below", "above": "above"}[when.side]
-        what = f"{side} what the same weekday and hour of {when.weeks} weeks gave"
+    say, _ = _WORDS[type(alert.when)]
     lasting = f", for {alert.lasting}" if alert.lasting else ""
-    return f"{what}, over {alert.window}{lasting}"
+    return f"{say(alert.when, unit)}, over {alert.window}{lasting}"
+
+
+def _say_value(when: Below | Above, unit: str) -> str:
+    return f"{'below' if isinstance(when, Below) else 'above'} {write_figure(when.value, None, None, unit)}"
+
+
+def _say_change(when: Falls | Rises, unit: str) -> str:
+    much = f"{when.percent:g} %" if when.percent is not None else write_difference(when.by or 0, unit)
+    word = "lower" if isinstance(when, Falls) else "higher"
+    return f"at least {much} {word} than {AGAINST_WORDS[when.against]}"
+
+
+def _say_usual(when: Unusual, _: str) -> str:
+    side = {"both": "outside", "below": "below", "above": "above"}[when.side]
+    return f"{side} what the same weekday and hour of {when.weeks} weeks gave"
 
 
 def write_difference(by: float, unit: str) -> str:
@@ -92,25 +111,31 @@ def _write_value(judged: Judged, unit: str) -> str:
 
 
 def _write_held(alert: Alert, judged: Judged, unit: str) -> str:
-    when, value, normal = alert.when, judged.value, judged.normal
-    if value is None or normal is None:
+    """Return what a figure was held against, and how far it is from that; '' where it was held against nothing."""
+    if judged.value is None or judged.normal is None:
         return ""
-    if isinstance(when, Below | Above):
-        return f"{_side(value, normal)} {write_figure(normal, None, None, unit)}"
-    if isinstance(when, Unusual):
-        if judged.usual_low is None or judged.usual_high is None:
-            return ""
-        usual = write_range(judged.usual_low, judged.usual_high, unit)
-        place = (
-            "usual is"
-            if judged.usual_low <= value <= judged.usual_high
-            else f"{_side(value, normal)} the usual"
-        )
-        return f"{place} {usual} (from {judged.weeks} weeks)"
+    _, hold = _WORDS[type(alert.when)]
+    return hold(alert.when, judged, judged.value, judged.normal, unit)
+
+
+def _hold_value(_: Below | Above, __: Judged, value: float, normal: float, unit: str) -> str:
+    return f"{_side(value, normal)} {write_figure(normal, None, None, unit)}"
+
+
+def _hold_change(when: Falls | Rises, _: Judged, value: float, normal: float, unit: str) -> str:
     much = f"{abs(value - normal) / abs(normal) * 100:.3g} % " if normal else ""
     return (
         f"{much}{_side(value, normal)} {write_figure(normal, None, None, unit)} {AGAINST_WORDS[when.against]}"
     )
+
+
+def _hold_usual(_: Unusual, judged: Judged, value: float, normal: float, unit: str) -> str:
+    if judged.usual_low is None or judged.usual_high is None:
+        return ""
+    usual = write_range(judged.usual_low, judged.usual_high, unit)
+    is_inside = judged.usual_low <= value <= judged.usual_high
+    place = "usual is" if is_inside else f"{_side(value, normal)} the usual"
+    return f"{place} {usual} (from {judged.weeks} weeks)"
 
 
 def _side(value: float, normal: float) -> str:
@@ -126,11 +151,11 @@ def write_moment(moment: datetime, timezone: str) -> str:
 
 def write_since(alert: Alert, moment: datetime) -> str:
     """Return since when something is so, given the end of a window: of an alert on whole days the day that was over then."""
-    local = moment.astimezone(parse_zone(alert.timezone))
-    if not alert.is_of_days or local.time() != time():
+    day = find_day(alert, moment)
+    if day is None:
         return write_moment(moment, alert.timezone)
-    day = local - timedelta(days=1)
-    return f"{day.day} {day:%b %Y} ({alert.timezone})"
+    local = day.astimezone(parse_zone(alert.timezone))
+    return f"{local.day} {local:%b %Y} ({alert.timezone})"
 
 
 def write_duration(length: timedelta) -> str:
@@ -151,3 +176,15 @@ def write_list(names: Sequence[str], most: int) -> str:
     if rest:
         return f"{', '.join(shown)} and {rest} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+# Of each condition: when it is met, and what a figure was held against.
+_WORDS: Final[
+    dict[type, tuple[Callable[[Any, str], str], Callable[[Any, Judged, float, float, str], str]]]
+] = {
+    Below: (_say_value, _hold_value),
+    Above: (_say_value, _hold_value),
+    Falls: (_say_change, _hold_change),
+    Rises: (_say_change, _hold_change),
+    Unusual: (_say_usual, _hold_usual),
+}

@@ -15,8 +15,6 @@ from tallymark.catalog.sealing import SEALED, Sealer
 from tallymark.catalog.tables import NOTICE, RECEIVER
 from tallymark.errors import RequestRefused, TallymarkError
 
-# Told about the alerts of all owners.
-EVERYBODY: Final = "*"
 MAX_RECEIVERS: Final = 200
 
 
@@ -131,16 +129,6 @@ class Receivers:
                 raise RequestRefused("not_found", f"There is no receiver {name[:80]!r}.", at="name")
             connection.execute(sa.delete(NOTICE).where(NOTICE.c.receiver == number))
             connection.execute(sa.delete(RECEIVER).where(RECEIVER.c.id == number))
-
-
-def choose_receivers(receivers: Sequence[Receiver], names: Sequence[str], owner: str) -> list[Receiver]:
-    """Return who is told: those that the alert names, and where there is none of them those of its owner and of everybody."""
-    named = [one for one in receivers if one.name in names]
-    if named:
-        return named
-    everybody = [one for one in receivers if EVERYBODY in one.owners]
-    own = [one for one in receivers if owner and owner.casefold() in {name.casefold() for name in one.owners}]
-    return list(dict.fromkeys([*own, *everybody]))
 
 
 def note_outcome(connection: sa.Connection, number: int, error: str, now: datetime) -> None:

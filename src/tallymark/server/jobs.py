@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,9 +22,10 @@ from tallymark.alerts.batches import Batch
 from tallymark.alerts.book import Book
 from tallymark.alerts.notices import Notices
 from tallymark.alerts.outlets import Outlets
+from tallymark.alerts.pulse import write_pulse
 from tallymark.alerts.silences import Silences
 from tallymark.alerts.teller import Teller
-from tallymark.alerts.watcher import PULSE_FILE, Pulse, Watcher
+from tallymark.alerts.watcher import Watcher
 from tallymark.alerts.windows import Window
 from tallymark.catalog.receivers import Receivers
 from tallymark.catalog.repository import Catalog
@@ -75,7 +75,7 @@ class Jobs:
         seconds = min(config.query_seconds or _PICTURE_SECONDS, _PICTURE_SECONDS)
         self._picture_limits = replace(self._limits, seconds=seconds)
         catalog = Catalog(open_engine(config.catalog_url or sqlite_url(Path(config.data))))
-        self._notices = Notices(catalog)
+        self._book, self._notices = Book(catalog), Notices(catalog)
         secret = bytes.fromhex(catalog.fact("secret") or "")
         if not secret:
             # Links signed with nothing could be made by anybody.
@@ -86,7 +86,7 @@ class Jobs:
         self._pictures = MessagePictures(self._build_spec)
         self._outlets = Outlets(config.list_inward())
         self._watcher = Watcher(
-            catalog, Book(catalog), self._notices, Silences(catalog), receivers, self._ask, self._look,
+            catalog, self._book, self._notices, Silences(catalog), receivers, self._ask, self._look,
             self._threads, round(config.alert_seconds),
         )  # fmt: skip
         self._teller = Teller(
@@ -135,14 +135,14 @@ class Jobs:
         pulse = self._watcher.tick(now, self._find_complete(now))
         took = time.monotonic() - began
         self._prune(now)
-        self._write_pulse(msgspec.structs.replace(pulse, took_seconds=round(took, 3)))
+        write_pulse(Path(self._config.data), msgspec.structs.replace(pulse, took_seconds=round(took, 3)))
 
     def _prune(self, now: datetime) -> None:
         """Once a day forget what alerts did long ago. Events tell it for as long as those are kept."""
         if self._pruned_at is not None and now - self._pruned_at < _PRUNE_EVERY:
             return
         self._pruned_at = now
-        count = self._watcher.book.prune(now - _KEEP)
+        count = self._book.prune(now - _KEEP)
         if count:
             log.info("alert_history_pruned", changes=count)
 
@@ -152,13 +152,6 @@ class Jobs:
             return now
         events, oldest_us = count_lag(self._paths.ledger, self._tail)
         return min(now, datetime.fromtimestamp(oldest_us / 1e6, UTC)) if events else now
-
-    def _write_pulse(self, pulse: Pulse) -> None:
-        path = Path(self._config.data) / PULSE_FILE
-        with suppress(OSError):
-            part = path.with_suffix(".part")
-            part.write_bytes(msgspec.json.encode(pulse))
-            part.replace(path)
 
     def _keep_telling(self, stopping: threading.Event) -> None:
         while not stopping.wait(_LOOK_SECONDS):
@@ -179,8 +172,8 @@ class Jobs:
     def _build_spec(self, batch: Batch) -> bytes:
         """Return the specification of a message's picture; raises TallymarkError."""
         now = SYSTEM_CLOCK.now()
-        _, metrics = self._watcher.definitions_of(batch.project)
-        changes = self._watcher.book.list_brief(batch.project, [batch.alert], now)
+        metrics = self._watcher.metrics_of(batch.project)
+        changes = self._book.list_brief(batch.project, [batch.alert], now)
         return build_message_spec(
             batch, lambda question: self._ask_quickly(batch.project, question), metrics, changes, now
         )

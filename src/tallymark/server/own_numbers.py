@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from tallymark import __version__
-from tallymark.alerts.watcher import Pulse
+from tallymark.alerts.pulse import Pulse
 from tallymark.catalog.snapshot import Snapshot
 from tallymark.client.sketch import Sketch
 from tallymark.client.stamp import build_event_id

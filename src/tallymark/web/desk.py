@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from tallymark.alerts.book import Book
 from tallymark.alerts.notices import Notices
 from tallymark.alerts.outlets import Outlets
+from tallymark.alerts.pulse import Pulse, read_pulse
 from tallymark.alerts.silences import Silences
-from tallymark.alerts.watcher import PULSE_FILE, Pulse
 from tallymark.catalog.receivers import Receivers
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.sealing import open_sealer
@@ -44,10 +42,7 @@ class Desk:
 
     def read_pulse(self) -> Pulse | None:
         """Return what the last round was like; None before the first."""
-        try:
-            return msgspec.json.decode((self.data / PULSE_FILE).read_bytes(), type=Pulse)
-        except (OSError, msgspec.MsgspecError):
-            return None
+        return read_pulse(self.data)
 
 
 def open_desk(catalog: Catalog, data: Path, inward: tuple[str, ...]) -> Desk:

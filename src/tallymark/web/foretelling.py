@@ -16,7 +16,7 @@ from tallymark.alerts.windows import find_last_end
 from tallymark.errors import TallymarkError
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
-from tallymark.web.alerting import LAST_WEEK, preview_alert
+from tallymark.web.previews import LAST_WEEK, preview_alert
 from tallymark.web.services import Services
 
 # More often than once a day is more than anybody answers.

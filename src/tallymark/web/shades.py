@@ -6,12 +6,13 @@ Comes in: what the book keeps of alerts' changes. Goes out: times, and charts wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from tallymark.alerts.changes import BriefChange
 from tallymark.alerts.standing import is_told
+from tallymark.alerts.windows import find_day
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.period import Period, build_period
@@ -53,7 +54,7 @@ def build_shades(
         key = (one.alert, one.key)
         # A trouble whose beginning is not among the changes began before them.
         alert = alerts[one.alert]
-        at = one.at - timedelta(seconds=alert.seconds if alert.is_of_days else 0)
+        at = find_day(alert, one.at) or one.at
         if is_told(alert, one.before):
             found.append((begun.pop(key, first), at))
         if is_told(alert, one.after):

@@ -146,11 +146,6 @@ class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         return max((step for step in _STEPS if step <= wanted), default=_STEPS[0])
 
     @property
-    def is_of_days(self) -> bool:
-        """Whether its windows end with days: what one says is of the day that is over then, and not of the next."""
-        return self.step % DAY == 0
-
-    @property
     def lasting_seconds(self) -> int:
         """How long the condition has to be met."""
         return parse_length(self.lasting) if self.lasting else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tallymark.alerts.words import STATE_WORDS
 from tallymark.errors import TallymarkError
 from tallymark.server.cli.ask import DEFAULT_URL, AsJson, Key, Url, request
 from tallymark.server.cli.plan import AdminKey
@@ -91,8 +92,8 @@ def preview(
     for note in found["notes"]:
         console.print(f"[dim]{escape(note)}[/]")
     for one in found["stretches"][:_MOST_SHOWN]:
-        values = ", ".join(str(value) for value in one["values"])
-        console.print(f"{_paint(one['state'])} {escape(one['time'])} {escape(values)} {escape(one['text'])}")
+        parts = (one["time"], one["name"], one["text"])
+        console.print(" ".join([_paint(one["state"]), *(escape(part) for part in parts if part)]))
     rest = len(found["stretches"]) - _MOST_SHOWN
     if rest > 0:
         console.print(f"and {rest:,} more; --json has them all")
@@ -155,5 +156,5 @@ def _try(url: str, key: str, receiver: str) -> bool:
     return bool(answer["arrived"])
 
 
-def _paint(state: str | None) -> str:
-    return f"[{_COLOURS.get(state or '', 'dim')}]{state or 'not judged'}[/]"
+def _paint(state: Any) -> str:
+    return f"[{_COLOURS.get(state or '', 'dim')}]{STATE_WORDS.get(state, 'not judged')}[/]"

@@ -14,19 +14,11 @@ from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.objects import check_object, parse_object
 from tallymark.web.access import require_key
-from tallymark.web.alerting import (
-    LAST_WEEK,
-    add_receiver,
-    build_alert_body,
-    build_change_body,
-    build_preview_body,
-    find_alert,
-    list_alerts,
-    list_history,
-    preview_alert,
-    try_receiver,
-)
+from tallymark.web.alert_receivers import add_receiver, try_receiver
+from tallymark.web.alert_states import find_alert, list_alerts, list_history
 from tallymark.web.answers import decode_body, parse_count, parse_span, render_json
+from tallymark.web.api.alert_bodies import build_alert_body, build_change_body, build_preview_body
+from tallymark.web.previews import LAST_WEEK, preview_alert
 from tallymark.web.services import Services
 
 _TAGS = ["alerts"]

@@ -10,6 +10,7 @@ from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.alerts.links import parse_token
+from tallymark.alerts.pulse import is_stale
 from tallymark.alerts.standing import is_told
 from tallymark.alerts.words import name_values, write_judged, write_moment, write_since
 from tallymark.errors import RequestRefused, TallymarkError
@@ -17,18 +18,8 @@ from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.objects import render_yaml
 from tallymark.web.alert_pictures import build_alert_view, find_span
-from tallymark.web.alerting import (
-    LAST_WEEK,
-    Shown,
-    add_receiver,
-    find_alert,
-    is_stale,
-    list_alerts,
-    list_history,
-    list_on_call,
-    preview_alert,
-    try_receiver,
-)
+from tallymark.web.alert_receivers import add_receiver, try_receiver
+from tallymark.web.alert_states import Shown, find_alert, list_alerts, list_history, list_on_call
 from tallymark.web.answers import parse_count, parse_span
 from tallymark.web.asking import open_asker
 from tallymark.web.defining import remove_object
@@ -36,6 +27,7 @@ from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
+from tallymark.web.previews import LAST_WEEK, preview_alert
 from tallymark.web.services import Services
 
 log = structlog.get_logger("tallymark.web")

@@ -16,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.ledger.report import LedgerReport, Lines, Outside
 from tallymark.queries.events import list_arrivals
-from tallymark.web.alerting import Troubles, find_troubles
+from tallymark.web.alert_states import Troubles, find_troubles
 from tallymark.web.api.health import Readiness, read_readiness
 from tallymark.web.api.ledger import read_ledger
 from tallymark.web.charts import build_balance_chart

@@ -18,7 +18,7 @@ import msgspec
 from litestar import Request, Response
 
 from tallymark import __version__
-from tallymark.alerts.words import name_values
+from tallymark.alerts.words import STATE_WORDS, name_values
 from tallymark.web.panels import View
 from tallymark.web.shapes import (
     shape_ago,
@@ -90,6 +90,7 @@ def environment() -> jinja2.Environment:
         "version": __version__,
         "address_of": build_link,
         "name_values": name_values,
+        "state_words": STATE_WORDS,
     }
     found.filters["embedded"] = embed_json
     found.filters["panel"] = render_panel
