@@ -9,7 +9,9 @@ import pytest
 from tallymark.alerts import verdicts
 from tallymark.alerts.own import JUDGING
 from tallymark.alerts.rounds import MOST_CAUGHT_UP
+from tallymark.alerts.watcher import Watcher
 from tallymark.alerts.words import write_judged
+from tallymark.catalog.definitions import Write
 from tallymark.errors import RequestRefused
 from tallymark.metrics.figures import NOTHING
 from tests.alerts.stories import COUNT, START, World
@@ -145,7 +147,10 @@ def test_what_was_left_out_is_counted_once_and_kept(world):
     assert pulse.missed == 1000 - MOST_CAUGHT_UP
     watch = world.book.load("shop")["low"].watch
     assert watch.missed == pulse.missed
-    assert watch.gaps[-1][1] < watch.judged_until
+    # One pause is one gap, though windows in between were judged.
+    ((first, last),) = watch.gaps
+    assert last - first > timedelta(seconds=10 * 900)
+    assert last < watch.judged_until
     # Over is what has been well for five minutes.
     world.run(32, count=1)
     assert world.state(alert=JUDGING.name) == "ok"
@@ -254,3 +259,36 @@ def test_what_fails_is_asked_once_a_round(world):
     watch = world.book.load("shop")["low"].watch
     assert not watch.is_stuck
     assert watch.judged_until - watch.settled_until <= timedelta(minutes=2)
+
+
+def test_a_project_with_a_fault_says_that_it_is_judged_late(world, monkeypatch):
+    """Nothing of it can be judged: after a minute that is told, and over when it is over."""
+    world.watch()
+    world.run(3, count=9)
+
+    def fail(*_):
+        raise OverflowError("a fault")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Watcher, "_judge", fail)
+        pulses = [world.tick(10) for _ in range(8)]
+    assert pulses[-1].lag_seconds >= 60
+    assert world.state(alert=JUDGING.name) == "firing"
+    assert world.send() != []
+    world.run(40, count=9)
+    assert world.state(alert=JUDGING.name) == "ok"
+
+
+def test_a_definition_that_cannot_be_read_leaves_the_others_alone(world):
+    """Judging goes on by the definitions of before, other projects are not touched, and people hear of it."""
+    world.watch()
+    world.run(3, count=9)
+    body = '{"name": "poison", "metric": "seen", "when": {"is": "above", "value": null}, "window": "1m"}'
+    world.definitions.change("shop", "ana", [Write("alert", "poison", body, 0)])
+    judged = world.book.load("shop")["low"].watch.judged_until
+    world.run(12, count=9)
+    assert world.book.load("shop")["low"].watch.judged_until > judged
+    assert world.state(alert=JUDGING.name) == "firing"
+    world.undefine("alert", "poison")
+    world.run(40, count=9)
+    assert world.state(alert=JUDGING.name) == "ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -17,6 +18,7 @@ from tallymark.alerts.words import write_condition, write_duration, write_judged
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
 from tests.alerts.stories import START
 
+WELL = Judged(verdict="not met", value=0.9, n=400, low=0.87, high=0.93, normal=0.8)
 LOW = Judged(verdict="met", value=0.62, n=412, low=0.57, high=0.67, normal=0.8)
 BELOW = Below(value=0.8)
 SECRET = b"secret"
@@ -37,7 +39,9 @@ def alert(**more):
 def change(number, before, after, values=("iOS",), judged=LOW, **more):
     opened = START if after != "ok" else None
     standing = Standing(since=START, seen=START, state=after, opened=opened, judged=judged)
-    cause = Cause(standing=standing, alert=alert(**more), title="SMS code", unit="ratio", owner="growth")
+    cause = Cause(
+        standing=standing, alert=alert(**more), opened=START, title="SMS code", unit="ratio", owner="growth"
+    )
     return ChangeRow(number, "shop", "sms_low", values, before, after, 1, START, START, cause)
 
 
@@ -70,6 +74,7 @@ def test_one_sentence_then_what_is_known():
         ({"window": "1d"}, "2026-01-06T00:00:00Z", "6 Jan 2026 00:00 (UTC)"),
         ({"window": "1d", "every": "1d", "timezone": "Europe/Berlin"}, "2026-03-29T22:00:00Z", "29 Mar 2026 (Europe/Berlin)"),
         ({"window": "7d", "every": "1d"}, "2026-03-01T00:00:00Z", "28 Feb 2026 (UTC)"),
+        ({"window": "2d", "every": "2d"}, "2026-03-02T00:00:00Z", "28 Feb 2026 to 1 Mar 2026 (UTC)"),
     ],
 )  # fmt: skip
 def test_an_alert_on_whole_days_names_the_day(alert, moment, text):
@@ -194,3 +199,27 @@ def test_a_link_holds_for_one_trouble_and_a_time():
     assert parse_token(token, b"", START) is None
     assert build_links(batch(), "", SECRET, START) == Links()
     assert "/alert/answer/shop.sms_low.1." in build_links(batch(), "https://t/", SECRET, START).acknowledge
+
+
+def test_an_end_says_how_long_it_was_and_why_where_it_is_not_well():
+    """The time is that of the value whose trouble began first; what is not looked at any more is not called well."""
+    ends = [
+        change(number, "firing", "ok", (name,), judged=WELL)
+        for number, name in enumerate(["Android", "iOS"], 1)
+    ]
+    later = msgspec.structs.replace(ends[0].cause, opened=START + timedelta(minutes=3))
+    ends[0] = replace(ends[0], cause=later, at=START + timedelta(minutes=8))
+    ends[1] = replace(ends[1], at=START + timedelta(minutes=8))
+    assert "Lasted: 8 min" in build_message(batch(*ends), Links(), START).text.splitlines()
+    gone = Judged(verdict="not met", reason="The alert was taken away.")
+    made = build_message(batch(change(1, "firing", "ok", judged=gone)), Links(), START)
+    assert made.title == "Over: sms_low (iOS): The alert was taken away"
+
+
+def test_what_is_kept_firing_says_since_when_it_is_well():
+    """Good figures beside "firing" would be a riddle."""
+    still = change(1, "firing", "firing", judged=WELL)
+    calm = msgspec.structs.replace(still.cause.standing, calm_since=START + timedelta(minutes=2))
+    still = replace(still, cause=msgspec.structs.replace(still.cause, standing=calm))
+    made = build_message(replace(batch(change(2, "ok", "firing", ("Web",))), still=[still]), Links(), START)
+    assert "well since 5 Jan 2026 12:02 (UTC)" in made.text

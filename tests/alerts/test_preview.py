@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from tallymark.alerts import preview
 from tallymark.alerts.preview import replay
 from tallymark.alerts.questions import Questions
 from tallymark.alerts.standing import OPEN
 from tallymark.metrics.figures import NOTHING
+from tallymark.plan.kinds.alert import Alert, Below
 from tallymark.plan.objects import decode_object
 from tests.alerts.stories import START, World
 
@@ -55,10 +57,10 @@ def test_values_that_come_once_are_no_trouble_and_leave_room_for_those_that_are(
     for _ in range(12):
         world.happen(5, "rises")
         world.run(1, count=2, value="steady")
-    preview = _replay(world)
-    assert [(one.values, one.state, one.start) for one in preview.stretches] == _live(world)
-    assert [one.values for one in preview.stretches] == [("rises",)]
-    assert preview.told == 1
+    found = _replay(world)
+    assert [(one.values, one.state, one.start) for one in found.stretches] == _live(world)
+    assert [one.values for one in found.stretches] == [("rises",)]
+    assert found.told == 1
 
 
 def test_a_value_that_is_gone_for_long_is_let_go(world):
@@ -71,9 +73,9 @@ def test_a_value_that_is_gone_for_long_is_let_go(world):
     for _ in range(25 * 60):
         world.happen(1, "steady")
         world.tick(60)
-    preview = _replay(world)
-    assert [(one.values, one.state, one.start) for one in preview.stretches] == _live(world)
-    (missed,) = preview.stretches
+    found = _replay(world)
+    assert [(one.values, one.state, one.start) for one in found.stretches] == _live(world)
+    (missed,) = found.stretches
     assert (missed.values, missed.state) == (("gone",), "no data")
     assert timedelta(hours=23) < missed.end - missed.start < timedelta(hours=25)
 
@@ -85,3 +87,13 @@ def test_a_question_that_fails_fails_the_replay(world):
     world.fails = LookupError("the store is away")
     with pytest.raises(LookupError):
         _replay(world)
+
+
+@pytest.mark.parametrize(
+    ("window", "days", "step"),
+    [("1d", 2, 900), ("1d", 7, 1800), ("1d", 365, 86_400), ("1m", 7, 3600), ("7d", 365, 86_400)],
+)
+def test_windows_are_no_further_apart_than_there_is_time_for(window, days, step):
+    """Every second one of a week, where a day apart would see half of a bad day in none of them."""
+    alert = Alert(name="a", metric="m", when=Below(value=1.0), window=window)
+    assert preview._choose_step(alert, START, START + timedelta(days=days), 400) == step

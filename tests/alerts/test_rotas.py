@@ -139,3 +139,28 @@ def test_what_was_found_after_the_answer_was_not_answered(world):
     )
     told = _pass(world, 20 * 6, "c")
     assert "bo" in [name for name, _ in told]
+
+
+def test_who_was_told_before_is_called_again_when_the_waiting_begins_anew(world):
+    """After an answer that ended without an end, the next one is told once more, though there was a message before."""
+    world.run(4)
+    world.send()
+    told = _tell(world, 20)
+    assert [name for name, _ in told] == ["bo"]
+    incident = world.book.load("shop")["low"].watch.incident
+    until = world.now + timedelta(minutes=10)
+    world.silences.create("shop", "low", "I look", "ana", world.now, until, incident=incident)
+    told = _tell(world, 80)
+    assert [name for name, _ in told] == ["bo", "boss"]
+    assert 25 <= told[0][1] <= 27
+    assert 70 <= told[1][1] <= 72
+
+
+def test_nobody_is_called_while_it_is_well_and_only_kept_firing(world):
+    """With `keep_firing` it is over later; until then nobody is woken with good figures."""
+    world.watch(tell=["on_call"], repeat="1d", no_data={"for": "7d"}, keep_firing="30m")
+    world.run(4)
+    world.send()
+    world.run(20 * 6, count=2)
+    assert world.state() == "firing"
+    assert world.send() == []

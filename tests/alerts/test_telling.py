@@ -69,6 +69,9 @@ def test_no_trouble_comes_after_its_end(story):
     story.notices.finish(begin, "It said 500.", story.now)
     story.wait(5)
     story.turn(whole="ok", figure=9)
+    # News does not bring the next attempt forward.
+    assert story.notices.claim(story.now) == []
+    story.wait(5)
     first, second = sorted(story.notices.claim(story.now), key=lambda one: one.id)
     assert [one.changes[0].after for one in (first, second)] == ["firing", "ok"]
     story.notices.finish(first, "It said 500.", story.now, [second])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallymark.errors import RequestRefused
 from tallymark.plan.drafts import read_draft
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.kinds.metric import Count
-from tallymark.plan.objects import render_yaml
+from tallymark.plan.objects import parse_object, render_yaml
 from tallymark.web.texts import show_block
 
 _PIECES = st.sampled_from(
@@ -31,3 +33,16 @@ def test_a_text_that_turns_is_quoted_at_its_place():
     text = render_yaml({"metric": [Count(name="a", event_name="e", title="a\u202eb", owner="shop")]})
     assert 'title: "a\\u202eb"' in text
     assert "owner: shop" in text
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_that_cannot_be_kept_are_refused_with_their_place(value):
+    """Kept as JSON they would become nothing, and the object could not be read again."""
+    alert = {"name": "a", "metric": "m", "when": {"is": "above", "value": value}, "window": "1h"}
+    with pytest.raises(RequestRefused, match="no number") as caught:
+        parse_object(BY_NAME["alert"], alert)
+    assert caught.value.at == "when.value"
+    filters = [{"field": "price", "op": "in", "value": [1.0, value]}]
+    with pytest.raises(RequestRefused) as caught:
+        parse_object(BY_NAME["metric"], {"name": "m", "kind": "count", "event_name": "e", "filters": filters})
+    assert caught.value.at == "filters[0].value[1]"

@@ -72,6 +72,8 @@ def test_turns_in_the_hour_that_clocks_repeat():
         ({"people": ("ana", "ana")}, "people"),
         ({"people": ("ana", "next")}, "people"),
         ({"begins": "2026-02-30"}, "begins"),
+        ({"begins": "9999-12-31"}, "begins"),
+        ({"begins": "0001-01-01"}, "begins"),
         ({"turn": "36h"}, "turn"),
         ({"turn": "20w"}, "turn"),
         ({"timezone": "Mars/Base"}, "timezone"),

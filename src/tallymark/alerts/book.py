@@ -209,6 +209,7 @@ def _write_changes(connection: sa.Connection, project: str, one: News, now: date
             "body": msgspec.json.encode(
                 Cause(
                     standing=change.after,
+                    opened=change.after.opened or change.before.opened,
                     alert=outcome.alert,
                     title=one.title,
                     unit=one.unit,

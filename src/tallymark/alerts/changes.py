@@ -16,8 +16,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of an alert besides its values.
 
     `digest` tells its definition, `judged_until` is the end of the last window that was judged, `settled_until` of the last
-    that was judged after its delay. `missed` windows were never judged; `gaps` are the first and last ends of the newest such
-    stretches. `incident` is the present trouble, 0 of none.
+    that was judged after its delay. `missed` windows were never judged; `gaps` are the first and last ends of those of the newest
+    pauses, between which some were judged. `incident` is the present trouble, 0 of none.
     """
 
     digest: str
@@ -78,6 +78,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     standing: Standing
     alert: Alert
+    # When the value's trouble began that this change is part of, or ends.
+    opened: datetime | None = None
     # Of the metric.
     title: str = ""
     unit: str = ""

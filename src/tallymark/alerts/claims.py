@@ -247,6 +247,13 @@ def _find_due(rows: list[sa.RowMapping], now: datetime) -> list[sa.RowMapping]:
 
     Of a message that was tried before all goes out again. What was held and is free now has waited long enough.
     """
+    # What failed is tried again when it is due, and news of the same alert does not bring that forward.
+    later = {
+        (row["receiver"], row["alert"])
+        for row in rows
+        if row["batch"] and row["status"] == "waiting" and aware(row["due_at"]) > now
+    }
+    rows = [row for row in rows if row["status"] == "held" or (row["receiver"], row["alert"]) not in later]
     taken = {row["id"] for row in rows if row["status"] == "held" or aware(row["due_at"]) <= now}
     while True:
         newest = {(row["receiver"], row["alert"]): row["id"] for row in rows if row["id"] in taken}

@@ -133,7 +133,9 @@ def _build_title(story: _Story) -> str:
     where = f" ({write_list(values, 3)})" if values else ""
     sign = _SIGNS[cause.alert.severity]
     if story.is_over:
-        return f"Over: {_name(lead)}{where}"
+        # Not because it is well, but because it is not looked at any more.
+        why = f": {judged.reason.rstrip('.')}" if judged.value is None and judged.reason else ""
+        return f"Over: {_name(lead)}{where}{why}"
     if not wrong:
         ended = f"over for {_names(over)}, " if over else ""
         return f"{sign}: {_name(lead)}: {ended}still wrong for {_names(story.rest)}"
@@ -155,8 +157,8 @@ def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
     else:
         facts.append(("Over since", write_since(alert, lead.at)))
         facts.append(("Now", write_judged(alert, cause.standing.judged, cause.unit)))
-        changes = story.batch.changes
-        begun = next((one.cause.standing.opened for one in changes if one.cause.standing.opened), None)
+        openings = [one.cause.opened for one in story.batch.changes if one.cause.opened is not None]
+        begun = min(openings, default=None)
         if begun is not None:
             facts.append(("Lasted", write_duration(lead.at - begun)))
     if over and not story.is_over:
@@ -178,6 +180,8 @@ def _list_values(story: _Story) -> list[tuple[str, str]]:
     for one, still in named[:_NAMED]:
         cause = one.cause
         figures = write_judged(cause.alert, cause.standing.judged, cause.unit)
+        if cause.standing.calm_since is not None:
+            figures += f", well since {write_since(cause.alert, cause.standing.calm_since)}"
         facts.append((name_values(one.values) or "all", f"{still}{STATE_WORDS[one.after]}: {figures}"))
     if len(named) > _NAMED:
         facts.append(("and", f"{len(named) - _NAMED} more"))

@@ -27,12 +27,17 @@ RETRY_SECONDS: Final = (10, 30, 60, 300, 900, *[3600] * 20)
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A trouble that is not over: who is to know of it, and how often it is said that it still is so."""
+    """A trouble that is not over: who is to know of it, and how often it is said that it still is so.
+
+    `called` are those of them who are told because nobody has answered since `since`: also if they were told before that.
+    """
 
     alert: str
     incident: int
     receivers: tuple[int, ...]
     pause: timedelta
+    called: frozenset[int] = frozenset()
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,12 @@ def _list_reminders(
     wanted: list[tuple[str, int, int, Kind]] = []
     for one in troubles:
         known = told[one.incident]
-        new = [receiver for receiver in one.receivers if _is_new(known.get(receiver))]
+        new = [
+            receiver
+            for receiver in one.receivers
+            if _is_new(known.get(receiver))
+            or (receiver in one.called and _is_called(known[receiver], one.since))
+        ]
         wanted += [(one.alert, one.incident, receiver, "present") for receiver in new]
         # Whose turn is over hears of the end, and not that it still is so.
         for receiver, row in known.items():
@@ -191,6 +201,11 @@ def _list_reminders(
 def _is_new(row: sa.RowMapping | None) -> bool:
     """Tell whether a receiver was never told of a trouble. Given another address it is somebody else."""
     return row is None or (not row["waiting"] and aware(row["created_at"]) < aware(row["added_at"]))
+
+
+def _is_called(row: sa.RowMapping, since: datetime | None) -> bool:
+    """Tell whether a receiver that was told of a trouble is to be told anew: the waiting began again after that."""
+    return since is not None and not row["waiting"] and aware(row["created_at"]) < since
 
 
 def _put_back(connection: sa.Connection, batch: Batch, due: datetime) -> None:

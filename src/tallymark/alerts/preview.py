@@ -101,15 +101,16 @@ def replay(
 def _choose_step(alert: Alert, start: datetime, end: datetime, most: int) -> int:
     """Return seconds between windows' ends: the alert's own, or so much more that they are not too many.
 
-    Windows of whole days end with the day: between them nothing new would be learnt of a year.
+    For windows of whole days that may be a day: of a year that is what there is to learn.
     """
     seconds = (end - start).total_seconds()
     own = alert.step
     if seconds / own <= most:
         return own
-    if alert.seconds % DAY == 0 and seconds / DAY <= most:
-        return DAY
-    return next((own * times for times in _COARSER if seconds / (own * times) <= most), own * _COARSER[-1])
+    steps = {own * times for times in _COARSER}
+    if alert.seconds % DAY == 0 and own < DAY:
+        steps.add(DAY)
+    return next((step for step in sorted(steps) if seconds / step <= most), max(steps))
 
 
 def _extend(stretches: list[Stretch], values: Values, standing: Standing, end: datetime) -> None:

@@ -133,7 +133,7 @@ class _Work:
         try:
             for end, left_out in self.ends:
                 self._judge(questions, end, outcome)
-                outcome.watch = _note_judged(outcome.watch, end, left_out)
+                outcome.watch = _note_judged(outcome.watch, end, left_out, self.watch.judged_until)
             for end, _ in self.again:
                 if not self._settle(questions, end, outcome):
                     break
@@ -202,9 +202,13 @@ def _change(outcome: Outcome, values: Values, before: Standing, after: Standing,
         outcome.changes.append(Change(values, before, after, at))
 
 
-def _note_judged(watch: Watch, end: datetime, left_out: list[datetime]) -> Watch:
-    """Note that a window was judged, and those before it never will be."""
-    gaps = (*watch.gaps, (left_out[0], left_out[-1])) if left_out else watch.gaps
+def _note_judged(watch: Watch, end: datetime, left_out: list[datetime], since: datetime) -> Watch:
+    """Note that a window was judged, and those before it never will be; what is left out of one pause, since then, is one gap."""
+    gaps = watch.gaps
+    if left_out and gaps and gaps[-1][0] > since:
+        gaps = (*gaps[:-1], (gaps[-1][0], left_out[-1]))
+    elif left_out:
+        gaps = (*gaps, (left_out[0], left_out[-1]))
     return msgspec.structs.replace(
         watch, judged_until=end, missed=watch.missed + len(left_out), gaps=gaps[-_MOST_GAPS:]
     )

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -59,6 +60,10 @@ class _Project:
     digests: dict[str, str] = field(default_factory=dict)
     questions: Questions | None = None
     questions_of: str = ""
+    # Since when its rounds end with a fault.
+    failing_since: datetime | None = None
+    # Since when the newest definitions cannot be read.
+    unread_since: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -84,11 +89,23 @@ class Watcher:
         for name, project in self._projects.items():
             try:
                 pulse = self._judge_project(name, project, pulse)
+                project.failing_since = None
             except Exception as error:
                 # What one project cannot have judged must not keep the others waiting. Nothing was written of it.
                 log.exception("alerts_not_judged", project=name, fix="the next round tries again")
-                pulse = _add(pulse, problems={name: f"A fault of ours ({type(error).__name__})."})
+                pulse = self._note_fault(name, project, pulse, error)
         return pulse
+
+    def _note_fault(self, name: str, project: _Project, pulse: Pulse, error: Exception) -> Pulse:
+        """Note that a project could not be judged; how long that lasts is lateness, which people are told of."""
+        project.failing_since = project.failing_since or pulse.at
+        lag = (pulse.at - project.failing_since).total_seconds()
+        with suppress(Exception):
+            receivers = self.receivers.list(name)
+            outcomes = judge_own(project.kept, receivers, pulse.at, lag, 0)
+            self._write(name, project, outcomes, Routing(receivers, {}), pulse.at)
+        problems = {name: f"A fault of ours ({type(error).__name__})."}
+        return _add(pulse, problems=problems, alerts=len(project.alerts), lag_seconds=lag)
 
     def _judge_project(self, name: str, project: _Project, pulse: Pulse) -> Pulse:
         """Judge one project; returns the pulse with what that was like."""
@@ -97,15 +114,16 @@ class Watcher:
         outcomes = self._judge(project, complete)
         lag = self._find_lag(project, outcomes, now, complete) + time.monotonic() - begun
         problems = {f"{name}/{one.alert.name}": one.problem for one in outcomes if one.problem}
+        if project.unread_since is not None:
+            lag = max(lag, (now - project.unread_since).total_seconds())
+            problems[name] = "Its definitions cannot be read: it is judged by those that were before."
         missed = sum(one.watch.missed for one in outcomes) - sum(
             project.kept[one.alert.name].watch.missed for one in outcomes if one.alert.name in project.kept
         )
         judged = len(outcomes)
         receivers = self.receivers.list(name)
-        if project.alerts or any(
-            project.kept[alert].watch.incident for alert in OWN if alert in project.kept
-        ):
-            watched = bool(project.alerts)
+        watched = bool(project.alerts) or project.unread_since is not None
+        if watched or any(project.kept[alert].watch.incident for alert in OWN if alert in project.kept):
             outcomes += judge_own(project.kept, receivers, now, lag if watched else 0.0, missed)
         self._write(name, project, outcomes, Routing(receivers, project.rotas), now)
         self._repeat(name, project, now)
@@ -144,17 +162,30 @@ class Watcher:
             project = self._projects.get(name)
             if project is None:
                 project = self._projects[name] = _Project(self.book.load(name))
-            present = [one for one in definitions.list(name) if one.kind in ("metric", "alert", "rota")]
-            objects = collect_objects(present)
-            project.alerts, project.metrics = objects["alert"], objects["metric"]
-            project.rotas = objects["rota"]
-            bodies = {(one.kind, one.name): one.body for one in present}
-            project.digests = {
-                alert: _digest(one, bodies, project.metrics) for alert, one in project.alerts.items()
-            }
-            self._close_gone(name, project, now)
-            self._open_questions(name, project, present)
+            try:
+                self._take_definitions(name, project, definitions.list(name), now)
+            except Exception:
+                # It is judged by those that were before: the others' alerts must not wait for it.
+                log.exception("definitions_not_read", project=name, fix="look at what was changed there last")
+                project.unread_since = project.unread_since or now
+            else:
+                project.unread_since = None
         self._version = version
+
+    def _take_definitions(
+        self, name: str, project: _Project, definitions: list[Definition], now: datetime
+    ) -> None:
+        """Let a project be judged by its definitions of now."""
+        present = [one for one in definitions if one.kind in ("metric", "alert", "rota")]
+        objects = collect_objects(present)
+        project.alerts, project.metrics = objects["alert"], objects["metric"]
+        project.rotas = objects["rota"]
+        bodies = {(one.kind, one.name): one.body for one in present}
+        project.digests = {
+            alert: _digest(one, bodies, project.metrics) for alert, one in project.alerts.items()
+        }
+        self._close_gone(name, project, now)
+        self._open_questions(name, project, present)
 
     def _close_gone(self, name: str, project: _Project, now: datetime) -> None:
         """Close alerts that there are not any more, and those that are broken down by something else now."""
@@ -196,7 +227,7 @@ class Watcher:
         """Write outcomes; only then they are what is known."""
         if not outcomes:
             return
-        news = [self._build_news(project, one, routing, now) for one in outcomes]
+        news = [self._build_news(name, project, one, routing, now) for one in outcomes]
         reach("alerts.after_judging_before_write")
         watches = self.book.write(name, news, now)
         reach("alerts.after_write")
@@ -208,9 +239,15 @@ class Watcher:
                     before=change.before.state, after=change.after.state, at=change.at.isoformat(),
                 )  # fmt: skip
 
-    def _build_news(self, project: _Project, one: Outcome, routing: Routing, now: datetime) -> News:
+    def _build_news(
+        self, name: str, project: _Project, one: Outcome, routing: Routing, now: datetime
+    ) -> News:
         metric = project.metrics.get(one.alert.metric)
-        told = routing.find_told(one.alert, metric, one.standings, now) if one.changes else []
+        kept, lasting = project.kept.get(one.alert.name), None
+        if one.changes and kept is not None and kept.watch.incident and routing.may_escalate(one.alert):
+            # Of what joins the trouble all hear who were called for it.
+            lasting = self._find_unanswered(name, one.alert, kept, now)
+        told = routing.find_told(one.alert, metric, one.standings, now, lasting) if one.changes else []
         return News(
             one, name_watched(one.alert, metric), find_unit(one.alert, metric), find_owner(one.alert, metric),
             tuple(receiver.id for receiver in told),
@@ -225,13 +262,20 @@ class Watcher:
         troubles = []
         for alert, kept in wrong.items():
             one = project.alerts.get(alert) or OWN.get(alert)
-            if one is None or not any(is_told(one, standing.state) for standing in kept.standings.values()):
+            # While it is well and only kept firing, nobody is called for it.
+            if one is None or not any(
+                is_told(one, standing.state) and standing.calm_since is None
+                for standing in kept.standings.values()
+            ):
                 continue
             pause = timedelta(seconds=parse_length(one.repeat))
             lasting = self._find_unanswered(name, one, kept, now) if routing.may_escalate(one) else None
-            told = routing.find_told(one, project.metrics.get(one.metric), kept.standings, now, lasting)
-            numbers = tuple(receiver.id for receiver in told)
-            troubles.append(Trouble(alert, kept.watch.incident, numbers, pause))
+            metric = project.metrics.get(one.metric)
+            told = [receiver.id for receiver in routing.find_told(one, metric, kept.standings, now, lasting)]
+            first = {receiver.id for receiver in routing.find_told(one, metric, kept.standings, now)}
+            called = frozenset(told) - first
+            since = None if lasting is None else now - lasting
+            troubles.append(Trouble(alert, kept.watch.incident, tuple(told), pause, called, since))
         self.notices.remind(name, troubles, now)
 
     def _find_unanswered(self, name: str, alert: Alert, kept: Kept, now: datetime) -> timedelta | None:

@@ -53,14 +53,14 @@ def find_last_end(step: int, timezone: str, before: datetime) -> datetime:
 
 
 def find_day(alert: Alert, end: datetime) -> datetime | None:
-    """Return the beginning of the day that was over at a window's end, for alerts on whole days; None for other ends and alerts.
+    """Return the beginning of the days that were over at a window's end, for alerts on whole days; None for other ends and alerts.
 
-    What is known at midnight is said of the day before.
+    What is known at midnight is said of the day before, or of as many as lie between two ends.
     """
     zone = parse_zone(alert.timezone)
     if alert.step % DAY or end != _midnight(end.astimezone(zone).date(), zone):
         return None
-    return _move_days(end, -1, zone)
+    return _move_days(end, -(alert.step // DAY), zone)
 
 
 def find_next_end(step: int, timezone: str, after: datetime) -> datetime:

@@ -150,12 +150,20 @@ def write_moment(moment: datetime, timezone: str) -> str:
 
 
 def write_since(alert: Alert, moment: datetime) -> str:
-    """Return since when something is so, given the end of a window: of an alert on whole days the day that was over then."""
+    """Return since when something is so, given the end of a window: of an alert on whole days the days that were over then."""
     day = find_day(alert, moment)
     if day is None:
         return write_moment(moment, alert.timezone)
-    local = day.astimezone(parse_zone(alert.timezone))
-    return f"{local.day} {local:%b %Y} ({alert.timezone})"
+    zone = parse_zone(alert.timezone)
+    first, last = day.astimezone(zone).date(), moment.astimezone(zone).date() - timedelta(days=1)
+    begin = f"{first.day} {first:%b %Y} to " if first < last else ""
+    return f"{begin}{last.day} {last:%b %Y} ({alert.timezone})"
+
+
+def write_stretch(alert: Alert, start: datetime, end: datetime) -> str:
+    """Return from when to when something is so, given the ends of its first and its last window."""
+    begin, over = write_since(alert, start), write_since(alert, end)
+    return begin if begin == over else f"{begin} to {over}"
 
 
 def write_duration(length: timedelta) -> str:

@@ -5,8 +5,9 @@ The files, the API and the pages all come through here, so that one definition m
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ _SERIES: Final = re.compile(r"^series\[\d+\]\.(?:measure\.)?")
 _UNSEEN: Final = re.compile("[\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 # Of one object; who has more of them sees these first.
 MOST_MISTAKES: Final = 20
+_MOST_DEPTH: Final = 50
 _encoder = msgspec.json.Encoder()
 
 
@@ -42,12 +44,32 @@ def read_object(kind: Kind, value: Any) -> tuple[Any, list[RequestRefused]]:
     """Decode an object; return it, or None and all that is wrong with its form, up to `MOST_MISTAKES`."""
     if not isinstance(value, Mapping):
         return None, [refuse(f"A {kind.name} is a mapping of names to values.")]
+    endless = find_endless(value)
+    if endless is not None:
+        # JSON, in which definitions are kept, has no word for them.
+        return None, [refuse("This is no number, or one that is too large to write down.", endless)]
     try:
         return msgspec.convert(value, kind.type), []
     except msgspec.ValidationError as error:
         return None, list(islice(_find_all(kind, value, error), MOST_MISTAKES))
     except RecursionError:
         return None, [refuse("Nested too deeply.")]
+
+
+def find_endless(value: Any, at: str = "", depth: int = 0) -> str | None:
+    """Return the path of the first number that is infinite or none at all; None where there is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return at
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        parts = ((f"{at}.{name}" if at else str(name), one) for name, one in value.items())
+    elif isinstance(value, list | tuple):
+        parts = ((f"{at}[{place}]", one) for place, one in enumerate(value))
+    if depth > _MOST_DEPTH:
+        return None
+    return next(
+        (found for path, one in parts if (found := find_endless(one, path, depth + 1)) is not None), None
+    )
 
 
 def _find_all(

@@ -95,8 +95,9 @@ def _narrow_span(alert: Alert, span: Span, values: tuple[Cell, ...]) -> Span:
     """Return the time for one value of an alert's breakdown."""
     named = [
         Filter(field=field, op="eq", value=value)
-        for field, value in zip(alert.breakdown, values, strict=False)
         if value not in (None, "")
+        else Filter(field=field, op="exists", value=False)
+        for field, value in zip(alert.breakdown, values, strict=False)
     ]
     return msgspec.structs.replace(span, filters=(*span.filters, *named), breakdown=())
 

@@ -144,6 +144,8 @@ def test_who_holds_a_link_may_answer(watched, make_visitor):
     page = stranger.request("GET", f"/alert/answer/{token}")
     assert (page.status, page.headers["cache-control"]) == (200, "no-store")
     assert "set-cookie" not in page.headers
+    # It says what is wrong, to somebody on a phone at night.
+    assert "since" in page.body.decode()
     # Looking does nothing.
     assert watched.get("/v1/silences").json["silences"] == []
     fields = {"what": "acknowledge", "reason": "I look at it", "length": "30 minutes", "who": "Ana"}
@@ -276,3 +278,18 @@ def test_who_is_on_call_stands_with_the_receivers(watched):
     assert refused.status == 400
     assert "nights is a rota" in refused.body.decode()
     assert "begins: 2026-01-05T09:00" in _page(watched, "/definition?kind=rota&name=nights")
+
+
+def test_the_present_trouble_is_acknowledged_over_the_api(watched):
+    """As on the page: with a reason and an end, and only where there is trouble."""
+    until = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
+    body = {"alert": "few", "reason": "I look", "until": until, "acknowledge": True}
+    made = watched.request("POST", "/v1/silences", json.dumps(body), key=watched.admin_key)
+    assert (made.status, made.json["incident"]) == (201, watched.incident)
+    ended = watched.request("DELETE", f"/v1/silences/{made.json['id']}", key=watched.admin_key)
+    assert ended.status == 200
+    for nothing in ({**body, "alert": ""}, {**body, "alert": "calm"}):
+        assert watched.request("POST", "/v1/silences", json.dumps(nothing), key=watched.admin_key).status in (
+            404,
+            409,
+        )

@@ -21,6 +21,7 @@ PLURAL: Final = "rotas"
 NEXT: Final = "next"
 _LONGEST_TURN: Final = 91 * DAY
 _LONGEST_WAIT: Final = 7 * DAY
+_EARLIEST, _LATEST = 2000, 2200
 
 
 class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -96,9 +97,11 @@ def check(rota: Rota) -> None:
     if len(set(rota.people)) < len(rota.people):
         raise refuse("Each of the people stands once.", "people")
     try:
-        datetime.fromisoformat(rota.begins)
+        begins = datetime.fromisoformat(rota.begins)
     except ValueError:
         raise refuse(f"{rota.begins} is no day of the calendar, or no time of a day.", "begins") from None
+    if not _EARLIEST <= begins.year <= _LATEST:
+        raise refuse(f"{rota.begins} is too far away. Turns begin in {_EARLIEST} to {_LATEST}.", "begins")
     turn = parse_length(rota.turn, "turn")
     if turn % DAY or turn > _LONGEST_TURN:
         raise refuse(

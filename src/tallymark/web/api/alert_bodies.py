@@ -9,7 +9,7 @@ import msgspec
 
 from tallymark.alerts.changes import ChangeRow
 from tallymark.alerts.preview import Preview
-from tallymark.alerts.words import name_values, write_judged, write_since
+from tallymark.alerts.words import name_values, write_judged, write_stretch
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
 from tallymark.web.alert_states import Shown
@@ -52,7 +52,7 @@ def build_preview_body(preview: Preview, alert: Alert, metrics: Mapping[str, Met
             **msgspec.structs.asdict(one),
             "name": name_values(one.values),
             "text": write_judged(alert, one.judged, unit),
-            "time": f"{write_since(alert, one.start)} to {write_since(alert, one.end)}",
+            "time": write_stretch(alert, one.start, one.end),
         }
         for one in preview.stretches
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,11 +27,12 @@ _READ, _ADMIN = [{"read": list[str]()}], [{"admin": list[str]()}]
 
 
 class SilenceOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a silence takes: an alert ('' for all), why, and until when."""
+    """What a silence takes: an alert ('' for all), why, and until when; `acknowledge` says that somebody is at its present trouble."""
 
     reason: str
     until: datetime
     alert: str = ""
+    acknowledge: bool = False
 
 
 class ReceiverOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,19 +123,27 @@ def _build_silences(services: Services) -> list[HTTPRouteHandler]:
 
     @post("/v1/silences", status_code=201, summary="Silence an alert", tags=_TAGS, security=_ADMIN)
     async def make_silence(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Silence an alert, or all: `{"alert": "checkout", "reason": "A move", "until": "2026-01-31T12:00:00Z"}`."""
+        """Silence an alert, or all: `{"alert": "checkout", "reason": "A move", "until": "2026-01-31T12:00:00Z"}`.
+
+        With `"acknowledge": true` it is an acknowledgement of the alert's present trouble.
+        """
         holder = require_key(request, services, "admin")
         order = decode_body(await request.body(), SilenceOrder)
-        if order.alert:
-            await services.run(find_alert, services, holder.project, order.alert)
+        shown = await services.run(find_alert, services, holder.project, order.alert) if order.alert else None
+        incident = shown.incident if shown is not None and order.acknowledge else 0
+        if order.acknowledge and not incident:
+            raise RequestRefused(
+                "conflict", "There is no trouble now that could be acknowledged.", at="acknowledge"
+            )
         if order.until.tzinfo is None:
             raise RequestRefused(
                 "invalid_request", "The end needs a time zone: 2026-01-31T12:00:00Z.", at="until"
             )
         now = services.clock.now()
         made = await services.run(
-            silences.create, holder.project, order.alert, order.reason, "an admin key", now, order.until
-        )
+            partial(silences.create, incident=incident),
+            holder.project, order.alert, order.reason, "an admin key", now, order.until,
+        )  # fmt: skip
         return render_json(made, 201)
 
     @delete(

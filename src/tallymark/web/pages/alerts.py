@@ -133,6 +133,7 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
             "done": done,
             "problem": problem,
             "lengths": list(_BY_LINK),
+            "since": lambda when: write_since(shown.alert, when),
         }
         return render_html(request, "alert_answer.html", values, status)
 
