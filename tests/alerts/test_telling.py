@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import msgspec
 
-from tallymark.alerts.routing import EVERYBODY, choose_receivers
+from tallymark.alerts.routing import EVERYBODY, Routing, choose_receivers
 from tallymark.alerts.standing import OPEN
 from tallymark.catalog.receivers import Receiver
+from tallymark.plan.kinds.alert import Alert, Below
+from tallymark.plan.kinds.rota import Rota
 from tests.alerts.stories import START, World
 
 # Silences and acknowledgements
@@ -193,6 +195,9 @@ def test_where_no_named_receiver_is_left_the_owners_are_told():
     assert choose("desk", "gone") == ["desk"]
     assert choose("gone") == ["chat", "office"]
     assert choose() == ["chat", "office"]
+    told = Alert(name="a", metric="m", when=Below(value=1.0), window="1m", tell=("desk", "gone", "on_call"))
+    rotas = {"on_call": Rota(name="on_call", people=("desk",), begins="2026-01-05")}
+    assert Routing(all_of_them, rotas).find_unknown(told) == ["gone"]
 
 
 def test_an_address_is_opened_for_its_own_project_and_name(story):

@@ -47,6 +47,11 @@ class Routing:
             names += rota.find_told(now, lasting, known) if rota else [name]
         return choose_receivers(self.receivers, names, find_owner(alert, metric))
 
+    def find_unknown(self, alert: Alert) -> list[str]:
+        """Return the names that an alert tells and that are neither receivers nor rotas."""
+        known = {one.name for one in self.receivers}
+        return [name for name in alert.tell if name not in known and name not in self.rotas]
+
     def may_escalate(self, alert: Alert) -> bool:
         """Tell whether others are told while nobody answers."""
         return any(name in self.rotas for name in alert.tell)

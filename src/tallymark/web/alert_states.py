@@ -46,6 +46,8 @@ class Shown:
     owner: str
     incident: int
     receivers: list[Receiver]
+    # Names that it tells and that nobody has.
+    unknown: list[str]
     silence: Silence | None
     # Windows that never were judged, and the ends of the first and the last of the newest stretches of them.
     missed: int
@@ -164,6 +166,7 @@ def _show(
         find_owner(alert, metric),
         incident,
         routing.find_told(alert, metric, standings, now),
+        routing.find_unknown(alert),
         silence,
         kept.watch.missed if kept else 0,
         kept.watch.gaps if kept else (),

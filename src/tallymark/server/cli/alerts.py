@@ -43,7 +43,8 @@ def list_alerts(url: Url = DEFAULT_URL, key: Key = "", as_json: AsJson = False) 
         for found in one["values"] or [{"state": None, "name": "", "text": "not judged yet"}]:
             table.add_row(
                 _paint(found["state"]), escape(one["alert"]), escape(found["name"]), escape(found["text"]),
-                escape(one["owner"] or "nobody"), ", ".join(one["receivers"]) or "[red]nobody[/]",
+                escape(one["owner"] or "nobody"),
+                ", ".join([*one["receivers"], *(f"[red]{name}?[/]" for name in one["unknown"])]) or "[red]nobody[/]",
             )  # fmt: skip
     console.print(table if table.row_count else "No alert is defined.")
 

@@ -31,7 +31,7 @@ def build_alert_body(one: Shown) -> dict[str, Any]:
     return {
         "alert": one.alert.name, "title": one.alert.title, "severity": one.alert.severity, "owner": one.owner,
         "state": one.state, "condition": one.condition, "incident": one.incident,
-        "receivers": [receiver.name for receiver in one.receivers],
+        "receivers": [receiver.name for receiver in one.receivers], "unknown": one.unknown,
         "silenced_until": one.silence.ends_at if one.silence else None,
         "missed": one.missed, "gaps": [{"first": first, "last": last} for first, last in one.gaps],
         "values": [
