@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -33,6 +33,8 @@ T = TypeVar("T")
 # Columns of a metric's figures behind time and breakdown: figure, n, low, high, enough.
 _TAIL: Final = 5
 _REMEMBERED: Final = 20_000
+# Of one who asks for many, so many wait for a thread.
+_AT_ONCE: Final = 6
 # In windows up to this length it is looked first which events came: most metrics had none, or none since they were asked, and
 # need no question. In longer ones that would read more than the questions do.
 _SHORT: Final = timedelta(hours=1)
@@ -96,7 +98,16 @@ class Questions:
                 return error
             return None
 
-        return [error for error in pool.map(find, dict.fromkeys(wanted)) if error is not None]
+        errors: list[Exception | None] = []
+        waiting: set[Future[Exception | None]] = set()
+        for one in dict.fromkeys(wanted):
+            if len(waiting) >= _AT_ONCE:
+                # Whoever asks for much has but a few in the queue: who comes later with little is not behind all of it.
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                errors += [ended.result() for ended in done]
+            waiting.add(pool.submit(find, one))
+        errors += [ended.result() for ended in waiting]
+        return [error for error in errors if error is not None]
 
     def _share(self, table: OrderedDict[K, Future[T]], key: K, make: Callable[[], T]) -> T:
         """Return what is known, or find it out; who asks for it meanwhile waits for that."""
