@@ -8,7 +8,7 @@ from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.kinds.metric import Count
 from tallymark.plan.lengths import parse_length, write_length
-from tallymark.plan.objects import check_object, parse_object, render_yaml
+from tallymark.plan.objects import check_object, parse_object, read_object, render_yaml
 from tallymark.plan.yaml_text import parse_yaml
 
 OBJECTS = {
@@ -89,3 +89,21 @@ def test_lengths():
     ]
     with pytest.raises(RequestRefused, match="no length of time"):
         parse_length("soon")
+
+
+@pytest.mark.parametrize(
+    ("when", "at", "message"),
+    [
+        ({"is": "less", "value": 3}, "when.is", "is is 'less'. Allowed: below, above, falls, rises, unusual."),
+        ({"value": 3}, "when", "`is` is missing, which says what kind it is. Allowed: below, above, falls, rises, unusual."),
+        ("below 3", "when", "Expected a mapping such as {is: below, ...}, not 'below 3'. Allowed for is: below, above, falls, rises, unusual."),
+        ({"is": "falls", "percent": 10, "against": "lastweek"}, "when.against", "Invalid enum value 'lastweek'. Allowed: last week, previous, yesterday."),
+        ({"is": "falls", "persent": 10}, "when.persent", "Object contains unknown field `persent`. Fields: percent, by, against."),
+        ({"is": "below"}, "when", "Object missing required field `value`. Fields: value."),
+    ],
+)  # fmt: skip
+def test_a_condition_that_is_none_is_told_what_there_is(when, at, message):
+    """The commonest mistakes name what is allowed in their place."""
+    value = {"name": "a", "metric": "m", "window": "1h", "when": when}
+    _, (mistake,) = read_object(BY_NAME["alert"], value)
+    assert (mistake.at, mistake.message) == (at, message)

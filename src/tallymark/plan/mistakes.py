@@ -32,6 +32,10 @@ def find_mistakes(kind: Any, value: Any, at: str = "") -> Iterator[Mistake]:
     """Yield what keeps a value from being of a type; `at` is the path of the value."""
     plain = _plain(kind)
     found: list[Mistake] = []
+    tagged = _list_tagged(plain)
+    if tagged:
+        yield from _look_at_tagged(tagged, value, at)
+        return
     if isinstance(plain, type) and issubclass(plain, msgspec.Struct) and isinstance(value, Mapping):
         found = list(_look_at_fields(plain, value, at))
     elif get_origin(plain) is tuple and isinstance(value, list):
@@ -40,6 +44,37 @@ def find_mistakes(kind: Any, value: Any, at: str = "") -> Iterator[Mistake]:
             found += find_mistakes(item, one, f"{at}[{number}]")
     # Where no part of it is wrong by itself, the whole may be, such as a list that is too long.
     yield from found or _convert(kind, value, at)
+
+
+def _list_tagged(plain: Any) -> dict[str, type[msgspec.Struct]]:
+    """Return the types of a union by the word that tells them apart; none of another type."""
+    types = [one for one in get_args(plain) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+    if len(types) < 2 or len(types) != len(get_args(plain)):
+        return {}
+    return {str(one.__struct_config__.tag): one for one in types}
+
+
+def _look_at_tagged(tagged: Mapping[str, type[msgspec.Struct]], value: Any, at: str) -> Iterator[Mistake]:
+    """Yield what is wrong with a value that has to be of one of several types."""
+    field = str(next(iter(tagged.values())).__struct_config__.tag_field)
+    words, here = ", ".join(tagged), f"{at}.{field}"
+    if not isinstance(value, Mapping):
+        shown = str(value)[:_SHOWN]
+        yield Mistake(
+            f"Expected a mapping such as {{{field}: {next(iter(tagged))}, ...}}, not {shown!r}. Allowed for {field}: {words}",
+            at,
+            here,
+        )
+    elif field not in value:
+        yield Mistake(f"`{field}` is missing, which says what kind it is. Allowed: {words}", at, here)
+    elif str(value[field]) not in tagged:
+        yield Mistake(f"{field} is {str(value[field])[:_SHOWN]!r}. Allowed: {words}", here, here)
+    else:
+        meant = tagged[str(value[field])]
+        names = ", ".join(one.encode_name for one in msgspec.structs.fields(meant))
+        for mistake in find_mistakes(meant, value, at):
+            told = f"{mistake.message}. Fields: {names}" if mistake.of == at else mistake.message
+            yield Mistake(told, mistake.at, here if mistake.of == at else mistake.of)
 
 
 def _look_at_fields(struct: type[msgspec.Struct], value: Mapping[str, Any], at: str) -> Iterator[Mistake]:

@@ -94,6 +94,8 @@ def tell_allowed(kind: type[msgspec.Struct], at: str) -> str:
 def _inner(node: Any, key: str) -> Any:
     """Return the type one step further: a struct's field, or a list's element where `key` is ''."""
     node = _plain(node)
+    if isinstance(node, msgspec.inspect.UnionType):
+        return next((found for one in node.types if (found := _inner(one, key)) is not None), None)
     if isinstance(node, msgspec.inspect.StructType):
         return next((field.type for field in node.fields if field.encode_name == key), None)
     return getattr(node, "item_type", None)
@@ -106,6 +108,9 @@ def _plain(node: Any) -> Any:
             node = node.type
         elif isinstance(node, msgspec.inspect.UnionType):
             others = [one for one in node.types if not isinstance(one, msgspec.inspect.NoneType)]
+            if len(others) > 1 and all(isinstance(one, msgspec.inspect.StructType) for one in others):
+                # Which of them is meant the place alone does not tell.
+                return node
             node = others[0]
         else:
             return node
