@@ -64,6 +64,23 @@ def test_an_acknowledgement_does_not_hide_a_new_value(story):
 # Order
 
 
+def test_a_mended_address_is_told_at_once(story):
+    """What did not arrive goes out when the receiver gets another address, and not after the pause."""
+    story.turn(whole="firing")
+    for _ in range(4):
+        (batch,) = story.notices.claim(story.now)
+        story.notices.finish(batch, "It said 404.", story.now)
+        story.wait(300)
+    assert story.notices.claim(story.now - timedelta(seconds=200)) == []
+    (batch,) = story.notices.claim(story.now)
+    story.notices.finish(batch, "It said 404.", story.now)
+    story.wait(5)
+    assert story.notices.claim(story.now) == []
+    story.receiver("pager", "growth")
+    (batch,) = story.notices.claim(story.now)
+    assert batch.attempt == 6
+
+
 def test_no_trouble_comes_after_its_end(story):
     """The end waits for the next attempt of the beginning, and a beginning whose end was told is not told any more."""
     story.turn(whole="firing")

@@ -58,6 +58,10 @@ class Receivers:
                 or 0
             )
             if connection.execute(sa.update(RECEIVER).where(same).values(**values)).rowcount:
+                # Whoever mends an address waits for what did not arrive, and not for the pause before the next attempt.
+                mine = NOTICE.c.receiver == sa.select(RECEIVER.c.id).where(same).scalar_subquery()
+                again = sa.update(NOTICE).where(mine & (NOTICE.c.status == "waiting"))
+                connection.execute(again.values(due_at=now))
                 return
             if present >= MAX_RECEIVERS:
                 raise RequestRefused(
