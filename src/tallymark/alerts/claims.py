@@ -62,6 +62,9 @@ def decide(
     if connection.execute(sa.select(NOTICE.c.id).where(looked).limit(1)).first() is None:
         return decision
     rows = _find_due(_read_waiting(connection, looked, busy, failing), now)
+    if not rows:
+        # Of what is due all waits for the next attempt of something older.
+        return decision
     known = _Known.read(connection, rows, silences)
     free = [row for row in rows if _is_free(row, known, decision)]
     due = _choose_receivers([row for row in free if row["receiver"] not in busy], failing)

@@ -20,11 +20,11 @@ from tallymark.alerts.changes import ChangeRow
 from tallymark.alerts.links import Links
 from tallymark.alerts.outlets import Message
 from tallymark.alerts.standing import OPEN
-from tallymark.alerts.windows import find_day
 from tallymark.alerts.words import (
     STATE_WORDS,
     name_values,
     write_condition,
+    write_days,
     write_duration,
     write_judged,
     write_list,
@@ -152,8 +152,8 @@ def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:
     facts = _list_values(story)
     if not story.is_over:
         since = min((one.cause.standing.opened or one.at for one in (*wrong, *rest)), default=lead.at)
-        ago = f", {write_duration(now - since)} ago" if find_day(alert, since) is None else ""
-        facts.append(("Since", f"{write_since(alert, since)}{ago}"))
+        days = write_days(alert, since)
+        facts.append(("Since", days or f"{write_since(alert, since)}, {write_duration(now - since)} ago"))
     else:
         facts.append(("Over since", write_since(alert, lead.at)))
         facts.append(("Now", write_judged(alert, cause.standing.judged, cause.unit)))

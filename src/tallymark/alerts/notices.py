@@ -1,7 +1,7 @@
 """Notices on their way: which are sent now, and what came of it.
 
-What was `sending` when the process ended may have arrived or not: it is sent
-once more as the same message, with the same id, so that who gets it twice can tell.
+What was `sending` when the process ended may have arrived or not: it is sent once more as the same message, with the same id, so
+that who gets it twice can tell.
 """
 
 from __future__ import annotations

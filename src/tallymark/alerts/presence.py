@@ -5,14 +5,14 @@ Values come and go: not every one that sends nothing is in trouble. Rounds and r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.standing import OPEN, Standing
+from tallymark.alerts.standing import OPEN, Standing, advance, begin
 from tallymark.alerts.values import Values
 from tallymark.plan.kinds.alert import Alert
 
@@ -27,6 +27,16 @@ KEPT_VALUES: Final = 2
 
 def _has_events(judged: Judged) -> bool:
     return bool(judged.n or judged.value)
+
+
+def advance_all(
+    standings: Mapping[Values, Standing], verdicts: Mapping[Values, Judged], end: datetime, alert: Alert
+) -> Iterator[tuple[Values, Standing, Standing]]:
+    """Yield each value of the window that ended at `end` with how it stood before and how it stands after it."""
+    for values in verdicts:
+        before = standings.get(values) or begin(end, alert)
+        noted, judged = note_presence(before, values, verdicts, end, alert)
+        yield values, before, advance(noted, judged, end, alert)
 
 
 def note_presence(

@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.presence import forget_values, note_presence
-from tallymark.alerts.questions import Questions, build_wanted
-from tallymark.alerts.standing import OPEN, Standing, State, advance, begin, is_told
+from tallymark.alerts.presence import advance_all, forget_values
+from tallymark.alerts.questions import Questions
+from tallymark.alerts.standing import OPEN, Standing, State, is_told
 from tallymark.alerts.values import Values
-from tallymark.alerts.verdicts import find_verdicts, list_windows
+from tallymark.alerts.verdicts import find_verdicts, list_wanted
 from tallymark.alerts.windows import list_ends
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.alert import Alert
@@ -69,8 +69,7 @@ def replay(
     if not ends:
         message = f"No window of the alert ends in this time; the next ones are {step} s apart."
         raise RequestRefused("invalid_request", message, at="from")
-    wanted = (build_wanted(alert, window) for one in ends for window in list_windows(alert, one))
-    for error in questions.find_all(wanted, pool):
+    for error in questions.find_all((want for one in ends for want in list_wanted(alert, one)), pool):
         raise error
     # Pending takes as long as it takes: with coarser windows, one that is met lasts until the next.
     standings: dict[Values, Standing] = {}
@@ -79,11 +78,9 @@ def replay(
     for one in ends:
         was_told = any(is_told(alert, standing.state) for standing in standings.values())
         verdicts = find_verdicts(questions, alert, metric, one, standings)
-        for values in verdicts:
-            before = standings.get(values) or begin(one, alert)
-            noted, judged = note_presence(before, values, verdicts, one, alert)
-            standings[values] = advance(noted, judged, one, alert)
-            _extend(history.setdefault(values, []), values, standings[values], one)
+        for values, _, after in advance_all(standings, verdicts, one, alert):
+            standings[values] = after
+            _extend(history.setdefault(values, []), values, after, one)
         told += not was_told and any(is_told(alert, standing.state) for standing in standings.values())
         let_go, _ = forget_values(standings, alert, one)
         for values, (_, after) in let_go.items():

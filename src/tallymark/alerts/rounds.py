@@ -18,11 +18,11 @@ import structlog
 
 from tallymark.alerts.changes import Change, Outcome, Watch
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.presence import forget_values, note_presence
-from tallymark.alerts.questions import Questions, Wanted, build_wanted
+from tallymark.alerts.presence import advance_all, forget_values, note_presence
+from tallymark.alerts.questions import Questions, Wanted
 from tallymark.alerts.standing import Standing, advance, begin, settle, step_back
 from tallymark.alerts.values import Values
-from tallymark.alerts.verdicts import find_verdicts, list_windows
+from tallymark.alerts.verdicts import find_verdicts, list_wanted
 from tallymark.alerts.windows import find_last_end, list_ends
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.kinds.alert import Alert
@@ -62,10 +62,11 @@ def run_round(
     delay = max((work.one.alert.delay_seconds for work in works), default=0)
     works = [one for one in works if one.is_due]
     # All at once, and what several alerts need only once; what each alert then does with it is quick.
-    questions.find_all((want for work in works for want in work.list_wanted()), pool)
+    wanted = dict.fromkeys(want for work in works for want in work.list_wanted())
+    questions.find_all(wanted, pool)
     outcomes = [work.run(questions) for work in works]
     over = complete - timedelta(seconds=delay)
-    questions.forget({want for work in works for want in work.list_wanted() if want.window.end <= over})
+    questions.forget({want for want in wanted if want.window.end <= over})
     return outcomes
 
 
@@ -119,11 +120,8 @@ class _Work:
 
     def list_wanted(self) -> list[Wanted]:
         """Return what has to be asked for all of its windows."""
-        return [
-            build_wanted(self.one.alert, window)
-            for end, _ in (*self.again, *self.ends)
-            for window in list_windows(self.one.alert, end)
-        ]
+        ends = [end for end, _ in (*self.again, *self.ends)]
+        return [want for end in ends for want in list_wanted(self.one.alert, end)]
 
     def run(self, questions: Questions) -> Outcome:
         """Judge the windows, each kind in order."""
@@ -146,10 +144,8 @@ class _Work:
     def _judge(self, questions: Questions, end: datetime, outcome: Outcome) -> None:
         """Judge the window that ended at `end` for all values; raises RequestRefused for what passes."""
         verdicts = self._find_verdicts(questions, end, outcome)
-        for values in verdicts:
-            before = outcome.standings.get(values) or begin(end, self.one.alert)
-            noted, judged = note_presence(before, values, verdicts, end, self.one.alert)
-            _change(outcome, values, before, advance(noted, judged, end, self.one.alert), end)
+        for values, before, after in advance_all(outcome.standings, verdicts, end, self.one.alert):
+            _change(outcome, values, before, after, end)
 
     def _settle(self, questions: Questions, end: datetime, outcome: Outcome) -> bool:
         """Judge the window that ended at `end` for good; false where that has to wait. Raises RequestRefused for what passes."""

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from tallymark.alerts.conditions import Judged, judge, list_needed
 from tallymark.alerts.presence import KEPT_VALUES
-from tallymark.alerts.questions import Found, Questions, build_wanted
+from tallymark.alerts.questions import Found, Questions, Wanted, build_wanted
 from tallymark.alerts.standing import OPEN, Standing
 from tallymark.alerts.values import Values
 from tallymark.alerts.windows import Window, find_window, shift_window
@@ -31,7 +31,7 @@ def find_verdicts(
     """Judge the window that ended at a time, for all values of the alert; raises TallymarkError where that cannot be asked."""
     if metric is None:
         raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
-    windows = list_windows(alert, end)
+    windows = _list_windows(alert, end)
     own = questions.find(build_wanted(alert, windows[0]))
     values: list[Values] = [()]
     if alert.breakdown:
@@ -54,7 +54,12 @@ def find_verdicts(
     return verdicts
 
 
-def list_windows(alert: Alert, end: datetime) -> list[Window]:
+def list_wanted(alert: Alert, end: datetime) -> list[Wanted]:
+    """Return what has to be asked for the window that ends at a time."""
+    return [build_wanted(alert, window) for window in _list_windows(alert, end)]
+
+
+def _list_windows(alert: Alert, end: datetime) -> list[Window]:
     """Return the window that ends at a time, and the earlier ones that the condition needs."""
     window = find_window(alert, end)
     return [window, *(shift_window(alert, window, *needed) for needed in list_needed(alert.when))]

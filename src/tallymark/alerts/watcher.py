@@ -121,12 +121,12 @@ class Watcher:
             project.kept[one.alert.name].watch.missed for one in outcomes if one.alert.name in project.kept
         )
         judged = len(outcomes)
-        receivers = self.receivers.list(name)
+        routing = Routing(self.receivers.list(name), project.rotas)
         watched = bool(project.alerts) or project.unread_since is not None
         if watched or any(project.kept[alert].watch.incident for alert in OWN if alert in project.kept):
-            outcomes += judge_own(project.kept, receivers, now, lag if watched else 0.0, missed)
-        self._write(name, project, outcomes, Routing(receivers, project.rotas), now)
-        self._repeat(name, project, now)
+            outcomes += judge_own(project.kept, routing.receivers, now, lag if watched else 0.0, missed)
+        self._write(name, project, outcomes, routing, now)
+        self._repeat(name, project, routing, now)
         return _add(
             pulse, problems=problems, judged=judged, alerts=len(project.alerts), missed=before + missed,
             lag_seconds=lag,
@@ -253,12 +253,11 @@ class Watcher:
             tuple(receiver.id for receiver in told),
         )  # fmt: skip
 
-    def _repeat(self, name: str, project: _Project, now: datetime) -> None:
+    def _repeat(self, name: str, project: _Project, routing: Routing, now: datetime) -> None:
         """Say of what is wrong that it still is, and tell those that became receivers meanwhile."""
         wrong = {alert: kept for alert, kept in project.kept.items() if kept.watch.incident}
         if not wrong:
             return
-        routing = Routing(self.receivers.list(name), project.rotas)
         troubles = []
         for alert, kept in wrong.items():
             one = project.alerts.get(alert) or OWN.get(alert)
@@ -285,6 +284,8 @@ class Watcher:
         """
         incident = kept.watch.incident
         begun = self.notices.find_told(incident)
+        if begun is None:
+            return None
         about = [
             one
             for one in self.silences.list(name)
@@ -293,7 +294,7 @@ class Watcher:
         begins = self.book.find_begins(incident, alert)
         wrong = [key_of(values) for values, one in kept.standings.items() if is_told(alert, one.state)]
         newest = max((begins.get(key, now) for key in wrong), default=now)
-        if begun is None or any(one.ends_at > now and one.begins_at >= newest for one in about):
+        if any(one.ends_at > now and one.begins_at >= newest for one in about):
             return None
         if any(one.ends_at > now for one in about):
             begun = max(begun, newest)

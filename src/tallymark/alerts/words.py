@@ -151,9 +151,14 @@ def write_moment(moment: datetime, timezone: str) -> str:
 
 def write_since(alert: Alert, moment: datetime) -> str:
     """Return since when something is so, given the end of a window: of an alert on whole days the days that were over then."""
+    return write_days(alert, moment) or write_moment(moment, alert.timezone)
+
+
+def write_days(alert: Alert, moment: datetime) -> str:
+    """Return the days that were over at the end of a window, of an alert on whole days: `8 Feb 2013 (UTC)`; '' of others."""
     day = find_day(alert, moment)
     if day is None:
-        return write_moment(moment, alert.timezone)
+        return ""
     zone = parse_zone(alert.timezone)
     first, last = day.astimezone(zone).date(), moment.astimezone(zone).date() - timedelta(days=1)
     begin = f"{first.day} {first:%b %Y} to " if first < last else ""

@@ -32,7 +32,7 @@ def find_mistakes(kind: Any, value: Any, at: str = "") -> Iterator[Mistake]:
     """Yield what keeps a value from being of a type; `at` is the path of the value."""
     plain = _plain(kind)
     found: list[Mistake] = []
-    tagged = _list_tagged(plain)
+    tagged = list_tagged(plain)
     if tagged:
         yield from _look_at_tagged(tagged, value, at)
         return
@@ -46,7 +46,7 @@ def find_mistakes(kind: Any, value: Any, at: str = "") -> Iterator[Mistake]:
     yield from found or _convert(kind, value, at)
 
 
-def _list_tagged(plain: Any) -> dict[str, type[msgspec.Struct]]:
+def list_tagged(plain: Any) -> dict[str, type[msgspec.Struct]]:
     """Return the types of a union by the word that tells them apart; none of another type."""
     types = [one for one in get_args(plain) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
     if len(types) < 2 or len(types) != len(get_args(plain)):

@@ -16,7 +16,7 @@ import yaml
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds import BY_NAME, KINDS, Kind
-from tallymark.plan.mistakes import find_mistakes
+from tallymark.plan.mistakes import find_mistakes, list_tagged
 from tallymark.plan.words import refuse
 from tallymark.plan.yaml_text import read_plain
 from tallymark.queries.parse import split_error, tell_allowed
@@ -44,7 +44,7 @@ def read_object(kind: Kind, value: Any) -> tuple[Any, list[RequestRefused]]:
     """Decode an object; return it, or None and all that is wrong with its form, up to `MOST_MISTAKES`."""
     if not isinstance(value, Mapping):
         return None, [refuse(f"A {kind.name} is a mapping of names to values.")]
-    endless = find_endless(value)
+    endless = _find_endless(value)
     if endless is not None:
         # JSON, in which definitions are kept, has no word for them.
         return None, [refuse("This is no number, or one that is too large to write down.", endless)]
@@ -56,7 +56,7 @@ def read_object(kind: Kind, value: Any) -> tuple[Any, list[RequestRefused]]:
         return None, [refuse("Nested too deeply.")]
 
 
-def find_endless(value: Any, at: str = "", depth: int = 0) -> str | None:
+def _find_endless(value: Any, at: str = "", depth: int = 0) -> str | None:
     """Return the path of the first number that is infinite or none at all; None where there is none."""
     if isinstance(value, float) and not math.isfinite(value):
         return at
@@ -68,7 +68,7 @@ def find_endless(value: Any, at: str = "", depth: int = 0) -> str | None:
     if depth > _MOST_DEPTH:
         return None
     return next(
-        (found for path, one in parts if (found := find_endless(one, path, depth + 1)) is not None), None
+        (found for path, one in parts if (found := _find_endless(one, path, depth + 1)) is not None), None
     )
 
 
@@ -76,8 +76,8 @@ def _find_all(
     kind: Kind, value: Mapping[str, Any], error: msgspec.ValidationError
 ) -> Iterator[RequestRefused]:
     """Yield what is wrong; `error` is the first of it. Of an object of no known kind nothing more can be told."""
-    types = {_tag(one): one for one in _members(kind.type)}
-    found = types.get(str(value.get("kind", "")) if len(types) > 1 else next(iter(types)))
+    types = list_tagged(kind.type)
+    found = types.get(str(value.get("kind", ""))) if types else kind.type
     if found is None:
         message, at = split_error(error)
         yield refuse(f"{message}. Kinds: {', '.join(types)}.", at)
@@ -155,11 +155,3 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
-
-
-def _members(union: Any) -> tuple[Any, ...]:
-    return getattr(union, "__args__", (union,))
-
-
-def _tag(struct: Any) -> str:
-    return str(struct.__struct_config__.tag or "")

@@ -15,13 +15,12 @@ from tallymark.alerts.routing import Routing, find_owner
 from tallymark.alerts.silences import Silence
 from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told
 from tallymark.alerts.values import Values
-from tallymark.alerts.windows import find_day
 from tallymark.alerts.words import (
     find_unit,
     name_watched,
     write_condition,
+    write_days,
     write_judged,
-    write_since,
 )
 from tallymark.catalog.definitions import Definition
 from tallymark.catalog.receivers import Receiver
@@ -213,7 +212,7 @@ def list_history(services: Services, project: str, alert: str = "", most: int = 
     return [
         ShownChange(
             one,
-            write_since(one.cause.alert, one.at) if find_day(one.cause.alert, one.at) else "",
+            write_days(one.cause.alert, one.at),
             write_judged(one.cause.alert, one.cause.standing.judged, one.cause.unit),
             told.get(one.id, []),
         )
