@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import tarfile
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from tallymark.catalog.tables import METADATA
+from tests.fixtures.build_folder import SHOP_READ
 
 pytestmark = pytest.mark.store
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+# The folders may be opened long after they were made: nothing in them is too old.
+PATIENT = {"dedup_days": 36500, "quarantine_days": 36500, "trace_days": 36500, "alert_inward": "127.0.0.1"}
 
 # The tables that each version of the catalog brought; the first had all others.
 BROUGHT = {
@@ -57,3 +64,80 @@ def test_every_table_is_in_a_version():
     first = {"project", "api_key", "person", "session", "fact"}
     brought = {table for tables in BROUGHT.values() for table in tables}
     assert set(METADATA.tables) - brought == first
+
+
+@pytest.fixture(scope="module", params=sorted(path.stem for path in FIXTURES.glob("*.json")))
+def opened(request, make_server):
+    """Start the server of today on a folder that an earlier program left; also give what it held."""
+    server = make_server(**PATIENT)
+    server.folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(FIXTURES / f"{request.param}.tar.gz") as archive:
+        archive.extractall(server.folder, filter="data")
+    held = json.loads((FIXTURES / f"{request.param}.json").read_text())
+    server.admin_key = held["admin_key"]
+    return server.start(), held
+
+
+def test_the_backlog_of_an_earlier_program_is_loaded(opened):
+    """Of 90 events in its journal 80 are new, 9 are known and one is invalid, judged by what that program remembered."""
+    server, held = opened
+    before, report = held["totals"], server.wait_loaded()
+    totals = report["totals"]
+    assert report["balanced"]
+    assert totals["received"] == before["received"]
+    assert totals["stored"] == before["stored"] + 80
+    assert totals["duplicate"] == before["duplicate"] + 9
+    assert totals["quarantined"] == {"time_invalid": 1, "wrong_type": 1}
+    assert server.wait_loaded(SHOP_READ)["totals"]["stored"] == 27
+    rows = server.sql("SELECT count(), uniqExact(event_id) FROM events")
+    assert rows == [[str(totals["stored"])] * 2]
+    assert server.trace("backlog-7")["verdict"] == "stored"
+    assert server.trace("bad-1")["verdict"] == "quarantined"
+    assert server.run("journal", "verify", "--data", "data").returncode == 0
+
+
+def test_what_an_earlier_program_knew_is_known(opened, build_event):
+    """A repetition of an event that it stored, and of one that waited, is a duplicate; a new one is stored."""
+    server, _ = opened
+    before = server.wait_loaded()["totals"]
+    again = [build_event("old-cart-1"), build_event("backlog-3"), build_event("brand-new")]
+    assert server.send(again).status == 200
+    totals = server.wait_loaded()["totals"]
+    assert (totals["stored"], totals["duplicate"]) == (before["stored"] + 1, before["duplicate"] + 2)
+
+
+def test_definitions_of_an_earlier_program_answer(opened):
+    """Its metrics have their figures, its dashboard and its embed are there, its quarantine lists what failed."""
+    server, _ = opened
+    server.wait_loaded()
+    span = "from=2026-01-01&to=2027-01-01"
+    figures = server.get(f"/v1/metrics/orders/figures?{span}")
+    assert figures.status == 200, figures.body
+    assert json.loads(figures.body)["figures"]["rows"][0][0] == 125
+    for metric in ("verified", "order_value", "checkout"):
+        assert server.get(f"/v1/metrics/{metric}/figures?{span}").status == 200
+    assert [panel["name"] for panel in server.get("/v1/dashboards/shop").json["object"]["panels"]] == [
+        "orders", "verified", "checkout",
+    ]  # fmt: skip
+    assert len(server.get("/v1/embeds", server.admin_key).json["embeds"]) == 1
+    kept = server.get("/v1/quarantine").json["events"]
+    assert sorted((one["code"], one["event_id"]) for one in kept) == [
+        ("time_invalid", "bad-1"), ("wrong_type", "bad-2"),
+    ]  # fmt: skip
+
+
+def test_an_incident_of_an_earlier_program_goes_on(opened):
+    """It is still open under its number, and its receiver is still there to hear of its end."""
+    server, held = opened
+    found = server.wait_until(
+        lambda: next(
+            (one for one in server.get("/v1/alerting").json["alerts"] if one["alert"] == "code_fails"), None
+        ),
+        "the alert is known",
+    )
+    assert found["incident"] == held["incident"]
+    assert next(one["state"] for one in found["values"] if one["name"] == "iOS") in ("firing", "no data")
+    changes = server.get("/v1/alerting/history").json["changes"]
+    assert held["fired_at"] in [one["at"] for one in changes if one["incident"] == held["incident"]]
+    names = [one["name"] for one in server.get("/v1/receivers", server.admin_key).json["receivers"]]
+    assert names == ["hook"]
