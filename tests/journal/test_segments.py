@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 
@@ -10,7 +11,7 @@ import pytest
 
 from tallymark.clock import FixedClock
 from tallymark.errors import FormatError, RequestRefused
-from tallymark.journal.files import HEADER_BYTES, SegmentHeader, parse_header, render_header
+from tallymark.journal.files import HEADER_BYTES, DurableEnd, SegmentHeader, parse_header, render_header
 from tallymark.journal.record import render_frame, render_payload
 from tallymark.journal.segments import SegmentWriter
 from tallymark.journal.verify import verify_shard
@@ -68,6 +69,77 @@ def test_second_writer_is_locked_out(shard):
         SegmentWriter(shard.folder)
 
 
+def test_no_file_frees_a_shard(shard):
+    """The lock is on the folder: a second writer stays out also when the lock file was deleted, or is not there yet."""
+    shard.open()
+    shard.append(1)
+    for _ in range(2):
+        (shard.folder / "lock").unlink(missing_ok=True)
+        with pytest.raises(BlockingIOError):
+            SegmentWriter(shard.folder)
+    shard.append(1)
+    assert shard.contents() == [0, 1]
+
+
+def test_an_earlier_programs_lock_counts(shard):
+    """A program that locks only the file, as earlier ones did, keeps this one out, and is kept out by it."""
+    shard.folder.mkdir()
+    with (shard.folder / "lock").open("w") as earlier:
+        fcntl.flock(earlier, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            shard.open()
+    shard.open()
+    with (shard.folder / "lock").open("r+") as earlier, pytest.raises(BlockingIOError):
+        fcntl.flock(earlier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_folder_that_was_replaced_takes_nothing(shard, put_back):
+    """Moved away, with another one in its place or none, nothing is acknowledged; back again, it goes on."""
+    clock = FixedClock()
+    shard.open(clock=clock)
+    shard.append(1)
+    aside = shard.folder.with_name("aside")
+    shard.folder.rename(aside)
+    if put_back:
+        shard.folder.mkdir()
+    clock.advance(2)
+    (refusal,) = shard.append(1)
+    assert refusal.code == "journal_unavailable"
+    assert "moved, deleted or replaced" in refusal.message
+    if put_back:
+        shard.folder.rmdir()
+    aside.rename(shard.folder)
+    assert shard.append(1) == [None]
+    assert shard.contents() == [0, 2]
+
+
+def test_a_second_writer_is_noticed(shard):
+    """Where the published end was moved by somebody else, nothing more is acknowledged, and nothing is overwritten."""
+    shard.open()
+    shard.append(2)
+    stranger = DurableEnd(shard.folder, writable=True)
+    stranger.set(40)
+    (refusal,) = shard.append(1)
+    assert refusal.code == "journal_unavailable"
+    assert "another program" in refusal.message
+    assert stranger.get() == 40
+    stranger.close()
+
+
+def test_a_deleted_segment_is_left(shard):
+    """What comes after somebody deleted the segment goes to a new one, and the check names what is missing."""
+    clock = FixedClock()
+    shard.open(clock=clock)
+    shard.append(2)
+    shard.segments()[-1].unlink()
+    clock.advance(2)
+    assert shard.append(2) == [None, None]
+    assert shard.contents() == [2, 3]
+    report = verify_shard(shard.folder, shard.writer.durable_number)
+    assert (report.records, report.first_number) == (2, 2)
+
+
 def test_failed_sync_acknowledges_nothing_and_abandons_the_segment(shard):
     """After EIO from fsync nothing of that group is acknowledged or read, and the next goes to a new segment."""
     sync = FailingSync()
@@ -106,6 +178,9 @@ def test_abandoned_records_stay_abandoned_after_a_restart(shard, monkeypatch):
     assert shard.contents() == [0, 1, 5, 6, 7, 8]
     report = verify_shard(shard.folder, shard.writer.durable_number)
     assert (report.abandoned_records, report.records) == (3, 6)
+    # Whether their senders know is not to be seen from the journal: it is never called sound.
+    (problem,) = report.problems
+    assert "3 records with 3 events stand behind record 2" in problem
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -166,7 +241,7 @@ def test_reserve_turns_requests_away_before_the_disk_is_full(shard, monkeypatch)
         f_bavail, f_frsize = 0, 4096
 
     with monkeypatch.context() as patch:
-        patch.setattr("tallymark.journal.segments.os.statvfs", lambda _: Full)
+        patch.setattr("tallymark.journal.segments.os.fstatvfs", lambda _: Full)
         clock.advance(2)
         with pytest.raises(RequestRefused, match="disk_full"):
             shard.writer.check()

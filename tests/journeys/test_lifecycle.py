@@ -35,6 +35,21 @@ def test_second_server_is_refused_and_told_who_has_the_folder(running):
     assert running.get("/readyz").status == 200
 
 
+def test_no_deleted_file_lets_a_second_server_in(running, build_event):
+    """With every lock file deleted, a second server still ends at once; the first goes on and loses nothing."""
+    for name in ("server.lock", "journal/0000/lock"):
+        (running.data / name).unlink()
+    before = running.wait_loaded()["totals"]["stored"]
+    second = running.run("serve", "--data", str(running.data), "--port", "0")
+    assert second.returncode == 1
+    assert "is in use" in second.stderr
+    assert running.send([build_event("life-after")]).status == 200
+    report = running.wait_loaded()
+    assert report["balanced"]
+    assert report["totals"]["stored"] == before + 1
+    assert running.run("journal", "verify", "--data", "data").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -6,7 +6,6 @@ format stands in one place. Nothing here decodes a record.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
@@ -171,17 +170,6 @@ class DurableEnd:
         """Unmap the file."""
         self._view.release()
         self._map.close()
-
-
-def lock_folder(folder: Path) -> int:
-    """Take the writer's lock on a shard; the descriptor holds it until it is closed or the process ends."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def make_folder(folder: Path) -> None:

@@ -23,7 +23,6 @@ from tallymark.journal.files import (
     DurableEnd,
     SegmentHeader,
     list_segments,
-    lock_folder,
     make_folder,
     parse_header,
     render_header,
@@ -31,6 +30,7 @@ from tallymark.journal.files import (
     segment_path,
     sync_folder,
 )
+from tallymark.journal.folder_lock import FolderLock
 from tallymark.journal.record import Payload, Record, render_frame, render_payload
 
 log = structlog.get_logger("tallymark.journal")
@@ -75,7 +75,7 @@ class SegmentWriter:
         self._reserve_bytes = reserve_bytes
         self._clock = clock
         self._sync = sync
-        self._lock = lock_folder(folder)
+        self._lock = FolderLock(folder, "lock")
         self._end = DurableEnd(folder, writable=True)
         self._queue: Group = []
         self._waiting_bytes = 0
@@ -87,7 +87,7 @@ class SegmentWriter:
         self._size = 0
         self._unfit = False
         self._refusal: RequestRefused | None = None
-        self._checked_at = -1e9
+        self._checked_at = self._placed_at = -1e9
         # The number of the next record. They rise without a gap inside a segment; only this thread, and later
         # the writing one, gives them.
         self._next, earlier_end = self._recover(at_least)
@@ -159,7 +159,7 @@ class SegmentWriter:
         if self._segment >= 0:
             os.close(self._segment)
         self._end.close()
-        os.close(self._lock)
+        self._lock.close()
 
     # Start
 
@@ -254,6 +254,7 @@ class SegmentWriter:
             _answer(group, refusal)
 
     def _write(self, group: Group) -> None:
+        self._check_place()
         try:
             if self._unfit or self._segment < 0 or self._size >= self._segment_bytes:
                 self._open_segment(self._end.get())
@@ -280,6 +281,29 @@ class SegmentWriter:
         self._next += len(group)
         self._end.set(self._next)
         reach("journal.after_fsync_before_answer")
+
+    def _check_place(self) -> None:
+        """Raise RequestRefused when what is written now would be lost: the folder was replaced, or another writes here.
+
+        A segment that somebody deleted is left for a new one. The disk is asked at most once a second.
+        """
+        if self._end.get() != self._next:
+            raise self._give_up("another program writes to it")
+        now = self._clock.monotonic()
+        if now - self._placed_at < 1.0:
+            return
+        self._placed_at = now
+        if not self._lock.is_in_place():
+            raise self._give_up("its folder was moved, deleted or replaced while the server runs")
+        if self._segment >= 0 and os.fstat(self._segment).st_nlink == 0:
+            log.error("journal_segment_deleted", folder=str(self._folder), fix="tallymark journal verify")
+            self._unfit = True
+
+    def _give_up(self, why: str) -> RequestRefused:
+        log.error("journal_unavailable", what=why, folder=str(self._folder), fix="restart the server")
+        self._placed_at = -1e9
+        message = f"The journal in {self._folder.name} takes no more events: {why}. Restart the server."
+        return RequestRefused("journal_unavailable", message, retry_after=5)
 
     def _abandon(self, size: int) -> None:
         """Leave a segment whose sync failed: the kernel may have thrown the pages away, asking again would lie.
@@ -317,7 +341,7 @@ class SegmentWriter:
         if now - self._checked_at < 1.0:
             return
         self._checked_at = now
-        state = os.statvfs(self._folder)
+        state = os.fstatvfs(self._lock.fileno())
         if state.f_bavail * state.f_frsize < self._reserve_bytes:
             if self._refusal is None:
                 log.error(

@@ -56,6 +56,7 @@ def _verify_segment(report: Report, path: Path, expected: int, valid_end: int, *
     """Check one segment; returns the number that must follow."""
     raw = path.read_bytes()
     report.bytes += len(raw)
+    abandoned = abandoned_events = 0
     for number, payload_start, frame_end, intact in scan_frames(raw, HEADER_BYTES, len(raw)):
         if intact and number < valid_end:
             if number > expected:
@@ -68,10 +69,18 @@ def _verify_segment(report: Report, path: Path, expected: int, valid_end: int, *
             report.last_number = number
             expected = number + 1
         elif intact:
-            report.abandoned_records += 1
+            abandoned += 1
+            abandoned_events += parse_heading(raw[payload_start:frame_end]).total
         elif not (last and frame_end == len(raw) and expected >= valid_end):
             size = frame_end - payload_start
             report.problems.append(
                 f"{path.name}: {size} damaged bytes at offset {payload_start}; readers skip them"
             )
+    if abandoned:
+        report.abandoned_records += abandoned
+        report.problems.append(
+            f"{path.name}: {abandoned} records with {abandoned_events} events stand behind record {valid_end}, where the "
+            "next segment says that this one ends; readers skip them. Their sync failed, and their senders were told "
+            "so, or a second server wrote here, and they are lost"
+        )
     return expected

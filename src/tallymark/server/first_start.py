@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -20,11 +19,13 @@ from tallymark.catalog.migrations import run_migrations
 from tallymark.catalog.repository import Catalog, check_given_key
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.errors import ConfigError, TallymarkError
+from tallymark.journal.folder_lock import FolderLock
 from tallymark.server.config import Config
-from tallymark.server.orders import find_paths
 
 DEFAULT_PROJECT = "default"
 ADMIN = "admin"
+# In the data folder: who holds it.
+LOCK_FILE = "server.lock"
 
 
 @dataclass(slots=True)
@@ -41,22 +42,18 @@ def hold_folder(config: Config) -> Iterator[None]:
     folder = Path(config.data)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(find_paths(folder).lock, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = FolderLock(folder, LOCK_FILE)
+    except BlockingIOError as error:
+        raise TallymarkError("folder_in_use", _describe_holder(folder)) from error
     except OSError as error:
         message = f"The data folder {folder} cannot be used: {error.strerror}. Give another one with --data."
         raise TallymarkError("folder_unusable", message) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TallymarkError("folder_in_use", _describe_holder(descriptor, folder)) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(
-            descriptor, json.dumps({"pid": os.getpid(), "host": config.host, "port": config.port}).encode(), 0
-        )
+        holder = {"pid": os.getpid(), "host": config.host, "port": config.port}
+        lock.write_note(json.dumps(holder).encode())
         yield
     finally:
-        os.close(descriptor)
+        lock.close()
 
 
 def check_address(config: Config) -> None:
@@ -78,10 +75,11 @@ def check_address(config: Config) -> None:
         raise TallymarkError(code, message) from error
 
 
-def _describe_holder(descriptor: int, folder: Path) -> str:
+def _describe_holder(folder: Path) -> str:
     who = ""
-    with contextlib.suppress(ValueError, KeyError):
-        holder = json.loads(os.pread(descriptor, 4096, 0))
+    # The note may be missing: somebody deleted the file, or the holder has not written it yet.
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        holder = json.loads((folder / LOCK_FILE).read_bytes())
         who = f" by process {holder['pid']} at http://{holder['host']}:{holder['port']}"
     return f"The data folder {folder} is in use{who}. Stop that server, or give another folder with --data."
 

@@ -26,7 +26,6 @@ class DataPaths:
     journal: Path
     dedup: Path
     ledger: Path
-    lock: Path
 
 
 def find_paths(data: str | Path) -> DataPaths:
@@ -36,5 +35,4 @@ def find_paths(data: str | Path) -> DataPaths:
         journal=folder / "journal" / "0000",
         dedup=folder / "dedup",
         ledger=folder / "ledger.sqlite",
-        lock=folder / "server.lock",
     )
