@@ -77,8 +77,8 @@ format: .venv/.check ## Format the code and mend what the linter can
 reference: .venv/.server ## Write the docs that are made from the code
 	@$(BIN)/python scripts/build_reference.py
 
-bench: .venv/.bench ## Measure the figures of the README's table
-	@$(BIN)/python bench/run.py $(ARGS)
+bench: .venv/.bench ## Measure the figures of the README's table (PART="writing growth": only these)
+	@$(BIN)/python bench/run.py $(PART)
 
 constraints: .venv/.bench .venv/.check .venv/.demo ## Write constraints.txt from what is installed
 	@$(PIP) freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' > constraints.txt

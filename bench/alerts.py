@@ -26,8 +26,9 @@ from typing import Any
 
 import dashboard_site
 import numpy as np
+from filled import open_store
+from rows import row
 from serving import Server
-from writing import row
 
 from tallymark.alerts.book import Book
 from tallymark.alerts.conditions import judge, list_needed
@@ -228,7 +229,7 @@ def measure_round(rows: int = ROWS) -> Rows:
     with tempfile.TemporaryDirectory(prefix="tallymark-bench-") as name:
         folder = Path(name)
         dashboard_site.fill_store(folder / "filled", rows)
-        with dashboard_site._open_store(folder / "filled") as store, ThreadPoolExecutor(3) as pool:
+        with open_store(folder / "filled") as store, ThreadPoolExecutor(3) as pool:
             catalog = _make_catalog(folder)
             asked = 0
 

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
-import os
 import re
-import shutil
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -26,20 +21,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import questions
 import store_load
 from browsing import Viewer
+from filled import BASELINE, PATIENT, open_beside, open_store, run_command
 from serving import Server
 
-from tallymark.store.chdb_server import run_store
 from tallymark.store.client import StoreClient
 from tallymark.store.migrations import run_migrations
 
-BASELINE = Path(__file__).parent / "baseline"
 _FIELDS = "project=default&name=sign_up"
 PAGE = f"/dashboard?{_FIELDS}"
-# For the baseline's store, and for one that makes events: enough that nothing is written to the disk in between.
-MEMORY = questions.MEMORY
 _CHUNK = 1_000_000
 # Of each step but the first of a sign-up a tenth is missing.
 _KEPT = 0.925
@@ -114,35 +105,15 @@ def build_sign_up() -> bytes:
     return json.dumps([common | event for event in events]).encode()
 
 
-def _serve(folder: Path, ready: Any) -> None:
-    # As the server does with its own store: neither gets ahead of the other on a busy machine.
-    os.nice(5)
-    run_store(folder, 0, questions.PASSWORD, memory_limit_bytes=MEMORY, ready=ready.send)
-
-
 def panel_path(panel: str, **fields: str) -> str:
     """Return the address of a panel in another form."""
     return f"/dashboard/panel?{_FIELDS}&{urlencode({'panel': panel, **fields})}"
 
 
-@contextmanager
-def _open_store(folder: Path) -> Iterator[StoreClient]:
-    context = multiprocessing.get_context("spawn")
-    reading, writing = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(folder, writing))
-    process.start()
-    try:
-        with StoreClient(f"http://127.0.0.1:{reading.recv()}", password=questions.PASSWORD) as client:
-            yield client
-    finally:
-        process.terminate()
-        process.join(60)
-
-
 def fill_store(folder: Path, rows: int) -> None:
     """Make the events of sign-ups over a year, as `questions` does, with more fields to break them down by."""
     folder.mkdir()
-    with _open_store(folder) as client:
+    with open_store(folder) as client:
         run_migrations(client)
         numbers = math.ceil(rows / _KEPT)
         for first in range(0, numbers, _CHUNK):
@@ -169,19 +140,18 @@ def _fill_chunk(client: StoreClient, numbers: int, first: int, count: int) -> No
                 || '","amount":' || toString((cityHash64(number, 3) % 10000) / 8.) || '}}')::JSON,
             'default', 'http', '2026-01-01 00:00:00', 0, 0, intDiv(number, 500)
         FROM numbers({first}, {count}) WHERE number % 4 = 0 OR cityHash64(number, 7) % 10 < 9"""
-    client.command(sql, settings=questions._PATIENT)
+    client.command(sql, settings=PATIENT)
 
 
 def _define(server: Server) -> None:
     """Apply the definitions with an admin key, which a server notices within a second."""
-    command = [str(Path(sys.executable).with_name("tallymark")), "keys", "create", "admin", "--data"]
-    made = subprocess.run([*command, str(server.folder)], capture_output=True, text=True, check=True)
+    key = run_command(server, "keys", "create", "admin")[-1]
     file = {
         "name": "dashboard.yaml",
         "text": (BASELINE / "dashboard.yaml").read_text(encoding="utf-8"),
     }
     body = json.dumps({"files": [file], "origin": "bench", "apply": True}).encode()
-    headers = {"Authorization": f"Bearer {made.stdout.split()[-1]}"}
+    headers = {"Authorization": f"Bearer {key}"}
     for _ in range(100):
         try:
             with urllib.request.urlopen(
@@ -201,24 +171,13 @@ def _define(server: Server) -> None:
 @contextmanager
 def open_site(filled: Path, place: Path) -> Iterator[Site]:
     """Start a server over a copy of a filled store, and the baseline's store over another; compare their figures."""
-    plain, data = place / "plain", place / "data"
-    for folder in (plain, data):
-        # Not the lock of the engine that made it.
-        shutil.copytree(filled, folder, symlinks=True, ignore=shutil.ignore_patterns("status"))
-    with _open_store(plain) as client:
-        questions._load_baseline(client)
-        client.command("DROP TABLE tallymark.events SYNC")
-        with Server(data) as server:
-            _define(server)
-            names = [
-                path.stem.removeprefix("dashboard_") for path in sorted(BASELINE.glob("dashboard_*.sql"))
-            ]
-            panels = {
-                name: (BASELINE / f"dashboard_{name}.sql").read_text(encoding="utf-8") for name in names
-            }
-            site = Site(server, client, Viewer(server.port).sign_in(), panels)
-            _compare(site)
-            yield site
+    with open_beside(filled, place) as (server, client):
+        _define(server)
+        names = [path.stem.removeprefix("dashboard_") for path in sorted(BASELINE.glob("dashboard_*.sql"))]
+        panels = {name: (BASELINE / f"dashboard_{name}.sql").read_text(encoding="utf-8") for name in names}
+        site = Site(server, client, Viewer(server.port).sign_in(), panels)
+        _compare(site)
+        yield site
 
 
 def _compare(site: Site) -> None:

@@ -17,19 +17,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import running
 from browsing import Cache
 from dashboard_site import PAGE, Site, build_sign_up, fill_store, open_site, panel_path
-from serving import Server
-from writing import row
+from rows import row
 
 ROWS = 10_000_000
 RUNS = 7
@@ -208,47 +206,20 @@ def measure_pictures(site: Site) -> Rows:
     return rows
 
 
-class _Pictures:
-    """Takes the place of the server for `running._keep_asking`: each question is a picture that nobody asked for before."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._numbers = itertools.count()
-        self.statuses: list[int] = []
-
-    def ask(self, _: dict[str, Any]) -> None:
-        number = next(self._numbers)
-        panel = list(self._site.panels)[number % len(self._site.panels)]
-        try:
-            status = (
-                self._site.viewer().get(panel_path(panel, form="png", width=str(500 + number % 1000))).status
-            )
-        except (OSError, http.client.HTTPException):
-            status = 0
-        self.statuses.append(status)
-
-
 def measure_intake(site: Site, runs: int = 3) -> Rows:
-    """Measure the intake's p99 at 2,000 events/s, alone and while 10 pictures of panels are asked a second."""
-    pairs = []
-    pictures = _Pictures(site)
-    for _ in range(runs):
-        alone = running._paced(site.server)
-        ended = threading.Event()
-        asking = threading.Thread(target=running._keep_asking, args=(cast("Server", pictures), ended))
-        asking.start()
-        try:
-            pairs.append((alone, running._paced(site.server)))
-        finally:
-            ended.set()
-            asking.join()
-    alone, beside = (statistics.median(pair[place] for pair in pairs) * 1000 for place in range(2))
-    given = ", ".join(
-        f"{count} with {status}" for status, count in sorted(Counter(pictures.statuses).items())
-    )
-    note = f"{alone:.1f} ms alone, {beside:.1f} ms beside; pictures: {given}"
-    what = "intake p99 at 2,000 events/s while 10 panels a second are asked as PNG"
-    return [row(what, statistics.median(two / one for one, two in pairs), "×", 2, 1.2, "below", note)]
+    """Measure the intake's p99 at 2,000 events/s, alone and while up to 10 pictures a second are asked, each a new one."""
+    numbers = itertools.count()
+
+    def ask() -> None:
+        number = next(numbers)
+        panel = list(site.panels)[number % len(site.panels)]
+        answer = site.viewer().get(panel_path(panel, form="png", width=str(500 + number % 1000)))
+        assert answer.status == 200, answer.status
+
+    asked = running.Asked()
+    pairs = [running.measure_beside(site.server, ask, asked) for _ in range(runs)]
+    what = "intake p99 at 2,000 events/s while up to 10 panels a second are asked as PNG"
+    return [running.build_beside_row(what, pairs, asked)]
 
 
 def measure_bytes(site: Site) -> Rows:

@@ -1,4 +1,4 @@
-"""The dedup index: CPU and time per id as the number of known ids grows, in order and at random; its memory.
+"""The dedup index: CPU and time per id as the number of known ids grows; its memory.
 
 `run()` returns rows for the table; every step looks up and adds batches of 5,000 ids, as the loader does.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from writing import row
+from rows import row
 
 from tallymark.dedup.index import DedupIndex
 
@@ -23,9 +23,9 @@ _START_US = 1_760_000_000_000_000
 
 
 def run() -> list[dict[str, Any]]:
-    """Measure random ids up to the largest size, and ids in order up to the second largest."""
-    found = [*_measure("random", SIZES), *_measure("in order", SIZES[:-1])]
-    random = [item["value"] for item in found[: len(SIZES)]]
+    """Measure random ids, as their fingerprints are, up to the largest size."""
+    found = _measure(SIZES)
+    random = [item["value"] for item in found]
     found.append(
         row(
             "dedup: CPU per id at the largest size vs. at the smallest",
@@ -39,7 +39,7 @@ def run() -> list[dict[str, Any]]:
     return found
 
 
-def _measure(kind: str, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+def _measure(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     """Fill an index over 30 days' worth of receive times; measure the last million ids before each size."""
     chance = np.random.default_rng(1)
     rows = []
@@ -48,17 +48,17 @@ def _measure(kind: str, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
         known = 0
         for size in sizes:
             while known < size - min(size, 1_000_000):
-                known = _add(index, chance, kind, known, sizes[-1])
+                known = _add(index, chance, known, sizes[-1])
             cpu, started, first = time.process_time(), time.perf_counter(), known
             while known < size:
-                known = _add(index, chance, kind, known, sizes[-1])
+                known = _add(index, chance, known, sizes[-1])
             count = known - first
             micros = (time.process_time() - cpu) / count * 1e6
             rate = count / (time.perf_counter() - started)
             note = f"{rate:,.0f} ids/s; filters {index.filter_bytes / 1e6:.0f} MB"
             rows.append(
                 row(
-                    f"dedup: CPU per id at {size:,} known ids, {kind}",
+                    f"dedup: CPU per id at {size:,} known ids",
                     micros,
                     "µs",
                     None,
@@ -70,11 +70,9 @@ def _measure(kind: str, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     return rows
 
 
-def _add(index: DedupIndex, chance: np.random.Generator, kind: str, known: int, last: int) -> int:
+def _add(index: DedupIndex, chance: np.random.Generator, known: int, last: int) -> int:
     table = chance.integers(0, 2**64, size=(BATCH, 3), dtype=np.uint64)
     high, low, content = (np.ascontiguousarray(table[:, column]) for column in range(3))
-    if kind == "in order":
-        high = np.arange(known, known + BATCH, dtype=np.uint64) << np.uint64(24) | (high >> np.uint64(40))
     seen, _, _ = index.find(high, low)
     assert not seen.any()
     received_us = _START_US + known * 28 * _DAY_US // last

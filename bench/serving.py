@@ -110,13 +110,25 @@ class Server:
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Ask a question."""
-        body = json.dumps(question).encode()
-        request = urllib.request.Request(
-            f"{self.url}/v1/query", body, {"Authorization": f"Bearer {READ_KEY}"}
-        )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            found: dict[str, Any] = json.load(answer)
+        found: dict[str, Any] = json.loads(self.ask_raw(question))
         return found
+
+    def ask_raw(self, question: dict[str, Any], key: str = READ_KEY) -> bytes:
+        """Ask a question and return the answer as it comes; anything but 200 raises."""
+        body = json.dumps(question).encode()
+        request = urllib.request.Request(f"{self.url}/v1/query", body, {"Authorization": f"Bearer {key}"})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            found: bytes = answer.read()
+        return found
+
+    def knows(self, key: str) -> bool:
+        """Tell whether a key that was just made may read by now."""
+        request = urllib.request.Request(f"{self.url}/v1/ledger", headers={"Authorization": f"Bearer {key}"})
+        try:
+            with urllib.request.urlopen(request, timeout=60):
+                return True
+        except urllib.error.HTTPError:
+            return False
 
     def wait_loaded(self, pause: float = 0.02) -> float:
         """Wait until nothing is in flight; returns the seconds."""
