@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from tallymark.queries.question import Asked, Step, Text, refuse
 from tallymark.queries.result import Cell, Column, Table
 from tallymark.queries.sql import Parameters, Statement, build_scope
 
-# An event's time in microseconds (51 bits) and one bit per step share 63 bits.
+# An event's time in microseconds since the question's start (53 bits) and one bit per step share 63 bits.
 MAX_STEPS: Final = 10
 _COLUMNS: Final = (
     "step",
@@ -33,6 +34,7 @@ _COLUMNS: Final = (
     "median_seconds",
 )
 _MICROSECONDS: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _WINDOW: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _MAX_WINDOW: Final = 3_660 * 86_400
@@ -62,7 +64,8 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         del exact
         parameters = Parameters(local_seconds=period.local_sql)
         person = self._person()
-        masks = _Masks(len(self.steps), self._steps_overlap())
+        start = parameters.add((period.start - _EPOCH) // timedelta(microseconds=1), "Int64")
+        packing = _Packing(len(self.steps), self._steps_overlap(), start)
         conditions = self._step_conditions(parameters)
         shared = build_filters(self.filters, "filters", parameters)
         if any(step.filters for step in self.steps):
@@ -75,9 +78,9 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             [*shared, person.exists()],
         )
         window = parameters.add(parse_window(self.window) * _MICROSECONDS, "Int64")
-        chains = _build_chains(
-            masks, conditions, self._values(), person=person.text(), scope=scope, window=window
-        )
+        values = self._values()
+        people = _build_people(packing, conditions, values, person.text(), scope)
+        chains = _build_chains(packing, people, window, values=bool(values))
         return parameters.statement(self._build_totals(chains, parameters))
 
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
@@ -168,9 +171,8 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         count = len(self.steps)
         groups = [f"v{number}" for number in range(len(self.breakdown))]
         reached = [f"countIf(depth >= {step}) AS r{step}" for step in range(1, count + 1)]
-        # A step's time belongs to the next step's median: chain.2 is the first step's time, and so on.
         medians = [
-            f"quantileExactInclusiveIf(0.5)((chain.{step + 1} - chain.{step}) / {_MICROSECONDS}, depth >= {step})"
+            f"quantileExactInclusiveIf(0.5)((t{step} - t{step - 1}) / {_MICROSECONDS}, depth >= {step})"
             for step in range(2, count + 1)
         ]
         if not groups:
@@ -195,139 +197,113 @@ def parse_window(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Masks:
-    """How an event's steps are told by the low bits of one integer: bit i - 1 for step i."""
+class _Packing:
+    """How one 64-bit integer holds an event: its time in microseconds since `start`, and below that its steps.
+
+    Of steps that share no event the low bits hold the step's number. Of steps that do they hold a rank while the
+    events are sorted, and then the mask of the steps: bit i - 1 for step i.
+    """
 
     steps: int
     overlap: bool
+    start: str
 
     @property
     def size(self) -> int:
         """The number by which the time is multiplied."""
-        return 1 << self.steps
+        return 1 << (self.steps if self.overlap else MAX_STEPS.bit_length())
 
     def order(self) -> list[int]:
         """Return all masks in the order in which events of one instant are taken: by first step, then last."""
-        return sorted(range(self.size), key=lambda mask: (mask & -mask, mask.bit_length(), mask))
+        return sorted(range(1 << self.steps), key=lambda mask: (mask & -mask, mask.bit_length(), mask))
 
-    def packed_sql(self, bits: str) -> str:
-        """Return what stands in the low bits: the mask, or its rank where sorting by the mask would be wrong."""
-        if not self.overlap:
-            return bits
-        order = self.order()
-        return f"[{', '.join(str(order.index(mask)) for mask in range(self.size))}][{bits} + 1]"
+    def time_sql(self) -> str:
+        """Return an event's time. It is never negative, as the events lie in the question's time."""
+        return f"(toUnixTimestamp64Micro(event_time) - {self.start})"
 
-    def unpacked_sql(self) -> str:
-        """Return a person's events in order, with masks in the low bits."""
+    def packed_sql(self, conditions: list[str]) -> str:
+        """Return the integer of an event that is at least one of the steps."""
+        numbers = [1 << place if self.overlap else place + 1 for place in range(self.steps)]
+        steps = " + ".join(f"({one}) * {number}" for one, number in zip(conditions, numbers, strict=True))
+        if self.overlap:
+            order = self.order()
+            steps = f"[{', '.join(str(order.index(mask)) for mask in range(self.size))}][{steps} + 1]"
+        return f"{self.time_sql()} * {self.size} + {steps}"
+
+    def ordered_sql(self) -> str:
+        """Return a person's events in order."""
         if not self.overlap:
             return "arraySort(taken)"
         masks = f"[{', '.join(map(str, self.order()))}]"
         return f"arrayMap(x -> x - x % {self.size} + {masks}[x % {self.size} + 1], arraySort(taken))"
 
+    def is_step(self, step: int) -> str:
+        """Return whether the event `x` is the step."""
+        return f"bitTest(x, {step - 1})" if self.overlap else f"bitAnd(x, {self.size - 1}) = {step}"
 
-def _build_chains(
-    masks: _Masks, conditions: list[str], values: list[Field], *, person: str, scope: str, window: str
-) -> str:
-    """Build the statement that gives each person's `depth`, `chain` (depth, then times) and `first_values`."""
-    steps = range(1, masks.steps + 1)
+    def unpacked_sql(self, event: str) -> str:
+        """Return an event's time."""
+        return f"bitShiftRight({event}, {self.size.bit_length() - 1})"
+
+
+# Stands where no chain has begun; too far from every time to lie within a window of it.
+_NEVER: Final = -(2**59)
+
+
+def _build_chains(packing: _Packing, people: str, window: str, *, values: bool) -> str:
+    """Build the statement that gives each person's `depth`, the times `t1`, `t2`, ... of the chain and `first_values`.
+
+    `b1`, `b2`, ... say for each event when the chain of that length began which began last, of those complete there.
+    Every array is computed from others by one pass over all people's events at once.
+    """
+    steps = packing.steps
+    low = packing.size - 1
     firsts = ", firsts" if values else ""
-    people = _build_people(masks, conditions, values, person, scope)
-    marks = ", ".join(f"ordered[{step}] % {masks.size} AS m{step}" for step in steps)
-    ordered = f"SELECT {masks.unpacked_sql()} AS ordered, {marks}{firsts}\nFROM (\n{people}\n)"
-    times = ", ".join(f"{_build_time(masks, step)} AS t{step}" for step in steps)
-    timed = f"SELECT ordered, {_build_once(masks)} AS once, {times}{firsts}\nFROM (\n{ordered}\n)"
-    # Of somebody whose steps come once each, these are the only times there are.
-    branches = [
-        f"t{step} < 0 OR t{step} < t{step - 1} OR t{step} - t1 > {window}, {step - 1}" for step in steps[1:]
+    ordered = f"SELECT {packing.ordered_sql()} AS ordered{firsts}\nFROM (\n{people}\n)"
+    # The low bits of a beginning are all set, so a difference is within the window exactly if that of the times is.
+    begun = f"if({packing.is_step(1)}, bitOr(x, {low}), {_NEVER})"
+    begins = [f"arrayFill(b -> b != {_NEVER}, arrayMap(x -> {begun}, ordered)) AS b1"]
+    for step in range(2, steps + 1):
+        # Shifted: one event is one step, so an event continues what was complete before it.
+        before = f"arrayShiftRight(b{step - 1}, 1, {_NEVER})" if packing.overlap or step == 2 else f"b{step - 1}"
+        continues = f"{packing.is_step(step)} AND x - b <= {window} * {packing.size}"
+        begins.append(f"arrayFill((b, x) -> {continues}, {before}, ordered) AS b{step}")
+    ends = ", ".join(f"countEqual(b{step}, {_NEVER}) + 1 AS e{step}" for step in range(1, steps + 1))
+    reached = ", ".join(f"e{step} <= length(ordered), {step}" for step in range(steps, 1, -1))
+    chosen = ", ".join(f"depth = {step}, b{step}[e{step}]" for step in range(steps, 1, -1))
+    end = ", ".join(f"depth = {step}, e{step}" for step in range(steps, 1, -1))
+    found = (
+        f"SELECT ordered, {', '.join(begins)}, {ends},\n"
+        f"    multiIf({reached}{', ' if reached else ''}e1 <= length(ordered), 1, 0) AS depth,\n"
+        f"    {f'multiIf({end}, e1)' if end else 'e1'} AS ending,\n"
+        f"    {f'multiIf({chosen}, b1[e1])' if chosen else 'b1[e1]'} - {low} AS beginning{firsts}\n"
+        f"FROM (\n{ordered}\n)"
+    )
+    # The events after the chain's first up to its last; in them each step is the earliest after the step before.
+    walk = [
+        "arraySlice(ordered, 1, ending) AS until",
+        "arraySlice(until, arrayFirstIndex(x -> x >= beginning, until) + 1) AS a1",
     ]
-    depth = f"multiIf({', '.join(['t1 < 0, 0', *branches])}, {masks.steps})"
-    read_off = ", ".join(f"t{step}" for step in steps)
-    folded = ", ".join(f"folded.{place}" for place in range(1, masks.steps + 2))
+    times = [f"{packing.unpacked_sql('beginning')} AS t1"]
+    for step in range(2, steps):
+        walk.append(f"arrayFirstIndex(x -> {packing.is_step(step)}, a{step - 1}) AS f{step}")
+        walk.append(f"arraySlice(a{step - 1}, f{step} + 1) AS a{step}")
+        times.append(f"{packing.unpacked_sql(f'a{step - 1}[f{step}]')} AS t{step}")
+    if steps > 1:
+        times.append(f"{packing.unpacked_sql('ordered[ending]')} AS t{steps}")
     first_values = ""
     if values:
-        first_values = ", arrayFirst(one -> one.1 = chain.2, arraySort(firsts)).2 AS first_values"
-    return (
-        f"SELECT {_build_fold(masks, window)} AS folded,\n"
-        f"    if(once, (toInt64({depth}), {read_off}), ({folded})) AS chain,\n"
-        f"    chain.1 AS depth{first_values}\nFROM (\n{timed}\n)"
-    )
+        first_values = ", arraySort(arrayFilter(one -> one.1 = t1, firsts))[1].2 AS first_values"
+    shown = walk + times if steps > 2 else times
+    return f"SELECT depth, {', '.join(shown)}{first_values}\nFROM (\n{found}\n)"
 
 
-def _build_once(masks: _Masks) -> str:
-    """Build whether a person's steps come at most once each, from the marks m1, m2, ... (0 = no event).
-
-    The sum of powers of two has as many bits as summands only if they are all different.
-    """
-    marks = [f"m{step}" for step in range(1, masks.steps + 1)]
-    conditions = [f"length(ordered) <= {masks.steps}", f"bitCount({' + '.join(marks)}) = length(ordered)"]
-    if masks.overlap:
-        conditions += [f"bitCount({mark}) <= 1" for mark in marks]
-    return " AND ".join(conditions)
-
-
-def _build_time(masks: _Masks, step: int) -> str:
-    """Build the time of the one event that is the step, -1 where there is none."""
-    places = range(1, masks.steps + 1)
-    branches = [f"m{place} = {1 << (step - 1)}, intDiv(ordered[{place}], {masks.size})" for place in places]
-    return f"multiIf({', '.join(branches)}, toInt64(-1))"
-
-
-def _build_people(masks: _Masks, conditions: list[str], values: list[Field], person: str, scope: str) -> str:
+def _build_people(
+    packing: _Packing, conditions: list[str], values: list[Field], person: str, scope: str
+) -> str:
     """Build the statement that collects each person's events, one integer each, and the first steps' values."""
-    bits = " + ".join(f"({condition}) * {1 << number}" for number, condition in enumerate(conditions))
     first = ""
     if values:
         listed = ", ".join(field.text() for field in values)
-        event = f"(toUnixTimestamp64Micro(event_time), tuple({listed}))"
-        first = f", groupArrayIf({event}, {conditions[0]}) AS firsts"
-    return (
-        f"SELECT groupArray(toUnixTimestamp64Micro(event_time) * {masks.size} + {masks.packed_sql(bits)}) AS taken"
-        f"{first}\n{scope}\nGROUP BY {person}"
-    )
-
-
-def _build_fold(masks: _Masks, window: str) -> str:
-    """Build the walk through one person's events, for those who did a step more than once.
-
-    The accumulator holds the deepest chain so far (its depth, the times of its steps) and, for each step but the
-    last, the times of the chain that reached it and started latest: whatever a later event can complete, it can
-    complete from that one. -1 stands for "not reached".
-    """
-    steps, size = masks.steps, masks.size
-    # Places in the accumulator, from 1: depth, the record's times, then the chains of length 1, 2, ...
-    chain = {
-        (length, step): 1 + steps + length * (length - 1) // 2 + step
-        for length in range(1, steps)
-        for step in range(1, length + 1)
-    }
-    time = f"intDiv(x, {size})"
-
-    def old(length: int, step: int) -> str:
-        return f"acc.{chain[length, step]}"
-
-    def advances(step: int) -> str:
-        mark = f"bitTest(x, {step - 1})"
-        if step == 1:
-            return mark
-        start = old(step - 1, 1)
-        return f"{mark} AND {start} >= 0 AND {time} - {start} <= {window}"
-
-    new = [
-        f"multiIf({', '.join(f'{advances(s)} AND acc.1 = {s - 1}, {s}' for s in range(1, steps + 1))}, acc.1)"
-    ]
-    for step in range(1, steps + 1):
-        branches = [
-            f"{advances(length)} AND acc.1 = {length - 1}, {time if length == step else old(length - 1, step)}"
-            for length in range(step, steps + 1)
-        ]
-        new.append(f"multiIf({', '.join(branches)}, acc.{1 + step})")
-    for length, step in chain:
-        taken = (
-            advances(length)
-            if length == 1
-            else f"{advances(length)} AND {old(length - 1, 1)} > {old(length, 1)}"
-        )
-        new.append(f"if({taken}, {time if length == step else old(length - 1, step)}, {old(length, step)})")
-    start = ", ".join(["toInt64(0)", *["toInt64(-1)"] * (steps + len(chain))])
-    values = ", ".join(f"toInt64({value})" for value in new)
-    return f"arrayFold((acc, x) -> ({values}), if(once, [], ordered), ({start}))"
+        first = f", groupArrayIf(({packing.time_sql()}, tuple({listed})), {conditions[0]}) AS firsts"
+    return f"SELECT groupArray({packing.packed_sql(conditions)}) AS taken{first}\n{scope}\nGROUP BY {person}"
