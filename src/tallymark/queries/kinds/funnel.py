@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from tallymark.queries.question import Asked, Step, Text, refuse
 from tallymark.queries.result import Cell, Column, Table
 from tallymark.queries.sql import Parameters, Statement, build_scope
 
-# An event's time in microseconds (51 bits) and one bit per step share 63 bits.
+# An event's time in microseconds since the question's start (53 bits) and one bit per step share 63 bits.
 MAX_STEPS: Final = 10
 _COLUMNS: Final = (
     "step",
@@ -33,9 +34,12 @@ _COLUMNS: Final = (
     "median_seconds",
 )
 _MICROSECONDS: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _WINDOW: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _MAX_WINDOW: Final = 3_660 * 86_400
+# Stands where no chain has begun: farther from every time than any window.
+_NEVER: Final = -(2**59)
 
 
 class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="funnel", kw_only=True):
@@ -62,7 +66,8 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         del exact
         parameters = Parameters(local_seconds=period.local_sql)
         person = self._person()
-        masks = _Masks(len(self.steps), self._steps_overlap())
+        start = parameters.add((period.start - _EPOCH) // timedelta(microseconds=1), "Int64")
+        packing = _Packing(len(self.steps), self._steps_overlap(), start)
         conditions = self._step_conditions(parameters)
         shared = build_filters(self.filters, "filters", parameters)
         if any(step.filters for step in self.steps):
@@ -75,9 +80,9 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             [*shared, person.exists()],
         )
         window = parameters.add(parse_window(self.window) * _MICROSECONDS, "Int64")
-        chains = _build_chains(
-            masks, conditions, self._values(), person=person.text(), scope=scope, window=window
-        )
+        values = self._values()
+        people = _build_people(packing, conditions, values, person.text(), scope)
+        chains = _build_chains(packing, people, window, values=bool(values))
         return parameters.statement(self._build_totals(chains, parameters))
 
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
@@ -168,9 +173,8 @@ class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         count = len(self.steps)
         groups = [f"v{number}" for number in range(len(self.breakdown))]
         reached = [f"countIf(depth >= {step}) AS r{step}" for step in range(1, count + 1)]
-        # A step's time belongs to the next step's median: chain.2 is the first step's time, and so on.
         medians = [
-            f"quantileExactInclusiveIf(0.5)((chain.{step + 1} - chain.{step}) / {_MICROSECONDS}, depth >= {step})"
+            f"quantileExactInclusiveIf(0.5)((t{step} - t{step - 1}) / {_MICROSECONDS}, depth >= {step})"
             for step in range(2, count + 1)
         ]
         if not groups:
@@ -195,11 +199,15 @@ def parse_window(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Masks:
-    """How an event's steps are told by the low bits of one integer: bit i - 1 for step i."""
+class _Packing:
+    """How one 64-bit integer holds an event: its time in microseconds since `start`, and below that its steps' mask.
+
+    Bit i - 1 stands for step i. Where an event can be several steps, a rank stands there until the events are sorted.
+    """
 
     steps: int
     overlap: bool
+    start: str
 
     @property
     def size(self) -> int:
@@ -210,124 +218,127 @@ class _Masks:
         """Return all masks in the order in which events of one instant are taken: by first step, then last."""
         return sorted(range(self.size), key=lambda mask: (mask & -mask, mask.bit_length(), mask))
 
-    def packed_sql(self, bits: str) -> str:
-        """Return what stands in the low bits: the mask, or its rank where sorting by the mask would be wrong."""
-        if not self.overlap:
-            return bits
-        order = self.order()
-        return f"[{', '.join(str(order.index(mask)) for mask in range(self.size))}][{bits} + 1]"
+    def time_sql(self) -> str:
+        """Return an event's time. It is never negative, as the events lie in the question's time."""
+        return f"(toUnixTimestamp64Micro(event_time) - {self.start})"
 
-    def unpacked_sql(self) -> str:
+    def packed_sql(self, conditions: list[str]) -> str:
+        """Return an event as one integer."""
+        mask = " + ".join(f"({condition}) * {1 << place}" for place, condition in enumerate(conditions))
+        if self.overlap:
+            order = self.order()
+            mask = f"[{', '.join(str(order.index(one)) for one in range(self.size))}][{mask} + 1]"
+        return f"{self.time_sql()} * {self.size} + {mask}"
+
+    def ordered_sql(self) -> str:
         """Return a person's events in order, with masks in the low bits."""
         if not self.overlap:
             return "arraySort(taken)"
         masks = f"[{', '.join(map(str, self.order()))}]"
         return f"arrayMap(x -> x - x % {self.size} + {masks}[x % {self.size} + 1], arraySort(taken))"
 
+    def unpacked_sql(self, event: str) -> str:
+        """Return an event's time, of the event as one integer."""
+        return f"bitShiftRight({event}, {self.steps})"
 
-def _build_chains(
-    masks: _Masks, conditions: list[str], values: list[Field], *, person: str, scope: str, window: str
+
+def _build_people(
+    packing: _Packing, conditions: list[str], values: list[Field], person: str, scope: str
 ) -> str:
-    """Build the statement that gives each person's `depth`, `chain` (depth, then times) and `first_values`."""
-    steps = range(1, masks.steps + 1)
-    firsts = ", firsts" if values else ""
-    people = _build_people(masks, conditions, values, person, scope)
-    marks = ", ".join(f"ordered[{step}] % {masks.size} AS m{step}" for step in steps)
-    ordered = f"SELECT {masks.unpacked_sql()} AS ordered, {marks}{firsts}\nFROM (\n{people}\n)"
-    times = ", ".join(f"{_build_time(masks, step)} AS t{step}" for step in steps)
-    timed = f"SELECT ordered, {_build_once(masks)} AS once, {times}{firsts}\nFROM (\n{ordered}\n)"
-    # Of somebody whose steps come once each, these are the only times there are.
-    branches = [
-        f"t{step} < 0 OR t{step} < t{step - 1} OR t{step} - t1 > {window}, {step - 1}" for step in steps[1:]
-    ]
-    depth = f"multiIf({', '.join(['t1 < 0, 0', *branches])}, {masks.steps})"
-    read_off = ", ".join(f"t{step}" for step in steps)
-    folded = ", ".join(f"folded.{place}" for place in range(1, masks.steps + 2))
-    first_values = ""
-    if values:
-        first_values = ", arrayFirst(one -> one.1 = chain.2, arraySort(firsts)).2 AS first_values"
-    return (
-        f"SELECT {_build_fold(masks, window)} AS folded,\n"
-        f"    if(once, (toInt64({depth}), {read_off}), ({folded})) AS chain,\n"
-        f"    chain.1 AS depth{first_values}\nFROM (\n{timed}\n)"
-    )
-
-
-def _build_once(masks: _Masks) -> str:
-    """Build whether a person's steps come at most once each, from the marks m1, m2, ... (0 = no event).
-
-    The sum of powers of two has as many bits as summands only if they are all different.
-    """
-    marks = [f"m{step}" for step in range(1, masks.steps + 1)]
-    conditions = [f"length(ordered) <= {masks.steps}", f"bitCount({' + '.join(marks)}) = length(ordered)"]
-    if masks.overlap:
-        conditions += [f"bitCount({mark}) <= 1" for mark in marks]
-    return " AND ".join(conditions)
-
-
-def _build_time(masks: _Masks, step: int) -> str:
-    """Build the time of the one event that is the step, -1 where there is none."""
-    places = range(1, masks.steps + 1)
-    branches = [f"m{place} = {1 << (step - 1)}, intDiv(ordered[{place}], {masks.size})" for place in places]
-    return f"multiIf({', '.join(branches)}, toInt64(-1))"
-
-
-def _build_people(masks: _Masks, conditions: list[str], values: list[Field], person: str, scope: str) -> str:
     """Build the statement that collects each person's events, one integer each, and the first steps' values."""
-    bits = " + ".join(f"({condition}) * {1 << number}" for number, condition in enumerate(conditions))
     first = ""
     if values:
         listed = ", ".join(field.text() for field in values)
-        event = f"(toUnixTimestamp64Micro(event_time), tuple({listed}))"
-        first = f", groupArrayIf({event}, {conditions[0]}) AS firsts"
+        first = f", groupArrayIf(({packing.time_sql()}, tuple({listed})), {conditions[0]}) AS firsts"
+    return f"SELECT groupArray({packing.packed_sql(conditions)}) AS taken{first}\n{scope}\nGROUP BY {person}"
+
+
+def _build_chains(packing: _Packing, people: str, window: str, *, values: bool) -> str:
+    """Build the statement that gives each person's `depth`, the times `t1`, `t2`, ... of the chain and `first_values`."""
+    steps = range(1, packing.steps + 1)
+    firsts = ", firsts" if values else ""
+    first_values = ", arraySort(arrayFilter(one -> one.1 = t1, firsts))[1].2 AS first_values" if values else ""
+    straight = _build_straight(packing, people, window, firsts)
+    searched = _build_search(packing, straight, window, firsts)
+    # No if: the engine would put off the search, and then do each part of it once for every use.
+    columns = [("straight_depth", "searched_depth", "depth"), *((f"s{step}", f"w{step}", f"t{step}") for step in steps)]
+    chosen = ", ".join(f"straight * {one} + (NOT straight) * {other} AS {name}" for one, other, name in columns)
     return (
-        f"SELECT groupArray(toUnixTimestamp64Micro(event_time) * {masks.size} + {masks.packed_sql(bits)}) AS taken"
-        f"{first}\n{scope}\nGROUP BY {person}"
+        f"SELECT {chosen}{first_values}\n"
+        f"FROM (\n{searched}\n)"
     )
 
 
-def _build_fold(masks: _Masks, window: str) -> str:
-    """Build the walk through one person's events, for those who did a step more than once.
+def _build_straight(packing: _Packing, people: str, window: str, firsts: str) -> str:
+    """Build who did each step at most once and in order (`straight`), and their chain: `straight_depth`, `s1`, ...
 
-    The accumulator holds the deepest chain so far (its depth, the times of its steps) and, for each step but the
-    last, the times of the chain that reached it and started latest: whatever a later event can complete, it can
-    complete from that one. -1 stands for "not reached".
+    Most people are like that, and their chain is read off. Everybody else's events go on as `ordered`.
     """
-    steps, size = masks.steps, masks.size
-    # Places in the accumulator, from 1: depth, the record's times, then the chains of length 1, 2, ...
-    chain = {
-        (length, step): 1 + steps + length * (length - 1) // 2 + step
-        for length in range(1, steps)
-        for step in range(1, length + 1)
-    }
-    time = f"intDiv(x, {size})"
+    steps = range(1, packing.steps + 1)
+    columns = ", ".join(
+        f"events[{step}] % {packing.size} AS m{step}, {packing.unpacked_sql(f'events[{step}]')} AS s{step}"
+        for step in steps
+    )
+    sorted_people = f"SELECT {packing.ordered_sql()} AS events, {columns}{firsts}\nFROM (\n{people}\n)"
+    conditions = [f"length(events) <= {packing.steps}"]
+    conditions += [f"(m{step} = 0 OR m{step} > m{step - 1})" for step in steps[1:]]
+    if packing.overlap:
+        conditions += [f"bitCount(m{step}) <= 1" for step in steps]
+    ends = ["m1 != 1, 0"]
+    ends += [f"m{step} != {1 << (step - 1)} OR s{step} - s1 > {window}, {step - 1}" for step in steps[1:]]
+    kept = ", ".join(f"s{step}" for step in steps)
+    return (
+        f"SELECT {' AND '.join(conditions)} AS straight, multiIf({', '.join(ends)}, {packing.steps}) AS straight_depth,\n"
+        f"    {kept}, if(straight, [], events) AS ordered{firsts}\nFROM (\n{sorted_people}\n)"
+    )
 
-    def old(length: int, step: int) -> str:
-        return f"acc.{chain[length, step]}"
 
-    def advances(step: int) -> str:
-        mark = f"bitTest(x, {step - 1})"
-        if step == 1:
-            return mark
-        start = old(step - 1, 1)
-        return f"{mark} AND {start} >= 0 AND {time} - {start} <= {window}"
+def _build_search(packing: _Packing, people: str, window: str, firsts: str) -> str:
+    """Build the chain of everybody else: `searched_depth` and the times `w1`, `w2`, ...
 
-    new = [
-        f"multiIf({', '.join(f'{advances(s)} AND acc.1 = {s - 1}, {s}' for s in range(1, steps + 1))}, acc.1)"
+    Every array comes from others in one pass over all people's events together. `b1`, `b2`, ... say for each event
+    when the chain of that length began which began last of those complete by then: whatever a later event can
+    complete, it can complete from that one.
+    """
+    steps = range(1, packing.steps + 1)
+    low = packing.size - 1
+    # The low bits of a beginning are all set: its distance is within the window exactly if that of the times is.
+    begins = [
+        f"arrayFill(b -> b != {_NEVER}, arrayMap(x -> if(bitTest(x, 0), bitOr(x, {low}), {_NEVER}), ordered)) AS b1"
     ]
-    for step in range(1, steps + 1):
-        branches = [
-            f"{advances(length)} AND acc.1 = {length - 1}, {time if length == step else old(length - 1, step)}"
-            for length in range(step, steps + 1)
-        ]
-        new.append(f"multiIf({', '.join(branches)}, acc.{1 + step})")
-    for length, step in chain:
-        taken = (
-            advances(length)
-            if length == 1
-            else f"{advances(length)} AND {old(length - 1, 1)} > {old(length, 1)}"
-        )
-        new.append(f"if({taken}, {time if length == step else old(length - 1, step)}, {old(length, step)})")
-    start = ", ".join(["toInt64(0)", *["toInt64(-1)"] * (steps + len(chain))])
-    values = ", ".join(f"toInt64({value})" for value in new)
-    return f"arrayFold((acc, x) -> ({values}), if(once, [], ordered), ({start}))"
+    for step in steps[1:]:
+        # One event is one step, so it continues what was complete before it. Where no event is several steps,
+        # nothing that it continues can be complete at it; the first place still has to be empty.
+        shifted = packing.overlap or step == 2
+        before = f"arrayShiftRight(b{step - 1}, 1, {_NEVER})" if shifted else f"b{step - 1}"
+        continues = f"bitTest(x, {step - 1}) AND x - b <= {window} * {packing.size}"
+        begins.append(f"arrayFill((b, x) -> {continues}, {before}, ordered) AS b{step}")
+    ends = ", ".join(f"countEqual(b{step}, {_NEVER}) + 1 AS e{step}" for step in steps)
+    found = (
+        f"SELECT *, {', '.join(begins)}, {ends},\n"
+        f"    {_choose(packing, 'e{0} <= length(ordered)', '{0}', '0')} AS searched_depth,\n"
+        f"    {_choose(packing, 'searched_depth = {0}', 'e{0}', '1')} AS ending,\n"
+        f"    {_choose(packing, 'searched_depth = {0}', 'b{0}[e{0}]', str(_NEVER))} AS beginning\nFROM (\n{people}\n)"
+    )
+    # Between the first and the last event each step is the earliest after the step before.
+    walk = ["arraySlice(ordered, indexOf(b1, beginning) + 1, ending) AS a1"]
+    times = [f"{packing.unpacked_sql('beginning')} AS w1"]
+    for step in steps[1:-1]:
+        walk.append(f"arrayFirstIndex(x -> bitTest(x, {step - 1}), a{step - 1}) AS f{step}")
+        walk.append(f"arraySlice(a{step - 1}, f{step} + 1) AS a{step}")
+        times.append(f"{packing.unpacked_sql(f'a{step - 1}[f{step}]')} AS w{step}")
+    if len(steps) > 1:
+        times.append(f"{packing.unpacked_sql('ordered[ending]')} AS w{packing.steps}")
+    kept = ", ".join(f"s{step}" for step in steps)
+    return (
+        f"SELECT straight, straight_depth, searched_depth, {kept}, {', '.join([*walk, *times])}{firsts}\n"
+        f"FROM (\n{found}\n)"
+    )
+
+
+def _choose(packing: _Packing, condition: str, value: str, otherwise: str) -> str:
+    """Build the value of the highest step that meets the condition."""
+    branches = [
+        f"{condition.format(step)}, {value.format(step)}" for step in range(packing.steps, 0, -1)
+    ]
+    return f"multiIf({', '.join(branches)}, {otherwise})"
