@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tallymark.crashpoints import POINTS
-from tallymark.store.copying import CopyOptions, CopyStopped
+from tallymark.store.copying import CopyOptions
 from tallymark.store.migrations import STORE_VERSION, VERSION_TABLE, read_version, run_migrations
 from tallymark.store.partitions import is_current, read_partition_key
 from tallymark.store.schema import EVENTS_TABLE, NEXT_TABLE

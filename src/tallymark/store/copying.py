@@ -62,20 +62,22 @@ class CopyStopped(Exception):
     """The caller was told to stop; the next start goes on with the copy."""
 
 
-def _ignore(done: int, total: int) -> None:
-    """Take no notice of the progress."""
+def _ignore(*_: object) -> None:
+    """Take no notice."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
     """How to copy: `report` gets rows done and rows in total about once a second, and `stopping` ends the copy.
 
-    `reserve_bytes` stay free on the disk. `query_id` is the one under which rows are inserted: statements of the copy
-    run under it too, so they wait for an insert that a dead loader left behind, and the other way round.
+    `postpone` gets the reason where the copy has to wait for another start. `reserve_bytes` stay free on the disk.
+    `query_id` is the one under which rows are inserted: statements of the copy run under it too, so they wait for an
+    insert that a dead loader left behind, and the other way round.
     """
 
     stopping: threading.Event = field(default_factory=threading.Event)
     report: Callable[[int, int], None] = _ignore
+    postpone: Callable[[str], None] = _ignore
     reserve_bytes: int = 0
     query_id: str = "tallymark-loader-0"
 

@@ -80,11 +80,13 @@ def run_migrations(
             "Start the newer tallymark that wrote it, or restore a backup made before the upgrade.",
             at=client.url,
         )
+    options = options or CopyOptions()
     for migration in migrations:
         if migration.version > present:
             try:
-                _run_step(client, migration, options or CopyOptions())
+                _run_step(client, migration, options)
             except CopyPostponed as postponed:
+                options.postpone(str(postponed))
                 log.warning("store_copy_postponed", reason=str(postponed), fix="the next start tries again")
                 return migration.version - 1
         elif migration.copies:

@@ -41,7 +41,7 @@ def find_bucket(project: str) -> int:
 
 
 def _find_week(received_us: int) -> int:
-    """Number the weeks from Monday to Sunday, UTC: 1970 began on a Thursday."""
+    """Return the number of a week from Monday to Sunday, UTC. 1970 began on a Thursday."""
     return (received_us // DAY_US + 3) // 7
 
 

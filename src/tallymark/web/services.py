@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -83,6 +84,7 @@ class Services:
     embed_ancestors: str = ""
     query_limits: Limits = DEFAULT_LIMITS
     clock: Clock = SYSTEM_CLOCK
+    started: datetime = field(init=False)
     definitions: Definitions = field(init=False)
     embeds: Embeds = field(init=False)
     follows: Follows = field(init=False)
@@ -108,6 +110,7 @@ class Services:
     )
 
     def __post_init__(self) -> None:
+        self.started = self.clock.now()
         self.definitions = Definitions(self.catalog)
         self.embeds = Embeds(self.catalog)
         self.follows = Follows(self.catalog)
