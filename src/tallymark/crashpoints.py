@@ -3,8 +3,8 @@
 `TALLYMARK_CRASH=name:3` kills each process with SIGKILL when it passes `name` for the third time. With
 `TALLYMARK_CRASH_FILE=path` the same text is looked for in that file at every pass: a test arms a place while
 the server runs, and the process that dies takes the file away, so one arming is one death.
-The journal, the loader, the copy of old tables and the alerts call the places; `test_crashes.py`, `test_upgrade.py` and
-`test_alerts.py` in `tests/journeys` visit them all.
+The journal, the loader, the copy of older tables and the alerts call the places; `test_crashes.py` and `test_alerts.py` in
+`tests/journeys` and `tests/store/test_copying.py` visit them all.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from tallymark.crashpoints import POINTS
 
 TIMES = 3
-# Those of alerts are visited in `test_alerts`, those of the copy of an old table in `test_upgrade`.
+# Those of alerts are visited in `test_alerts`, those of the copy of an older table in `tests/store/test_copying.py`.
 _OF_EVENTS = [point for point in POINTS if not point.startswith(("alerts.", "copy."))]
 
 

@@ -15,68 +15,11 @@ from tallymark.store.copying import CopyOptions
 from tallymark.store.migrations import STORE_VERSION, VERSION_TABLE, read_version, run_migrations
 from tallymark.store.partitions import is_current, read_partition_key
 from tallymark.store.schema import EVENTS_TABLE, NEXT_TABLE
-
-from .conftest import PASSWORD
+from tests.store.conftest import PASSWORD
+from tests.store_version_2 import CREATE_EVENTS_2
 
 pytestmark = pytest.mark.store
 
-# The event table as format version 2 made it, word for word.
-CREATE_VERSION_2 = """
-CREATE TABLE tallymark.events (
-    `project` LowCardinality(String),
-    `source` LowCardinality(String),
-    `event_id` String CODEC(ZSTD(1)),
-    `event_type` LowCardinality(String),
-    `event_name` LowCardinality(String),
-    `value` Nullable(Float64) CODEC(ZSTD(1)),
-    `session_id` String CODEC(ZSTD(1)),
-    `user_id` String CODEC(ZSTD(1)),
-    `install_id` String CODEC(ZSTD(1)),
-    `device_id` String CODEC(ZSTD(1)),
-    `service_name` LowCardinality(String),
-    `service_version` LowCardinality(String),
-    `service_commit` LowCardinality(String),
-    `is_dev` Bool,
-    `agent_client_platform` LowCardinality(String),
-    `agent_client_platform_family` LowCardinality(String),
-    `agent_os` LowCardinality(String),
-    `agent_browser` LowCardinality(String),
-    `agent_app_version` LowCardinality(String),
-    `agent_language` LowCardinality(String),
-    `agent_user_agent` LowCardinality(String),
-    `page_id` String CODEC(ZSTD(1)),
-    `page_title` String CODEC(ZSTD(1)),
-    `page_url` String CODEC(ZSTD(1)),
-    `page_referrer` String CODEC(ZSTD(1)),
-    `page_content_language` LowCardinality(String),
-    `performer_id` String CODEC(ZSTD(1)),
-    `performer_name` String CODEC(ZSTD(1)),
-    `performer_is_logged_in` Nullable(Bool),
-    `performer_is_bot` Nullable(Bool),
-    `performer_language` LowCardinality(String),
-    `performer_groups` Array(LowCardinality(String)),
-    `truncated` Bool,
-    `sketch_values` Array(Float64) CODEC(ZSTD(1)),
-    `sketch_counts` Array(UInt64) CODEC(ZSTD(1)),
-    `client_time` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
-    `skew_ms` Int64 CODEC(ZSTD(1)),
-    `event_time` DateTime64(6, 'UTC') DEFAULT client_time + toIntervalMillisecond(skew_ms) CODEC(Delta, ZSTD(1)),
-    `received_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
-    `streams` Array(LowCardinality(String)) DEFAULT ['default'],
-    `sample_rates` Array(Float64) DEFAULT [1.],
-    `attributes` JSON(max_dynamic_paths=1024) CODEC(ZSTD(1)),
-    `journal_shard` UInt16,
-    `journal_record` UInt64 CODEC(Delta, ZSTD(1)),
-    `stored_at` DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
-    INDEX journal_record_range journal_record TYPE minmax GRANULARITY 1,
-    INDEX event_id_filter event_id TYPE bloom_filter(0.01) GRANULARITY 4
-)
-ENGINE = MergeTree
-PARTITION BY (project, toMonday(received_at))
-ORDER BY (project, event_name, event_time, event_id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_wide_part = 67108864, non_replicated_deduplication_window = 1000
-"""
 PROJECTS, WEEKS, PER_PARTITION = 20, 3, 4
 POINTS_OF_COPY = [point for point in POINTS if point.startswith("copy.")]
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
@@ -94,7 +37,7 @@ ALL_ROWS = f"SELECT * FROM {EVENTS_TABLE} ORDER BY journal_record, event_id FORM
 def _make_version_2(client) -> None:
     for statement in (
         f"DROP TABLE {EVENTS_TABLE} SYNC",
-        CREATE_VERSION_2,
+        CREATE_EVENTS_2,
         f"DELETE FROM {VERSION_TABLE} WHERE version > 2",
     ):
         client.command(statement)

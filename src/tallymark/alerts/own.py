@@ -68,7 +68,7 @@ def judge_own(
     telling: dict[Values, Judged] = {
         (one.name,): _judge(_failing(one, now), FAILING_SECONDS, one.error) for one in receivers
     }
-    loading: dict[Values, Judged] = {(): _judge(stall.seconds, STALLED_SECONDS, stall.reason)}
+    loading: dict[Values, Judged] = {(): _judge(stall.seconds, stall.limit, stall.reason)}
     found = [
         _run(JUDGING, kept.get(JUDGING.name), judging, now),
         _run(TELLING, kept.get(TELLING.name), telling, now),
@@ -81,7 +81,7 @@ def _failing(receiver: Receiver, now: datetime) -> float:
     return max(0.0, (now - receiver.failing_since).total_seconds()) if receiver.failing_since else 0.0
 
 
-def _judge(seconds: float, most: int, reason: str) -> Judged:
+def _judge(seconds: float, most: float, reason: str) -> Judged:
     verdict: Verdict = "met" if seconds > most else "not met"
     return Judged(verdict=verdict, value=seconds, normal=float(most), reason=reason)
 

@@ -99,28 +99,37 @@ def read_loader_report(data: Path) -> LoaderReport | None:
 
 
 class Stall(msgspec.Struct, frozen=True):
-    """How long the loader has stood still although events wait, in seconds, and why; 0 while it gets on."""
+    """How long the loader has stood still although events wait, in seconds, and why; 0 while it gets on.
+
+    Past `limit` seconds somebody has to look after it.
+    """
 
     seconds: float = 0.0
     reason: str = ""
+    limit: float = STALLED_SECONDS
 
     @property
     def is_long(self) -> bool:
-        """Whether somebody has to look after it."""
-        return self.seconds > STALLED_SECONDS
+        """Whether the limit is passed."""
+        return self.seconds > self.limit
 
 
 NO_STALL: Final = Stall()
 
 
 def find_stall(
-    report: LoaderReport | None, events: int, oldest_us: int, now: datetime, watched_since: datetime
+    report: LoaderReport | None,
+    backlog: tuple[int, int],
+    now: datetime,
+    watched_since: datetime,
+    limit: float = STALLED_SECONDS,
 ) -> Stall:
-    """Judge the loader by its report and the backlog: `events` that wait, the oldest received at `oldest_us`.
+    """Judge the loader by its report and the backlog: how many events wait, and since when the oldest does (µs since 1970).
 
     A loader cannot have moved before there was something to load, and nothing is held against it from before
     `watched_since`, when the server may have been down.
     """
+    events, oldest_us = backlog
     if not events:
         return NO_STALL
     since = max(watched_since, datetime.fromtimestamp(oldest_us / 1e6, UTC))
@@ -131,7 +140,7 @@ def find_stall(
         return NO_STALL
     error = report.error if report else ""
     reason = f"Nothing was stored for {still.total_seconds():.0f} s, and {events:,} events wait."
-    return Stall(still.total_seconds(), f"{reason} {error or 'No error was noted.'}")
+    return Stall(still.total_seconds(), f"{reason} {error or 'No error was noted.'}", limit)
 
 
 class LoaderStanding(msgspec.Struct, frozen=True):

@@ -153,10 +153,10 @@ class Jobs:
         """Return the time up to which all events that were received are in the store, and whether the loader stands still."""
         if not self._paths.ledger.exists():
             return now, NO_STALL
-        events, oldest_us = count_lag(self._paths.ledger, self._tail)
+        events, oldest_us = backlog = count_lag(self._paths.ledger, self._tail)
         complete = min(now, datetime.fromtimestamp(oldest_us / 1e6, UTC)) if events else now
         report = read_loader_report(Path(self._config.data))
-        return complete, find_stall(report, events, oldest_us, now, self._started)
+        return complete, find_stall(report, backlog, now, self._started, self._config.stalled_seconds)
 
     def _keep_telling(self, stopping: threading.Event) -> None:
         while not stopping.wait(_LOOK_SECONDS):

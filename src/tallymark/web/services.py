@@ -26,6 +26,7 @@ from tallymark.errors import RequestRefused
 from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
+from tallymark.loader.state import STALLED_SECONDS
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
@@ -83,6 +84,8 @@ class Services:
     public_url: str = ""
     embed_ancestors: str = ""
     query_limits: Limits = DEFAULT_LIMITS
+    # How long the loader may stand still before the server is not ready.
+    stalled_seconds: float = STALLED_SECONDS
     clock: Clock = SYSTEM_CLOCK
     started: datetime = field(init=False)
     definitions: Definitions = field(init=False)

@@ -58,7 +58,9 @@ def read_readiness(services: Services) -> Readiness:
 
 def _read_loader(services: Services, events: int, oldest_us: int) -> LoaderStanding:
     report = read_loader_report(services.ledger.parent)
-    return describe(report, find_stall(report, events, oldest_us, services.clock.now(), services.started))
+    now = services.clock.now()
+    stall = find_stall(report, (events, oldest_us), now, services.started, services.stalled_seconds)
+    return describe(report, stall)
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
