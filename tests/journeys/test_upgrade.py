@@ -105,7 +105,10 @@ def test_a_store_with_older_partitions(make_server, build_event, tmp_path, point
     ]
     assert "copying_events" in server.log
     server.stop()
-    shown = _read_store(server, "SELECT name, partition_key FROM system.tables WHERE name LIKE 'events%'")
+    shown = _read_store(
+        server,
+        "SELECT name, partition_key FROM system.tables WHERE database = 'tallymark' AND name LIKE 'events%'",
+    )
     assert shown == "events\t(toMonday(received_at), xxHash64(project) % 8)\n"
 
 

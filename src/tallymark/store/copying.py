@@ -156,6 +156,7 @@ class _Copy:
             with self._watched():
                 self._copy_partition(partition, old[partition][0])
             reach("copy.after_partition")
+            self._say_progress()
         if self._read_content(EVENTS_TABLE) != self._read_content(NEXT_TABLE):
             raise StoreError(1002, "COPY_DIFFERS", "The copied table differs from the old one")
         reach("copy.before_exchange")
