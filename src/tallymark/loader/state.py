@@ -144,10 +144,14 @@ def find_stall(
 
 
 class LoaderStanding(msgspec.Struct, frozen=True):
-    """One word for what the loader does, "working", "retrying", "copying" or "stalled", and what there is to say of it."""
+    """One word for what the loader does, "working", "retrying", "copying" or "stalled", and what there is to say of it.
+
+    `share` is how much of a copy is done, from 0 to 1; None where there is none.
+    """
 
     word: str
     message: str = ""
+    share: float | None = None
 
 
 def describe(report: LoaderReport | None, stall: Stall) -> LoaderStanding:
@@ -157,11 +161,12 @@ def describe(report: LoaderReport | None, stall: Stall) -> LoaderStanding:
     if report is None:
         return LoaderStanding("working")
     if report.to_copy:
-        share = report.copied / report.to_copy
+        share = min(1.0, report.copied / report.to_copy)
         return LoaderStanding(
             "copying",
             f"Stored events are copied into new partitions: {share:.0%} ({report.copied:,} of {report.to_copy:,}). "
             "New events are kept in the journal until then.",
+            share,
         )
     if report.error:
         return LoaderStanding("retrying", report.error)

@@ -28,7 +28,8 @@ from tallymark.web.services import Services
 class Readiness(msgspec.Struct):
     """What `GET /readyz` answers. Lag: events in the journal that are not in the store, and the oldest's age.
 
-    `loader` is working, retrying, copying or stalled; `loader_message` says how far, or what it last met.
+    `loader` is working, retrying, copying or stalled; `loader_message` says how far, or what it last met, and
+    `loader_share` how much of a copy is done, from 0 to 1.
     """
 
     ready: bool
@@ -38,6 +39,7 @@ class Readiness(msgspec.Struct):
     lag_seconds: float
     loader: str = "working"
     loader_message: str = ""
+    loader_share: float | None = None
 
 
 def read_readiness(services: Services) -> Readiness:
@@ -53,7 +55,8 @@ def read_readiness(services: Services) -> Readiness:
     age = max(0.0, time.time() - oldest_us / 1_000_000) if events else 0.0
     loader = _read_loader(services, events, oldest_us)
     ready = journal == "writable" and store == "reachable" and loader.word != "stalled"
-    return Readiness(ready, journal, store, events, round(age, 3), loader.word, loader.message)
+    lag = (events, round(age, 3))
+    return Readiness(ready, journal, store, *lag, loader.word, loader.message, loader.share)
 
 
 def _read_loader(services: Services, events: int, oldest_us: int) -> LoaderStanding:
