@@ -51,8 +51,9 @@ def test_standing_still_needs_all_three():
 
 
 def test_a_clock_that_was_put_back():
-    """A report from the future is not held against the loader, nor for it beyond that."""
-    assert _stall(moved=-3600).seconds == 0
+    """A report from later than now is one from before the clock was put back: it hides no stall."""
+    assert _stall(moved=-3600).is_long
+    assert not _stall(moved=-1).is_long
 
 
 def test_a_loader_that_never_wrote():

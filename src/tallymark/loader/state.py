@@ -22,6 +22,7 @@ _ERROR_LENGTH: Final = 1000
 # For so long a loader with a backlog may store nothing before it counts as standing still, in seconds. A restart of
 # the store, a long insert and a slow disk together take less.
 STALLED_SECONDS: Final = 120
+_CLOCK_MARGIN: Final = timedelta(seconds=60)
 
 
 class LoaderReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +134,8 @@ def find_stall(
     if not events:
         return NO_STALL
     since = max(watched_since, datetime.fromtimestamp(oldest_us / 1e6, UTC))
-    if report is not None:
+    # A report from later than now is one from before the clock was put back: it says nothing of the time since.
+    if report is not None and report.moved_at - now < _CLOCK_MARGIN:
         since = max(since, report.moved_at)
     still = now - since
     if still <= timedelta():
