@@ -3,8 +3,8 @@
 `TALLYMARK_CRASH=name:3` kills each process with SIGKILL when it passes `name` for the third time. With
 `TALLYMARK_CRASH_FILE=path` the same text is looked for in that file at every pass: a test arms a place while
 the server runs, and the process that dies takes the file away, so one arming is one death.
-The places are called by the journal, the loader and the alerts; `tests/journeys/test_crashes.py` and `test_alerts.py` visit
-them all.
+The journal, the loader, the copy of older tables and the alerts call the places; `test_crashes.py` and `test_alerts.py` in
+`tests/journeys` and `tests/store/test_copying.py` visit them all.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ POINTS = (
     "loader.after_insert_before_commit",
     "ledger.during_roll_up",
     "dedup.during_flush",
+    "copy.before_partition",
+    "copy.after_partition",
+    "copy.before_exchange",
+    "copy.after_exchange",
+    "copy.before_version",
     "alerts.after_judging_before_write",
     "alerts.after_write",
     "alerts.after_claim_before_send",

@@ -17,6 +17,7 @@ from tallymark.catalog.receivers import Receivers
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.sealing import open_sealer
 from tallymark.catalog.tables import open_engine, sqlite_url
+from tallymark.loader.state import NO_STALL
 from tallymark.queries.events import Present
 from tallymark.queries.result import Answer, Column, Cost
 
@@ -87,10 +88,10 @@ class World:
     def happen(self, count, value="a", at=None):
         self.events += [(at or self.now, value)] * count
 
-    def tick(self, seconds=10, complete=None):
+    def tick(self, seconds=10, complete=None, stall=NO_STALL):
         """Let time pass, and judge."""
         self.now += timedelta(seconds=seconds)
-        return self.watcher.tick(self.now, complete or self.now)
+        return self.watcher.tick(self.now, complete or self.now, stall)
 
     def run(self, ticks, count=0, value="a"):
         """Let so many times ten seconds pass, with so many events in each; return the state after each."""

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from tallymark.alerts.notices import RETRY_SECONDS
-from tallymark.alerts.own import JUDGING, TELLING
+from tallymark.alerts.own import JUDGING, LOADING, TELLING
 from tallymark.alerts.rounds import MOST_CAUGHT_UP
 from tallymark.alerts.routing import EVERYBODY
 from tallymark.errors import RequestRefused
+from tallymark.loader.state import Stall
 from tests.alerts.stories import START, World
 
 
@@ -320,6 +321,26 @@ def test_judging_late_is_an_alarm(steady):
     assert sorted(steady.send()) == [("office", ["firing"], False), ("pager", ["firing"], False)]
     steady.run(32, count=6)
     assert steady.state(alert=JUDGING.name) == "ok"
+
+
+def test_a_loader_that_stands_still_is_an_alarm(steady):
+    """That nothing is stored any more is told, with the loader's last error, to people of every project; and its end."""
+    stall = Stall(121.0, "Nothing was stored for 121 s. Too many partitions.")
+    steady.tick(10, stall=stall)
+    assert steady.state(alert=LOADING.name) == "firing"
+    last = next(one for one in reversed(steady.changes(LOADING.name)))
+    assert last.cause.standing.judged.reason == stall.reason
+    assert steady.send() == [("pager", ["firing"], False)]
+    steady.run(32, count=6)
+    assert steady.state(alert=LOADING.name) == "ok"
+
+
+def test_a_project_without_alerts_is_told_of_a_loader_that_stands_still(world):
+    """Who watches nothing still wants to know that nothing is stored."""
+    world.tick(10, stall=Stall(100.0))
+    assert world.state(alert=LOADING.name) is None
+    world.tick(10, stall=Stall(121.0, "Nothing was stored."))
+    assert world.state(alert=LOADING.name) == "firing"
 
 
 def test_a_receiver_that_fails_is_an_alarm_for_the_others(steady):

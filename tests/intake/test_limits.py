@@ -27,6 +27,16 @@ def test_bytes_are_bounded_and_given_back():
         fourth.take(100)
 
 
+def test_what_never_fits_is_no_passing_trouble():
+    """A request that alone takes more than the limit is told to be smaller, not to come again."""
+    budget = MemoryBudget(IntakeLimits(memory_bytes=100))
+    with budget.request("a") as alone:
+        alone.take(60)
+        with pytest.raises(RequestRefused, match="body_too_large") as caught:
+            alone.take(41)
+        assert (caught.value.status, caught.value.retry_after) == (413, None)
+
+
 def test_requests_are_bounded():
     """No more requests are held than allowed, and no more than half of them for one project."""
     budget = MemoryBudget(IntakeLimits(requests=4))

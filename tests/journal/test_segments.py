@@ -268,6 +268,17 @@ def test_queue_is_bounded(shard, build_record):
     assert shard.append(1) == [None]
 
 
+def test_a_record_larger_than_the_queue(shard, build_record):
+    """One that alone is larger than what may wait passes when nothing waits; it would be refused for ever otherwise."""
+    writer = shard.open(max_waiting_bytes=100)
+
+    async def append() -> None:
+        await writer.append(build_record(0, 400))
+
+    shard.loop.run_until_complete(append())
+    assert writer.waiting_bytes == 0
+
+
 def test_closed_writer_refuses(shard):
     """While the server stops nothing new is taken."""
     writer = shard.open()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,31 @@ def test_draft_over_the_data(tmp_path, data):
     with pytest.raises(TallymarkError, match="Name a folder outside it"):
         back_up(tmp_path / data, tmp_path / "copy")
     assert journal.exists()
+
+
+def test_tables_that_change_names(tmp_path, monkeypatch):
+    """When a new table takes an older one's place while they are copied, the copy has the new one, whole."""
+    store = tmp_path / "store"
+    description = store / "store" / "000" / "000-database" / "events.sql"
+    for name in ("older", "newer"):
+        part = store / "store" / name[:3] / f"{name}-table" / "20260105-1_1_1_0"
+        part.mkdir(parents=True)
+        (part / "data.bin").write_bytes(name.encode())
+    description.parent.mkdir(parents=True)
+    description.write_text("older-table")
+    walk, walks = os.walk, []
+
+    def walk_while_changing(folder):
+        walks.append(folder)
+        for each in walk(folder):
+            if len(walks) == 1 and Path(each[0]).name == "older-table":
+                description.write_text("newer-table")
+                shutil.rmtree(each[0])
+            yield each
+
+    monkeypatch.setattr("os.walk", walk_while_changing)
+    _copy_store(store, tmp_path / "copy", tmp_path / "links")
+
+    copied = tmp_path / "copy" / "store"
+    assert (copied / "000" / "000-database" / "events.sql").read_text() == "newer-table"
+    assert [path.read_text() for path in copied.rglob("data.bin")] == ["newer"]

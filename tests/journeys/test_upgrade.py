@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import sqlalchemy as sa
 
 from tallymark.catalog.tables import METADATA
 from tests.fixtures.build_folder import SHOP_READ
+from tests.store_version_2 import CREATE_EVENTS_2
 
 pytestmark = pytest.mark.store
 
@@ -57,6 +61,68 @@ def test_a_folder_of_an_earlier_program_opens(make_server, build_event, version)
     assert server.trace("old-7")["verdict"] == "stored"
     with server.open_catalog() as catalog:
         assert set(sa.inspect(catalog.engine).get_table_names()) == {*METADATA.tables, "alembic_version"}
+
+
+def _make_store_of_version_2(server):
+    """Give the store of a server that was killed the table, and the version, of the program before."""
+    statements = [
+        CREATE_EVENTS_2.replace("tallymark.events", "tallymark.older"),
+        "INSERT INTO tallymark.older SELECT * FROM tallymark.events",
+        "DROP TABLE tallymark.events SYNC",
+        "RENAME TABLE tallymark.older TO tallymark.events",
+        "DELETE FROM tallymark.migrations WHERE version > 2",
+    ]
+    program = "import sys, chdb.session as s; c = s.Session(sys.argv[1]); [c.query(q) for q in sys.argv[2:]]"
+    command = [sys.executable, "-c", program, str(server.data / "store"), *statements]
+    subprocess.run(command, check=True, capture_output=True, timeout=90)
+
+
+@pytest.mark.parametrize("point", ["copy.before_partition", "copy.after_partition", "copy.after_exchange"])
+def test_a_store_with_older_partitions(make_server, build_event, tmp_path, point):
+    """Started on it, with a backlog and a death in the middle of the copy, the server has every event once."""
+    crash = tmp_path / "crash-point"
+    server = make_server(
+        loader_linger_seconds=0.05,
+        restart_pause_seconds=0.2,
+        environment={"TALLYMARK_CRASH_FILE": str(crash)},
+    ).start()
+    server.make_project("other")
+    other = {scope: server.make_key(scope, "other") for scope in ("write", "read")}
+    server.wait_until(lambda: server.get("/v1/events", other["read"]).status == 200, "the key is known")
+    stored = [build_event(f"stored-{number}", attributes={"a": {"b": number}}) for number in range(300)]
+    for key in (server.write_key, other["write"]):
+        assert server.send(stored, key=key).status == 200
+    server.wait_loaded()
+    server.wait_loaded(other["read"])
+    server.signal("loader", signal.SIGSTOP)
+    backlog = [build_event(f"backlog-{number}") for number in range(300)]
+    assert server.send(backlog + stored[:50]).status == 200
+    server.kill_all()
+    _make_store_of_version_2(server)
+    crash.write_text(point)
+    server.launch()
+    server.wait_until(lambda: not crash.exists(), "the loader dies in the middle of the copy")
+    # The intake went on meanwhile.
+    server.wait_until(lambda: server.send(build_event("meanwhile")).status == 200, "the intake answers")
+    totals = server.wait_loaded()["totals"]
+    assert (totals["received"], totals["stored"], totals["duplicate"]) == (651, 601, 50)
+    assert server.sql("SELECT count(), uniqExact(event_id) FROM events") == [["601", "601"]]
+    assert server.sql("SELECT count(), sum(attributes.a.b::Int64) FROM events", other["read"]) == [
+        ["300", str(sum(range(300)))]
+    ]
+    assert "copying_events" in server.log
+    server.stop()
+    shown = _read_store(
+        server,
+        "SELECT name, partition_key FROM system.tables WHERE database = 'tallymark' AND name LIKE 'events%'",
+    )
+    assert shown == "events\t(toMonday(received_at), xxHash64(project) % 8)\n"
+
+
+def _read_store(server, statement):
+    program = "import sys, chdb.session as s; print(s.Session(sys.argv[1]).query(sys.argv[2], 'TSV'), end='')"
+    command = [sys.executable, "-c", program, str(server.data / "store"), statement]
+    return subprocess.run(command, check=True, capture_output=True, timeout=90, text=True).stdout
 
 
 def test_every_table_is_in_a_version():

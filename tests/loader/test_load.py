@@ -24,9 +24,9 @@ def _ids(*numbers: int) -> list[str]:
 @pytest.fixture
 def poison(monkeypatch):
     """Spoil the rows of events whose id says so, between journal and store."""
-    from tallymark.loader import insert  # noqa: PLC0415 - patched here alone
+    from tallymark.loader import rows  # noqa: PLC0415 - patched here alone
 
-    render = insert.render_rows
+    render = rows.render_rows
 
     def spoil(record):
         return [
@@ -36,7 +36,7 @@ def poison(monkeypatch):
             for row in render(record)
         ]
 
-    monkeypatch.setattr(insert, "render_rows", spoil)
+    monkeypatch.setattr(rows, "render_rows", spoil)
 
 
 def test_each_event_once(bench):

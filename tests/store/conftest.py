@@ -23,8 +23,8 @@ PASSWORD = "store-test-password"
 START_SECONDS = 60.0
 
 
-def _serve(data_dir: str, pipe: Connection) -> None:
-    run_store(Path(data_dir), 0, PASSWORD, memory_limit_bytes=2 << 30, ready=pipe.send)
+def _serve(data_dir: str, pipe: Connection, port: int = 0) -> None:
+    run_store(Path(data_dir), port, PASSWORD, memory_limit_bytes=2 << 30, ready=pipe.send)
 
 
 @dataclass
@@ -47,10 +47,10 @@ class StoreProcess:
     process: multiprocessing.process.BaseProcess | None = None
     clients: list[StoreClient] = field(default_factory=list)
 
-    def start(self) -> None:
+    def start(self, port: int = 0) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=_serve, args=(str(self.data_dir), theirs))
+        self.process = context.Process(target=_serve, args=(str(self.data_dir), theirs, port))
         self.process.start()
         theirs.close()
         assert ours.poll(START_SECONDS), "the store did not start"

@@ -1,4 +1,4 @@
-"""tallymark watches its own watching: that alerts are judged in time, and that people can be told.
+"""tallymark watches itself: that events are stored, that alerts are judged in time, and that people can be told.
 
 Pure. These alerts stand in no file. They go the way of all others: kept, told, shown, with a state and a history.
 """
@@ -16,6 +16,7 @@ from tallymark.alerts.conditions import Judged, Verdict
 from tallymark.alerts.standing import Standing, advance
 from tallymark.alerts.values import Values
 from tallymark.catalog.receivers import Receiver
+from tallymark.loader.state import NO_STALL, STALLED_SECONDS, Stall
 from tallymark.plan.kinds.alert import OWN_PREFIX, Above, Alert
 
 LATE_SECONDS: Final = 60
@@ -32,16 +33,27 @@ TELLING: Final = Alert(
     description="Messages to this receiver have failed for ten minutes. They are tried again.",
     runbook="Look at the receiver's last error on the page of alerts.",
 )  # fmt: skip
-OWN: Final = {one.name: one for one in (JUDGING, TELLING)}
+LOADING: Final = Alert(
+    name=f"{OWN_PREFIX}loading", metric=f"{OWN_PREFIX}loading", when=Above(value=STALLED_SECONDS), window="1m", severity="page", keep_firing="5m",
+    title="Events are not stored",
+    description="Events are accepted and safe in the journal, but none of them reaches the store: questions and alerts do not see them.",
+    runbook="Look at the loader's last error at /readyz and in the server's log, and at the disk.",
+)  # fmt: skip
+OWN: Final = {one.name: one for one in (JUDGING, TELLING, LOADING)}
 
 
 def judge_own(
-    kept: Mapping[str, Kept], receivers: Sequence[Receiver], now: datetime, lag: float, missed: int
+    kept: Mapping[str, Kept],
+    receivers: Sequence[Receiver],
+    now: datetime,
+    lag: float,
+    missed: int,
+    stall: Stall = NO_STALL,
 ) -> list[Outcome]:
-    """Return what is to be said about judging and telling; nothing where nothing changed.
+    """Return what is to be said about judging, telling and loading; nothing where nothing changed.
 
     `lag` is how many seconds the oldest window that should have been judged has waited, `missed` how many windows were left
-    out in this round and never will be.
+    out in this round and never will be, `stall` how long the loader has stood still.
     """
     late = _judge(lag, LATE_SECONDS, "")
     if missed:
@@ -56,9 +68,11 @@ def judge_own(
     telling: dict[Values, Judged] = {
         (one.name,): _judge(_failing(one, now), FAILING_SECONDS, one.error) for one in receivers
     }
+    loading: dict[Values, Judged] = {(): _judge(stall.seconds, stall.limit, stall.reason)}
     found = [
         _run(JUDGING, kept.get(JUDGING.name), judging, now),
         _run(TELLING, kept.get(TELLING.name), telling, now),
+        _run(LOADING, kept.get(LOADING.name), loading, now),
     ]
     return [one for one in found if one is not None]
 
@@ -67,7 +81,7 @@ def _failing(receiver: Receiver, now: datetime) -> float:
     return max(0.0, (now - receiver.failing_since).total_seconds()) if receiver.failing_since else 0.0
 
 
-def _judge(seconds: float, most: int, reason: str) -> Judged:
+def _judge(seconds: float, most: float, reason: str) -> Judged:
     verdict: Verdict = "met" if seconds > most else "not met"
     return Judged(verdict=verdict, value=seconds, normal=float(most), reason=reason)
 

@@ -34,6 +34,7 @@ from tallymark.catalog.definitions import Definition, Definitions
 from tallymark.catalog.receivers import Receivers
 from tallymark.catalog.repository import Catalog
 from tallymark.crashpoints import reach
+from tallymark.loader.state import NO_STALL, Stall
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
@@ -81,9 +82,14 @@ class Watcher:
     seconds: int
     _projects: dict[str, _Project] = field(default_factory=dict)
     _version: int = -1
+    _stall: Stall = NO_STALL
 
-    def tick(self, now: datetime, complete: datetime) -> Pulse:
-        """Judge what is due in all projects; `complete` is the time up to which all events are stored."""
+    def tick(self, now: datetime, complete: datetime, stall: Stall = NO_STALL) -> Pulse:
+        """Judge what is due in all projects.
+
+        `complete` is the time up to which all events are stored, `stall` how long the loader has stored nothing.
+        """
+        self._stall = stall
         self._read_definitions(now)
         pulse = Pulse(at=now, complete=complete, took_seconds=0.0)
         for name, project in self._projects.items():
@@ -102,7 +108,7 @@ class Watcher:
         lag = (pulse.at - project.failing_since).total_seconds()
         with suppress(Exception):
             receivers = self.receivers.list(name)
-            outcomes = judge_own(project.kept, receivers, pulse.at, lag, 0)
+            outcomes = judge_own(project.kept, receivers, pulse.at, lag, 0, self._stall)
             self._write(name, project, outcomes, Routing(receivers, {}), pulse.at)
         problems = {name: f"A fault of ours ({type(error).__name__})."}
         return _add(pulse, problems=problems, alerts=len(project.alerts), lag_seconds=lag)
@@ -123,8 +129,12 @@ class Watcher:
         judged = len(outcomes)
         routing = Routing(self.receivers.list(name), project.rotas)
         watched = bool(project.alerts) or project.unread_since is not None
-        if watched or any(project.kept[alert].watch.incident for alert in OWN if alert in project.kept):
-            outcomes += judge_own(project.kept, routing.receivers, now, lag if watched else 0.0, missed)
+        # Who has no alert is told, too, that nothing is stored any more.
+        watched_over = watched or self._stall.is_long
+        if watched_over or any(project.kept[alert].watch.incident for alert in OWN if alert in project.kept):
+            outcomes += judge_own(
+                project.kept, routing.receivers, now, lag if watched else 0.0, missed, self._stall
+            )
         self._write(name, project, outcomes, routing, now)
         self._repeat(name, project, routing, now)
         return _add(

@@ -53,6 +53,16 @@ class MemoryBudget:
         self._requests[project] -= 1
         self._bytes -= size
 
+    def check_alone(self, size: int) -> None:
+        """Raise `body_too_large` for a request that takes more than there is for all."""
+        most = self._limits.memory_bytes
+        if size > most:
+            raise RequestRefused(
+                "body_too_large",
+                f"The request takes {size:,} bytes of memory, {most:,} are there for all. Send smaller batches, or raise"
+                " intake_memory_bytes.",
+            )
+
     def take(self, size: int) -> None:
         """Add bytes, or raise `overloaded`."""
         if self._bytes + size > self._limits.memory_bytes:
@@ -78,7 +88,8 @@ class Reservation:
         self.close()
 
     def take(self, size: int) -> None:
-        """Take `size` more bytes; raises `overloaded`."""
+        """Take `size` more bytes; raises `overloaded`, or `body_too_large` where waiting for others would not help."""
+        self._budget.check_alone(self.bytes + size)
         self._budget.take(size)
         self.bytes += size
 

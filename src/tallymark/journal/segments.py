@@ -102,7 +102,8 @@ class SegmentWriter:
         """Raise RequestRefused when a request of `size` bytes has no chance: queue full, disk full, disk broken."""
         if self._stopping:
             raise RequestRefused("shutting_down", retry_after=2)
-        if self._waiting_bytes + size > self._max_waiting_bytes:
+        # A record that is larger than the queue passes an empty one: alone it would be refused for ever.
+        if self._waiting_bytes and self._waiting_bytes + size > self._max_waiting_bytes:
             raise RequestRefused("overloaded", retry_after=1)
         self._check_room()
         if self._refusal is not None:

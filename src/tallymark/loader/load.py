@@ -21,6 +21,7 @@ from tallymark.ledger.book import Book
 from tallymark.loader.account import build_entry
 from tallymark.loader.insert import Inserter, Stopped
 from tallymark.loader.mend import find_mended
+from tallymark.loader.state import LoaderState
 
 log = structlog.get_logger("tallymark.loader")
 
@@ -58,6 +59,7 @@ class Loader:
         settings: LoaderSettings | None = None,
         clock: Clock = SYSTEM_CLOCK,
         shard: int = 0,
+        state: LoaderState | None = None,
     ) -> None:
         self._reader = reader
         self._index = index
@@ -67,6 +69,7 @@ class Loader:
         self._settings = settings or LoaderSettings()
         self._clock = clock
         self._shard = shard
+        self._state = state
         self._cursor = book.cursor(shard)
         self._loaded_us = 0
         self._tidied_at = self._pruned_at = -1e9
@@ -107,6 +110,8 @@ class Loader:
         )
         self._book.commit(entry, self._shard, following, self._now_us())
         self._cursor = following
+        if self._state is not None:
+            self._state.say_moved()
         self._loaded_us = max(self._loaded_us, *(record.heading.received_us for record in records))
         if self._index.wants_flush():
             self._flush_index()

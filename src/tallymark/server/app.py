@@ -81,6 +81,7 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
         public_url=config.public_url,
         embed_ancestors=config.embed_ancestors,
         query_limits=Limits(config.query_seconds, config.find_query_memory(), config.query_rows),
+        stalled_seconds=config.stalled_seconds,
     )
     return intake, services
 

@@ -123,8 +123,28 @@ def _copy_store(source: Path, target: Path, links: Path) -> None:
 
     Parts are never changed, so they are linked first, which takes a moment, and copied at leisure where the target is
     on another disk. Those that a merge replaced stay for some minutes, so none is missed. All else is copied: a server
-    on the copy writes there, and a link would be a lock or a table that it shares with the original.
+    on the copy writes there, and a link would be a lock or a table that it shares with the original. When tables change
+    names or go in between, as at the end of an upgrade, all of it is linked again.
     """
+    for _ in range(_ATTEMPTS):
+        tables = _read_tables(source)
+        with contextlib.suppress(FileNotFoundError, shutil.Error):
+            _link_store(source, links)
+            if _read_tables(source) == tables:
+                break
+        shutil.rmtree(links, ignore_errors=True)
+    else:
+        raise OSError("the store's tables changed too often while it was copied")
+    (links / _LOCK).unlink(missing_ok=True)
+    shutil.move(links, target)
+
+
+def _read_tables(source: Path) -> dict[Path, bytes]:
+    """Return the descriptions of all tables: each says which folder has the table's parts."""
+    return {path: path.read_bytes() for path in sorted(source.glob("store/*/*/*.sql"))}
+
+
+def _link_store(source: Path, links: Path) -> None:
     tokens = [path for path in source.glob(f"store/*/*/{_TOKENS}") if path.is_dir()]
     for path in tokens:
         shutil.copytree(path, links / path.relative_to(source))
@@ -136,8 +156,6 @@ def _copy_store(source: Path, target: Path, links: Path) -> None:
             _copy_table(Path(folder), links / inside, names, files)
         elif not _link_part(Path(folder), links / inside, files):
             names.clear()
-    (links / _LOCK).unlink(missing_ok=True)
-    shutil.move(links, target)
 
 
 def _copy_table(source: Path, target: Path, names: list[str], files: list[str]) -> None:

@@ -62,6 +62,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     quarantine_days: _Seconds = 30.0
     trace_days: _Seconds = 7.0
     restart_pause_seconds: _Seconds = 15.0
+    stalled_seconds: Annotated[float, msgspec.Meta(ge=1)] = 120.0
 
     store_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     query_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
@@ -113,6 +114,7 @@ MEANINGS: dict[str, str] = {
     "quarantine_bytes": "Most bytes of quarantined events per project; past it they are counted, not kept.",
     "quarantine_days": "How long quarantined events are kept.",
     "restart_pause_seconds": "Longest pause before a process that keeps ending is started again.",
+    "stalled_seconds": "How long nothing may be stored while events wait; then `/readyz` answers 503 and an alert tells.",
     "trace_days": "How long ids of events that were not stored are remembered.",
     "store_memory_bytes": "Memory that the embedded store may use; 0: a quarter of the machine's, from 1 to 4 GiB.",
     "query_seconds": "Longest time for one question; then 422.",

@@ -36,6 +36,7 @@ from tallymark.errors import FormatError
 from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.report import count_lag
 from tallymark.ledger.tail import Tail
+from tallymark.loader.state import NO_STALL, Stall, find_stall, read_loader_report
 from tallymark.queries.ask import Limits
 from tallymark.queries.events import Present, find_present
 from tallymark.queries.kinds import Question
@@ -95,6 +96,7 @@ class Jobs:
         )  # fmt: skip
         self._catalog = catalog
         self._pruned_at: datetime | None = None
+        self._started = SYSTEM_CLOCK.now()
 
     def run(self, stopping: threading.Event) -> None:
         """Judge and tell until `stopping` is set."""
@@ -132,7 +134,8 @@ class Jobs:
     def _judge(self) -> None:
         now = SYSTEM_CLOCK.now()
         began = time.monotonic()
-        pulse = self._watcher.tick(now, self._find_complete(now))
+        complete, stall = self._look_at_backlog(now)
+        pulse = self._watcher.tick(now, complete, stall)
         took = time.monotonic() - began
         self._prune(now)
         write_pulse(Path(self._config.data), msgspec.structs.replace(pulse, took_seconds=round(took, 3)))
@@ -146,12 +149,14 @@ class Jobs:
         if count:
             log.info("alert_history_pruned", changes=count)
 
-    def _find_complete(self, now: datetime) -> datetime:
-        """Return the time up to which all events that were received are in the store."""
+    def _look_at_backlog(self, now: datetime) -> tuple[datetime, Stall]:
+        """Return the time up to which all events that were received are in the store, and whether the loader stands still."""
         if not self._paths.ledger.exists():
-            return now
-        events, oldest_us = count_lag(self._paths.ledger, self._tail)
-        return min(now, datetime.fromtimestamp(oldest_us / 1e6, UTC)) if events else now
+            return now, NO_STALL
+        events, oldest_us = backlog = count_lag(self._paths.ledger, self._tail)
+        complete = min(now, datetime.fromtimestamp(oldest_us / 1e6, UTC)) if events else now
+        report = read_loader_report(Path(self._config.data))
+        return complete, find_stall(report, backlog, now, self._started, self._config.stalled_seconds)
 
     def _keep_telling(self, stopping: threading.Event) -> None:
         while not stopping.wait(_LOOK_SECONDS):

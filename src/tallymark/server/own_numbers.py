@@ -201,6 +201,7 @@ class OwnNumbers:
             "ready": ready.ready,
             "journal": ready.journal,
             "store": ready.store,
+            "loader": ready.loader,
             "lag_seconds": ready.lag_seconds,
             "journal_bytes": sum(_size(path) for _, path in list_segments(self._paths.journal)),
             "disk_bytes": room.f_blocks * room.f_frsize,

@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
+from tallymark.crashpoints import reach
 from tallymark.errors import FormatError
 from tallymark.store.client import StoreClient
+from tallymark.store.copying import CopyOptions, CopyPostponed, copy_events, drop_old_table
 from tallymark.store.schema import CHANGE_PARTS, CREATE_EVENTS, CREATE_PROBE, DATABASE
 
 VERSION_TABLE: Final = f"{DATABASE}.migrations"
@@ -26,20 +30,27 @@ _ADD_VERSION: Final = (
     f"WHERE version NOT IN (SELECT version FROM {VERSION_TABLE})"
 )
 
+log = structlog.get_logger("tallymark.store")
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step. Its statements may run again after a crash in the middle, so each must bear that."""
+    """One step. Its statements may run again after a crash in the middle, so each must bear that.
+
+    A step that `copies` gives the event table the partitions that `schema` says.
+    """
 
     version: int
     name: str
-    statements: tuple[str, ...]
+    statements: tuple[str, ...] = ()
+    copies: bool = False
 
 
 MIGRATIONS: Final = (
     # Makes the tables as they are now; what follows brings older ones to that, and changes nothing about new ones.
     Migration(1, "events", (CREATE_EVENTS, CREATE_PROBE)),
     Migration(2, "large parts are wide", (CHANGE_PARTS,)),
+    Migration(3, "partitions by week and bucket of projects", copies=True),
 )
 STORE_VERSION: Final = MIGRATIONS[-1].version
 
@@ -49,10 +60,15 @@ def read_version(client: StoreClient) -> int:
     return int(client.query_rows(_READ_VERSION).rows[0][0])
 
 
-def run_migrations(client: StoreClient, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
-    """Bring the store up to date and return its version.
+def run_migrations(
+    client: StoreClient,
+    migrations: tuple[Migration, ...] = MIGRATIONS,
+    options: CopyOptions | None = None,
+) -> int:
+    """Bring the store up to date and return its version: the newest, or an earlier one where a copy must wait.
 
-    Raises FormatError when a newer tallymark wrote it, StoreError or StoreUnavailable when a step fails.
+    Raises FormatError when a newer tallymark wrote it, StoreError or StoreUnavailable when a step fails, CopyStopped
+    when `options.stopping` was set.
     """
     client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
     client.command(_CREATE_VERSIONS)
@@ -64,12 +80,25 @@ def run_migrations(client: StoreClient, migrations: tuple[Migration, ...] = MIGR
             "Start the newer tallymark that wrote it, or restore a backup made before the upgrade.",
             at=client.url,
         )
+    options = options or CopyOptions()
     for migration in migrations:
         if migration.version > present:
-            for statement in migration.statements:
-                client.command(statement)
-            client.command(
-                _ADD_VERSION,
-                parameters={"version": migration.version, "name": migration.name},
-            )
+            try:
+                _run_step(client, migration, options)
+            except CopyPostponed as postponed:
+                options.postpone(str(postponed))
+                log.warning("store_copy_postponed", reason=str(postponed), fix="the next start tries again")
+                return migration.version - 1
+        elif migration.copies:
+            # The end of the step may have been interrupted.
+            drop_old_table(client)
     return newest
+
+
+def _run_step(client: StoreClient, migration: Migration, options: CopyOptions) -> None:
+    for statement in migration.statements:
+        client.command(statement)
+    if migration.copies:
+        copy_events(client, options)
+        reach("copy.before_version")
+    client.command(_ADD_VERSION, parameters={"version": migration.version, "name": migration.name})

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -25,6 +26,7 @@ from tallymark.errors import RequestRefused
 from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
+from tallymark.loader.state import STALLED_SECONDS
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
@@ -82,7 +84,10 @@ class Services:
     public_url: str = ""
     embed_ancestors: str = ""
     query_limits: Limits = DEFAULT_LIMITS
+    # How long the loader may stand still before the server is not ready.
+    stalled_seconds: float = STALLED_SECONDS
     clock: Clock = SYSTEM_CLOCK
+    started: datetime = field(init=False)
     definitions: Definitions = field(init=False)
     embeds: Embeds = field(init=False)
     follows: Follows = field(init=False)
@@ -108,6 +113,7 @@ class Services:
     )
 
     def __post_init__(self) -> None:
+        self.started = self.clock.now()
         self.definitions = Definitions(self.catalog)
         self.embeds = Embeds(self.catalog)
         self.follows = Follows(self.catalog)

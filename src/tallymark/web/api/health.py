@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tallymark.errors import RequestRefused
 from tallymark.intake.auth import parse_key
 from tallymark.ledger.report import count_lag
+from tallymark.loader.state import LoaderStanding, describe, find_stall, read_loader_report
 from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
@@ -25,13 +26,20 @@ from tallymark.web.services import Services
 
 
 class Readiness(msgspec.Struct):
-    """What `GET /readyz` answers. Lag: events in the journal that are not in the store, and the oldest's age."""
+    """What `GET /readyz` answers. Lag: events in the journal that are not in the store, and the oldest's age.
+
+    `loader` is working, retrying, copying or stalled; `loader_message` says how far, or what it last met, and
+    `loader_share` how much of a copy is done, from 0 to 1.
+    """
 
     ready: bool
     journal: str
     store: str
     lag_events: int
     lag_seconds: float
+    loader: str = "working"
+    loader_message: str = ""
+    loader_share: float | None = None
 
 
 def read_readiness(services: Services) -> Readiness:
@@ -45,8 +53,17 @@ def read_readiness(services: Services) -> Readiness:
     events, oldest_us = count_lag(services.ledger, services.tail) if services.ledger.exists() else (0, 0)
     LOADER_LAG_EVENTS.set(events)
     age = max(0.0, time.time() - oldest_us / 1_000_000) if events else 0.0
-    ready = journal == "writable" and store == "reachable"
-    return Readiness(ready, journal, store, events, round(age, 3))
+    loader = _read_loader(services, events, oldest_us)
+    ready = journal == "writable" and store == "reachable" and loader.word != "stalled"
+    lag = (events, round(age, 3))
+    return Readiness(ready, journal, store, *lag, loader.word, loader.message, loader.share)
+
+
+def _read_loader(services: Services, events: int, oldest_us: int) -> LoaderStanding:
+    report = read_loader_report(services.ledger.parent)
+    now = services.clock.now()
+    stall = find_stall(report, (events, oldest_us), now, services.started, services.stalled_seconds)
+    return describe(report, stall)
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
@@ -59,7 +76,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @get("/readyz", summary="Ready?", tags=["health"], security=[{}])
     async def get_readiness() -> Response[bytes]:
-        """Answer 200 when the journal can be written and the store be reached, else 503; says the lag."""
+        """Answer 200 when the journal can be written, the store be reached and the loader gets on, else 503; says the lag."""
         readiness = await services.run_health(read_readiness, services)
         return render_json(readiness, 200 if readiness.ready else 503)
 
