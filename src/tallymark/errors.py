@@ -71,6 +71,12 @@ EVENT_CODES = _by_code(
         "Use names of 1 to 256 bytes.",
     ),
     Code(
+        "personal_data_in_name",
+        400,
+        "The event's name or type, or an attribute's name, holds what a privacy rule looks for.",
+        "Put it into an attribute's value, or switch the rule off for the project.",
+    ),
+    Code(
         "event_too_large",
         400,
         "The event is larger than one event may be.",

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from collections import Counter
 
 import pytest
 
+from tallymark.rules.kinds.card import is_card_number
+from tallymark.rules.kinds.ip_address import truncate_address
 from tallymark.rules.privacy import (
     RULES,
+    NameProblem,
     PrivacyRules,
-    is_card_number,
+    find_name_problem,
+    redact_body,
     redact_id,
     redact_text,
     redact_value,
-    truncate_address,
 )
 
 EMAILS = [
@@ -173,29 +177,41 @@ def test_worst_text(piece):
 
 
 def test_values_of_all_shapes():
-    """Texts at any depth, names of members and card numbers given as integers are redacted; the rest stays."""
+    """Texts at any depth and card numbers given as integers are redacted; names of members and the rest stay."""
     counts: Counter[str] = Counter()
     value = {
-        "ada@example.org": [{"deep": ["192.0.2.17", None, True, 1.5, 4111111111111111, 4111111111111112]}],
+        "plan@2": [{"deep": ["192.0.2.17", None, True, 1.5, 4111111111111112, "a@b.io"]}],
         "version": "1.2.3.4",
         "UA": "curl/8.5.0",
         "http_user_agent": "okhttp/4.12.0",
         "kept": "UA",
     }
     assert redact_value(value, PrivacyRules(), counts) == {
-        "[email]": [{"deep": ["192.0.2.0", None, True, 1.5, "[card]", 4111111111111112]}],
+        "plan@2": [{"deep": ["192.0.2.0", None, True, 1.5, 4111111111111112, "[email]"]}],
         "version": "1.2.3.4",
         "UA": "curl 8",
         "http_user_agent": "okhttp 4",
         "kept": "UA",
     }
-    assert +counts == {"email": 1, "ip_address": 1, "card": 1, "user_agent": 2}
+    assert +counts == {"email": 1, "ip_address": 1, "user_agent": 2}
 
 
-def test_names_that_become_one_keep_all_values():
+def test_a_card_number_that_stands_alone_stays_countable():
+    """It may be another number, so two of them stay two, as text and as an integer; in a sentence it is a card's."""
+    rules = PrivacyRules(secret=b"one")
+    numbers = [4242424242424242, "5555555555554444", "4242424242424242"]
+    one, two, three = redact_value(numbers, rules, Counter())
+    assert one == three != two
+    assert all(text.startswith("card-") and len(text) == len("card-") + 24 for text in (one, two))
+    assert redact_text("paid with 4242424242424242", rules, Counter()) == "paid with [card]"
+
+
+def test_names_in_the_quarantine_that_become_one_keep_all_values():
     """Two members whose names are redacted to the same text do not cost one of the values."""
-    redacted = redact_value({"a@b.io": 1, "c@d.io": 2, "[email]": 3}, PrivacyRules(), Counter())
-    assert sorted(redacted.values()) == [1, 2, 3]
+    body = {"attributes": {"a@b.io": 1, "c@d.io": 2, "[email]": 3}}
+    redacted, names = redact_body(body, PrivacyRules(), Counter())
+    assert sorted(redacted["attributes"].values()) == [1, 2, 3]
+    assert names == 2
 
 
 def test_ids_keep_apart_who_they_name():
@@ -209,6 +225,95 @@ def test_ids_keep_apart_who_they_name():
     assert first != redact_id("bob@example.org", rules, counts)
     assert redact_id("customer-17", rules, counts) == "customer-17"
     assert counts["email"] == 4
+
+
+def test_pseudonyms_of_earlier_versions_stay():
+    """Who was counted by a pseudonym before is the same person now: its making has not changed."""
+    assert (
+        redact_id("ada@example.org", PrivacyRules(secret=b"one"), Counter())
+        == "email-da2012413cdedf797370ed28"
+    )
+
+
+_ALIKE = {
+    "email": "{}@example.org",
+    "card": "4242 4242 4242 {}",
+    "url_token": "/a?access_token={}",
+    "ip_address": "192.0.2.{}",
+    "user_agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/126.0.0.{}",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("key", ["user_id", "session_id", "performer_name", "attributes.customer_id"])
+def test_ids_stay_countable_under_every_rule(rule, key):
+    """Ids that a rule may not keep become as many pseudonyms, which say the rule and do not change when they come again."""
+    rules, counts = PrivacyRules(secret=b"one"), Counter()
+    numbers = ["4242", "4267", "4291"] if rule == "card" else ["17", "18", "19"]
+    ids = [_ALIKE[rule].format(number) for number in numbers]
+    pseudonyms = [redact_text(text, rules, counts, key=key) for text in ids]
+    assert len(set(pseudonyms)) == len(ids)
+    assert all(text.startswith(f"{rule}-") for text in pseudonyms)
+    assert [redact_text(text, rules, counts, key=key) for text in pseudonyms] == pseudonyms
+    assert +counts == {rule: len(ids)}
+
+
+def test_ids_with_capital_letters_stay_apart():
+    """Only of an address alone capital and small letters are one; an id with an address in it is another with each letter."""
+    rules = PrivacyRules(secret=b"one")
+    found = {
+        redact_id(text, rules, Counter()) for text in ("Team-A:ada@example.org", "team-a:ada@example.org")
+    }
+    assert len(found) == 2
+
+
+def test_random_ids_are_not_merged():
+    """Of 20,000 random numbers of 16 digits none is changed where an id or a number stands, and none merged anywhere."""
+    chance = random.Random(7)
+    numbers = [str(chance.randrange(10**15, 10**16)) for _ in range(20_000)]
+    assert sum(map(is_card_number, numbers)) > 400  # 2.6 %: what looks like a card's
+    rules = PrivacyRules(secret=b"one")
+    for key in (
+        "user_id",
+        "session_id",
+        "device_id",
+        "install_id",
+        "performer_id",
+        "order_number",
+        "tracking",
+        "customerId",
+    ):
+        assert [redact_text(text, rules, Counter(), key=key) for text in numbers] == numbers
+        assert redact_value([int(text) for text in numbers[:2000]], rules, Counter(), key=key) == list(
+            map(int, numbers[:2000])
+        )
+    for text in numbers:
+        assert find_name_problem({"event_name": text}, {text: 1}, rules) is None
+    elsewhere = [redact_text(text, rules, Counter(), key="x") for text in numbers]
+    assert len(set(elsewhere)) == len(set(numbers))
+
+
+@pytest.mark.parametrize(
+    ("names", "attributes", "rule", "member"),
+    [
+        ({"event_name": "ada@example.org signed up"}, {}, "email", "event_name"),
+        ({"event_name": "n", "event_type": "from 192.0.2.17"}, {}, "ip_address", "event_type"),
+        ({}, {"a": {"b": [{"ada@example.org": 1}]}}, "email", "attributes"),
+        ({}, {"Bearer abcdef0123456789": 1}, "url_token", "attributes"),
+        ({}, {"4111 1111 1111 1111": 1}, "card", "attributes"),
+        ({}, {"192.0.2.17": 1}, "ip_address", "attributes"),
+    ],
+)
+def test_names_are_found(names, attributes, rule, member):
+    """A name that is personal data is found at any depth, and only while its rule is on."""
+    found = find_name_problem(names, attributes, PrivacyRules())
+    assert found == NameProblem(rule, member)
+    assert find_name_problem(names, attributes, PrivacyRules(frozenset(RULES) - {rule})) is None
+
+
+def test_names_of_versions_are_kept():
+    """Below a member that holds versions four numbers are one of them."""
+    assert find_name_problem({}, {"versions": {"1.2.3.4": 7, "1.2.3.5": 9}}, PrivacyRules()) is None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import msgspec
 import xxhash
 
 from tallymark.clock import to_microseconds
+from tallymark.errors import EVENT_CODES
 from tallymark.event import Event
 from tallymark.journal.journal import JournalWriter
 from tallymark.journal.record import FailedEvent, Heading, Record
@@ -22,7 +23,7 @@ from tallymark.meters import EVENTS_RECEIVED
 from tallymark.pipeline.batch import Arrival, Batch
 from tallymark.pipeline.run import run_steps
 from tallymark.pipeline.scan import FULL_SCAN, Scan
-from tallymark.rules.privacy import PrivacyRules, redact_text, redact_value
+from tallymark.rules.privacy import PrivacyRules, redact_body, redact_text
 
 _encoder = msgspec.json.Encoder()
 MAX_NAMES = 64
@@ -143,15 +144,24 @@ def build_batch(
 
 def redact_failed(item: FailedEvent, rules: PrivacyRules, counts: Counter[str]) -> None:
     """Redact an event on its way to the quarantine, in place; one too deep to be redacted is only described."""
-    item.event_name = redact_text(item.event_name, rules, counts)
+    # The body tells the name again; it is counted once.
+    item.event_name = redact_text(
+        item.event_name, rules, Counter() if item.body else counts, key="event_name"
+    )
+    names = 0
+    if item.body:
+        try:
+            body, names = redact_body(msgspec.json.decode(item.body), rules, counts)
+            item.body = _encoder.encode(body)
+        except RecursionError:
+            item.sha256, item.size, item.body = hashlib.sha256(item.body).hexdigest(), len(item.body), b""
+    if names:
+        # Place and message may tell the name, or a part of it by which no rule knows it.
+        item.place = item.place.partition(".")[0]
+        if item.code != "personal_data_in_name":
+            item.message = EVENT_CODES[item.code].meaning
     item.message = redact_text(item.message, rules, Counter())
     item.place = redact_text(item.place, rules, Counter())
-    if not item.body:
-        return
-    try:
-        item.body = _encoder.encode(redact_value(msgspec.json.decode(item.body), rules, counts))
-    except RecursionError:
-        item.sha256, item.size, item.body = hashlib.sha256(item.body).hexdigest(), len(item.body), b""
 
 
 def _count(heading: Heading) -> None:

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import re2
 
-from tallymark.rules.privacy import AGENT_HINT, HINTS
+from tallymark.rules.kinds import KINDS
+from tallymark.rules.privacy import RULES
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
     """What may be in a text; False means certainly absent.
 
-    `people`: something that a privacy rule looks for. `escapes`: escaped characters, such as NUL.
+    `people`: something that a privacy rule looks for, by one of `rules`. `escapes`: escaped characters, such as NUL.
     `long_integers`: integers of so many digits that they may not fit 64 bits. `odd`: JSON that has to be
     decoded whole: numbers with exponents, empty names, attributes that are empty or no object, spaces between tokens.
     """
@@ -27,11 +28,12 @@ class Scan:
     escapes: bool = True
     long_integers: bool = True
     odd: bool = True
+    rules: frozenset[str] = frozenset(RULES)
 
 
 # What is assumed of a text that nobody has looked over: anything may be in it.
 FULL_SCAN = Scan()
-_NOTHING = Scan(people=False, escapes=False, long_integers=False, odd=False)
+_NOTHING = Scan(people=False, escapes=False, long_integers=False, odd=False, rules=frozenset())
 
 
 def scan_text(text: bytes) -> Scan:
@@ -40,15 +42,18 @@ def scan_text(text: bytes) -> Scan:
     if not numbers:
         return _NOTHING
     found = {_MEANINGS[number] for number in numbers}
-    # Escapes may hide any of what a rule looks for.
-    people = "person" in found or "escape" in found or ("agent" in found and b"/" in text)
-    return Scan(people, "escape" in found, "long integer" in found, "odd" in found)
+    escapes = "escape" in found
+    if escapes:
+        # Escapes may hide any of what a rule looks for.
+        rules = FULL_SCAN.rules
+    else:
+        seen = frozenset(numbers)
+        rules = frozenset(rule for rule, together in _HINTS if together <= seen)
+    return Scan(bool(rules), escapes, "long integer" in found, "odd" in found, rules)
 
 
-# What it may mean that a pattern is found.
-_LOOKED_FOR = (
-    *(("person", hint) for hint in HINTS),
-    ("agent", AGENT_HINT),
+# What it means that a pattern is found. A hint means nothing by itself: see `_HINTS`.
+_LOOKED_FOR: list[tuple[str, bytes]] = [
     ("escape", rb"\\"),
     ("long integer", rb"\d{19}"),
     ("odd", rb"[:,\[]\s*-?\d[\d.]*[eE]"),
@@ -57,7 +62,13 @@ _LOOKED_FOR = (
     ("odd", rb"[\d.]{17}|\.\d+0[,}]|-0[,}]"),
     ("odd", rb'""\s*:'),
     ("odd", rb'"attributes"\s*:\s*(?:[^{\s]|\{\s*\})'),
-)
+]
+# The rule that may find something where all patterns of these numbers are found.
+_HINTS: list[tuple[str, frozenset[int]]] = []
+for _rule in KINDS:
+    for _together in _rule.hints:
+        _HINTS.append((_rule.name, frozenset(range(len(_LOOKED_FOR), len(_LOOKED_FOR) + len(_together)))))
+        _LOOKED_FOR += [("hint", pattern) for pattern in _together]
 _MEANINGS = tuple(meaning for meaning, _ in _LOOKED_FOR)
 
 

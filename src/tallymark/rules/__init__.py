@@ -1,4 +1,4 @@
 """Pure rules, shared by whoever has to apply them: no I/O, no clock, no state.
 
-`privacy.py` holds the redaction that protects people by default.
+`privacy.py` protects people by default: `kinds/` holds its rules, `places.py` tells them where a value stands.
 """

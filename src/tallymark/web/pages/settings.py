@@ -25,9 +25,9 @@ SCOPE_MEANINGS: Final = {
 RULE_MEANINGS: Final = {
     "email": "E-mail addresses",
     "card": "Payment card numbers",
-    "url_token": "Tokens and passwords in addresses",
+    "url_token": "Tokens, passwords and keys",
     "ip_address": "IP addresses",
-    "user_agent": "User agents, down to family and version",
+    "user_agent": "User agents, down to browser, version and system",
 }
 
 
