@@ -17,6 +17,7 @@ import msgspec
 from tallymark.client.context import Context
 from tallymark.client.encoding import build_metric_line, encode_attributes
 from tallymark.client.plain import build_plain_attributes
+from tallymark.client.scalars import NO_SCALAR, read_number
 from tallymark.client.sketch import Sketch
 
 OVERFLOW = "__overflow__"
@@ -200,7 +201,9 @@ def check_amount(value: Any) -> float:
     if type(value) is int or type(value) is float:
         number: float = value
     else:
-        number = float(value)
+        read = read_number(value)
+        # A truth value counts as 0 or 1, as Python has it.
+        number = float(value) if read is NO_SCALAR else read
     if not math.isfinite(number):
         raise ValueError(f"an amount must be a finite number, not {value!r}")
     return number
