@@ -74,6 +74,7 @@ class Aggregator:
     ) -> None:
         self.emit = emit
         self._arm = arm
+        self._counted: Callable[[], object] = _do_nothing
         self._root = root
         self._interval = interval
         self._max_series = max_series
@@ -145,6 +146,7 @@ class Aggregator:
             series = self.find("counter", name, context, attributes, "", fast_key)
             if series is not None:
                 series.total += number
+        self._counted()
         return series is not None
 
     def set(self, name: Any, value: Any, context: Context, attributes: Mapping[str, Any]) -> bool:
@@ -155,6 +157,7 @@ class Aggregator:
             series = self.fast.get(key) or self.find("gauge", name, context, attributes, "", key)
             if series is not None:
                 series.total = number
+        self._counted()
         return series is not None
 
     def observe(
@@ -167,6 +170,7 @@ class Aggregator:
             series = self.fast.get(key) or self.find(kind, name, context, attributes, unit, key)
             if series is not None and series.sketch is not None:
                 series.sketch.add(number)
+        self._counted()
         return series is not None
 
     def due(self) -> float | None:
@@ -187,6 +191,16 @@ class Aggregator:
         """Take nothing more."""
         with self.lock:
             self.closed = True
+
+    def reopen(self, counted: Callable[[], object]) -> None:
+        """Take counts again and call `counted` after each: there is no interval any more, the process ends."""
+        with self.lock:
+            self._counted = counted
+            self.closed = False
+
+
+def _do_nothing() -> None:
+    """Nobody wants to know of each count."""
 
 
 def _encode_key(attributes: Mapping[str, Any]) -> bytes:
