@@ -73,3 +73,5 @@ def capture(client: Client | None = None) -> Iterator[CaptureSink]:
         sink.flush(0)
         for core, before in replaced:
             core.use(before)
+            # Or a thread of the sink would go on waiting for counts that go elsewhere now.
+            sink.detach(core.aggregator)

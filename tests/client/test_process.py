@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -187,4 +189,154 @@ heavy = {"litestar", "chdb", "sqlalchemy", "numpy", "structlog"} & set(sys.modul
 assert not heavy, heavy
 """
     ended = run("http://127.0.0.1:9", program)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+EARLIER = """
+import atexit, os, sys, time
+client = None
+def last():
+{body}
+atexit.register(last)
+from tallymark import Client
+client = Client({url!r}, "k", **{settings!r})
+client.behavior("before")
+"""
+
+
+def run_earlier(url, body, settings=None, **options):
+    """Run a program whose exit handler was registered before the client was imported, and so runs after its own."""
+    text = EARLIER.format(
+        url=url,
+        body="\n".join(f"    {line}" for line in body.strip().splitlines()),
+        settings={"flush_interval": 60} | (settings or {}),
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLYMARK_")}
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def test_exit_handlers_registered_earlier_are_heard(intake):
+    """Events and counts of an exit handler that runs after the client's own are delivered, each once."""
+    body = """
+client.behavior("last", number=1)
+client.behavior("last", number=2)
+client.increment("counted", 3)
+client.gauge("level", 1)
+client.timing("took", 0.5)
+client.with_user("u").metric("value", 4)
+stats = client.stats()
+assert stats.recorded == stats.sent == 7 and not stats.dropped, stats
+"""
+    ended = run_earlier(intake.url, body)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert names(intake) == ["before", "counted", "last", "last", "level", "took", "value"]
+
+
+def test_exit_handlers_registered_earlier_wait_no_longer_than_the_close_timeout(intake):
+    """With a server that never answers, late events cost one `close_timeout` more, all together, and are counted."""
+    intake.always = lambda handler, _: handler.server.released.wait(60)
+    body = """
+start = time.monotonic()
+for _ in range(50):
+    client.behavior("last")
+print(time.monotonic() - start)
+print(client.stats().dropped, client.stats().waiting)
+"""
+    ended = run_earlier(intake.url, body, {"close_timeout": 0.3})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    seconds, dropped = ended.stdout.strip().splitlines()
+    assert float(seconds) < 10, "hang guard"
+    assert dropped == "{'closed': 51} 0"
+
+
+def test_exit_handlers_registered_earlier_reach_the_spool(refused_port, tmp_path, intake):
+    """Without a server and with a spool, late events wait on disk, and the next process sends them."""
+    settings = {"close_timeout": 0.3, "spool_dir": str(tmp_path)}
+    ended = run_earlier(f"http://127.0.0.1:{refused_port}", 'client.behavior("last")', settings)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    kept = b"".join(path.read_bytes() for path in sorted(tmp_path.rglob("*.ndjson")))
+    assert kept.count(b'"event_name":"before"') == kept.count(b'"event_name":"last"') == 1
+
+
+def test_exit_handlers_registered_earlier_write_to_files(tmp_path):
+    """Late events reach a file sink too."""
+    path = tmp_path / "events.ndjson"
+    program = EARLIER.format(url=None, body="    client.behavior('last')", settings={})
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TALLYMARK_SINK": f"file:{path}"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert path.read_text().count('"event_name":"last"') == 1
+
+
+def test_a_closed_client_stays_closed_at_exit(intake):
+    """A client that the application closed takes nothing in exit handlers."""
+    program = (
+        EARLIER.format(url=intake.url, body="    client.behavior('never')", settings={}) + "client.close()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "never" not in names(intake)
+
+
+TERMINATED = (
+    PROLOGUE
+    + """
+import signal
+{recipe}
+client.behavior("recorded")
+print("ready", flush=True)
+time.sleep(60)
+"""
+)
+PAGE = Path(__file__).parents[2].joinpath("docs", "client.md").read_text()
+RECIPE = "signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "code", "arrived"),
+    [("", -signal.SIGTERM, []), (RECIPE, 128 + signal.SIGTERM, ["recorded"])],
+    ids=["default", "recipe"],
+)
+def test_what_a_sigterm_does(intake, recipe, code, arrived):
+    """Python's default for SIGTERM ends the process without exit handlers; with the page's line all is delivered."""
+    assert f"`{RECIPE}`" in PAGE
+    program = TERMINATED.format(url=intake.url, settings={"flush_interval": 60}, recipe=recipe)
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == code
+    assert names(intake) == arrived
+
+
+def test_the_client_installs_no_signal_handler(intake):
+    """Making and using a client leaves every signal's handling as the application has it."""
+    program = """
+import signal
+before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+client.behavior("x"); client.host_metrics(); client.flush(30)
+assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
+"""
+    ended = run(intake.url, program)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -17,6 +17,7 @@ import msgspec
 from tallymark.client.context import Context
 from tallymark.client.encoding import build_metric_line, encode_attributes
 from tallymark.client.plain import build_plain_attributes
+from tallymark.client.scalars import NO_SCALAR, read_number
 from tallymark.client.sketch import Sketch
 
 OVERFLOW = "__overflow__"
@@ -73,6 +74,7 @@ class Aggregator:
     ) -> None:
         self.emit = emit
         self._arm = arm
+        self._counted: Callable[[], object] = _do_nothing
         self._root = root
         self._interval = interval
         self._max_series = max_series
@@ -144,6 +146,7 @@ class Aggregator:
             series = self.find("counter", name, context, attributes, "", fast_key)
             if series is not None:
                 series.total += number
+        self._counted()
         return series is not None
 
     def set(self, name: Any, value: Any, context: Context, attributes: Mapping[str, Any]) -> bool:
@@ -154,6 +157,7 @@ class Aggregator:
             series = self.fast.get(key) or self.find("gauge", name, context, attributes, "", key)
             if series is not None:
                 series.total = number
+        self._counted()
         return series is not None
 
     def observe(
@@ -166,6 +170,7 @@ class Aggregator:
             series = self.fast.get(key) or self.find(kind, name, context, attributes, unit, key)
             if series is not None and series.sketch is not None:
                 series.sketch.add(number)
+        self._counted()
         return series is not None
 
     def due(self) -> float | None:
@@ -187,6 +192,16 @@ class Aggregator:
         with self.lock:
             self.closed = True
 
+    def reopen(self, counted: Callable[[], object]) -> None:
+        """Take counts again and call `counted` after each: there is no interval any more, the process ends."""
+        with self.lock:
+            self._counted = counted
+            self.closed = False
+
+
+def _do_nothing() -> None:
+    """Nobody wants to know of each count."""
+
 
 def _encode_key(attributes: Mapping[str, Any]) -> bytes:
     try:
@@ -200,7 +215,9 @@ def check_amount(value: Any) -> float:
     if type(value) is int or type(value) is float:
         number: float = value
     else:
-        number = float(value)
+        read = read_number(value)
+        # A truth value counts as 0 or 1, as Python has it.
+        number = float(value) if read is NO_SCALAR else read
     if not math.isfinite(number):
         raise ValueError(f"an amount must be a finite number, not {value!r}")
     return number

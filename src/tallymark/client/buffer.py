@@ -170,6 +170,11 @@ class Buffer:
         with self.lock:
             self.closed = True
 
+    def reopen(self) -> None:
+        """Take events again."""
+        with self.lock:
+            self.closed = self.abandoned = False
+
     def abandon(self, reason: str = "closed") -> None:
         """Drop everything that waits in memory for `reason`, and as `closed` what is given back from now on."""
         with self.lock:

@@ -159,8 +159,9 @@ class Client:
     def decrement(self, name: str, amount: float = 1, /, **attributes: Any) -> None:
         """Take away from a counter."""
         try:
-            self.increment(name, -amount, **attributes)
-        except Exception:  # noqa: BLE001  something that has no negative
+            # Before the sign changes: -5 is 251 to an unsigned byte of numpy.
+            self.increment(name, -check_amount(amount), **attributes)
+        except Exception:  # noqa: BLE001  something that is no number
             self._core.fault()
 
     def gauge(self, name: str, value: float, /, **attributes: Any) -> None:

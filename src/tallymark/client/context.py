@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from tallymark.client.plain import build_plain_attributes, build_text
+from tallymark.client.scalars import NO_SCALAR, read_number, read_scalar
 from tallymark.event import CONTEXT_FIELDS, MAX_NAME_BYTES, MAX_TEXT_BYTES, Event
 
 _NAMES_BOOL = frozenset({"is_dev", "performer_is_logged_in", "performer_is_bot"})
@@ -33,6 +35,10 @@ _FIELD_ORDER = {name: place for place, name in enumerate(Event.__struct_fields__
 
 
 def _check_text(value: Any, limit: int) -> Any:
+    if not isinstance(value, str | int | float | Decimal):
+        # A whole number of another library is an id as much as Python's own.
+        number = read_number(value)
+        value = number if type(number) is int else value
     if type(value) is int or isinstance(value, UUID):
         value = str(value) if not isinstance(value, int) or value.bit_length() <= 64 else None
     if not isinstance(value, str):
@@ -49,7 +55,7 @@ def check_core(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name in _NAMES_BOOL:
-        return value if isinstance(value, bool) else MISTYPED
+        return _check_bool(value)
     if name == "performer_groups":
         if not isinstance(value, list | tuple | set | frozenset):
             return MISTYPED
@@ -58,10 +64,24 @@ def check_core(name: str, value: Any) -> Any:
     return _check_text(value, MAX_TEXT_BYTES if name in _NAMES_LONG else MAX_NAME_BYTES)
 
 
+def _check_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    try:
+        read = read_scalar(value)
+    except Exception:  # noqa: BLE001  a class of the application's may raise anything
+        return MISTYPED
+    return read if isinstance(read, bool) else MISTYPED
+
+
 def check_number(value: Any) -> Any:
     """Return the value as the field `value` takes it (a finite number that a 64-bit float holds), or MISTYPED."""
-    if type(value) is bool or not isinstance(value, int | float):
+    if type(value) is bool:
         return MISTYPED
+    if not isinstance(value, int | float):
+        value = read_number(value)
+        if value is NO_SCALAR:
+            return MISTYPED
     try:
         number = float(value)
     except OverflowError:

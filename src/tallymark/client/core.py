@@ -1,28 +1,55 @@
-"""What all copies of a client share: the sink, the counters, and the end of the process.
+"""What all copies of a client share: the sink, the counters, and how they end.
 
-Comes in: encoded events and counts from `Client`. Goes out: calls of the sink. Every core is known to this module,
-so that a fork leaves each child with an empty one and the exit of the process closes each within its time limit.
+Comes in: encoded events and counts from `Client`. Goes out: calls of the sink. A core that nobody holds any more
+lets its sink end; a fork leaves each child with an empty one; the exit of the process closes each within its time limit.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import cast
 
 from tallymark.client.aggregate import Aggregator
 from tallymark.client.context import Context
 from tallymark.client.drops import OnDrop
-from tallymark.client.log import warn_once, warn_sometimes
+from tallymark.client.log import warn_fault, warn_once, warn_sometimes
+from tallymark.client.sender import Sender, Source, retiring
 from tallymark.client.settings import Settings
 from tallymark.client.sinks import FileSink, IntakeSink, LoggerSink, NoopSink, Sink
+from tallymark.client.sinks.sink import find_detach, reopen
 
-# Open ones, kept alive until they are closed; and all, to be switched off at exit.
-_cores: set[Core] = set()
-_all: weakref.WeakSet[Core] = weakref.WeakSet()
+# Those that were not closed, and all. Only clients hold them: a dropped client must be able to end.
+_cores: weakref.WeakValueDictionary[int, Core] = weakref.WeakValueDictionary()
+_all: weakref.WeakValueDictionary[int, Core] = weakref.WeakValueDictionary()
+# What the exit waits for dropped clients where no other is open.
+_CLOSE_SECONDS = Settings().close_timeout
+
+
+class _Route:
+    """Where the events of a core's counters go at present. It holds neither the core nor, mostly, the sink."""
+
+    __slots__ = ("detach", "emit", "wake")
+
+    def __init__(self, sink: Sink) -> None:
+        self.lead(sink)
+
+    def lead(self, sink: Sink) -> None:
+        self.emit: Callable[[bytes], None] = sink.emit
+        self.wake: Callable[[], None] = sink.wake
+        self.detach = find_detach(sink)
+
+    def emit_counts(self, line: bytes) -> None:
+        self.emit(line)
+
+    def wake_sink(self) -> None:
+        self.wake()
 
 
 class Core:
@@ -35,25 +62,28 @@ class Core:
         )
         # None switches everything off at the price of one comparison.
         self.emit: Callable[[bytes], None] | None = None
+        route = self._route = _Route(self.sink)
         self.aggregator = Aggregator(
-            self._emit, self._arm, root, settings.metrics_interval, settings.max_series
+            route.emit_counts, route.wake_sink, root, settings.metrics_interval, settings.max_series
         )
+        self._sources: list[Source] = []
         self.use(self.sink)
-        _cores.add(self)
-        _all.add(self)
+        self.attach(self.aggregator)
+        _cores[id(self)] = _all[id(self)] = self
+        weakref.finalize(self, _release, route, self.aggregator, self._sources).atexit = False
 
     def use(self, sink: Sink) -> Sink:
         """Send events to `sink` from now on; return the one used before."""
         before, self.sink = self.sink, sink
         self.emit = None if type(sink) is NoopSink else sink.emit
+        self._route.lead(sink)
         sink.attach(self.aggregator)
         return before
 
-    def _emit(self, line: bytes) -> None:
-        self.sink.emit(line)
-
-    def _arm(self) -> None:
-        self.sink.wake()
+    def attach(self, source: Source) -> None:
+        """Let the sink poll the source as long as this core lives."""
+        self._sources.append(source)
+        self.sink.attach(source)
 
     def lose(self, reason: str, events: int = 1) -> None:
         """Account for an event that could not be made."""
@@ -73,7 +103,7 @@ class Core:
 
     def fail(self, action: str) -> bool:
         """Log a fault of ours in `action`, called while handling the exception; always False."""
-        warn_sometimes(action, f"tallymark: {action} failed. Fix: report it with this trace.", trace=True)
+        warn_fault(action)
         return False
 
     def flush(self, timeout: float) -> bool:
@@ -82,7 +112,7 @@ class Core:
 
     def close(self, timeout: float) -> bool:
         """Deliver what waits within the time limit and take nothing more."""
-        _cores.discard(self)
+        _cores.pop(id(self), None)
         self.aggregator.close()
         return self.sink.close(timeout)
 
@@ -90,6 +120,56 @@ class Core:
         """Begin anew in a child process."""
         self.aggregator.reset()
         self.sink.forget()
+
+
+class _LateCore(Core):
+    """A core after the client's own exit handler: what is recorded now is delivered in the call.
+
+    Exit handlers run in reverse order, so those registered before the client was imported run after its own.
+    """
+
+    _left: float
+    _turn: threading.RLock
+    # Of the class, since the modules' names are gone when it matters.
+    _is_finalizing = staticmethod(sys.is_finalizing)
+
+    def begin(self) -> None:
+        """Take counts again."""
+        self._left = self.settings.close_timeout
+        self._turn = threading.RLock()
+        self.aggregator.reopen(self._deliver_counts)
+
+    @property
+    def emit(self) -> Callable[[bytes], None] | None:
+        """Take an event. None once the interpreter is taken down: the encoder's own module may be gone by then."""
+        return None if self._is_finalizing() else self._emit_late
+
+    @emit.setter
+    def emit(self, _: object) -> None:
+        """Nothing switches a late core."""
+
+    def _emit_late(self, line: bytes) -> None:
+        self._deliver(lambda: self.sink.emit(line))
+
+    def _deliver_counts(self) -> None:
+        self._deliver(lambda: None)
+
+    def _deliver(self, record: Callable[[], object]) -> None:
+        """Record and deliver within what is left of `close_timeout`; afterwards events are dropped as `closed`."""
+        with self._turn:
+            start = time.monotonic()
+            opened = self._left > 0 and reopen(self.sink)
+            record()
+            if opened:
+                self.sink.close(self._left)
+                self._left -= time.monotonic() - start
+
+
+def _release(route: _Route, aggregator: Aggregator, sources: Iterable[Source]) -> None:
+    """Let the sink end: the last copy of the client is gone. A finalizer, so nothing here takes a lock or waits."""
+    aggregator.closed = True
+    for source in sources:
+        route.detach(source)
 
 
 def build_sink(settings: Settings, on_drop: OnDrop | None) -> Sink:
@@ -112,31 +192,44 @@ def build_sink(settings: Settings, on_drop: OnDrop | None) -> Sink:
 
 def close_all() -> None:
     """Close every client that is still open, all within the longest of their time limits. Runs at exit."""
-    cores = list(_cores)
-    deadline = time.monotonic() + max((core.settings.close_timeout for core in cores), default=0.0)
+    cores = open_cores()
+    deadline = time.monotonic() + max((core.settings.close_timeout for core in cores), default=_CLOSE_SECONDS)
+    open_: list[Core | Sender] = [*cores, *retiring]
+    closes = [partial(_close_quietly, one.close, one.settings.close_timeout, deadline) for one in open_]
     threads: list[threading.Thread] = []
-    for core in cores[1:]:
+    for close in closes[1:]:
         # Side by side, so that one dead server does not eat up the time of the others.
-        thread = threading.Thread(target=_close_quietly, args=(core, deadline), daemon=True)
+        thread = threading.Thread(target=close, daemon=True)
         try:
             thread.start()
         except (RuntimeError, MemoryError):
-            _close_quietly(core, deadline)
+            close()
         else:
             threads.append(thread)
-    for core in cores[:1]:
-        _close_quietly(core, deadline)
+    for close in closes[:1]:
+        close()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    # What finalizers record from here on would run in an interpreter that is half taken down: the encoder's own
-    # module may be gone, and with Python 3.13 that ended the process with a segmentation fault.
-    for core in list(_all):
-        core.emit = None
+    _end_recording(cores)
 
 
-def _close_quietly(core: Core, deadline: float) -> None:
+def _end_recording(closed: list[Core]) -> None:
+    """Let what was open until now deliver in the call, and switch off everything else.
+
+    What finalizers record once the interpreter is half taken down must not reach the encoder: its own module may be
+    gone, and with Python 3.13 that ended the process with a segmentation fault.
+    """
+    for core in _list(_all):
+        if core in closed and core.emit is not None:
+            core.__class__ = _LateCore
+            cast("_LateCore", core).begin()
+        else:
+            core.emit = None
+
+
+def _close_quietly(close: Callable[[float], object], limit: float, deadline: float) -> None:
     try:
-        core.close(max(0.0, min(core.settings.close_timeout, deadline - time.monotonic())))
+        close(max(0.0, min(limit, deadline - time.monotonic())))
     except Exception:  # noqa: BLE001  the process ends, and nobody could act on it
         warn_sometimes(
             "close", "tallymark: close failed at exit. Fix: report it with this trace.", trace=True
@@ -144,13 +237,21 @@ def _close_quietly(core: Core, deadline: float) -> None:
 
 
 def _forget_all() -> None:
-    for core in list(_cores):
+    for core in open_cores():
         core.forget()
+    for sender in list(retiring):
+        sender.forget()
+    retiring.clear()
+
+
+def _list(cores: weakref.WeakValueDictionary[int, Core]) -> list[Core]:
+    # Not by iterating: another thread may make a client meanwhile.
+    return [core for reference in cores.valuerefs() if (core := reference()) is not None]
 
 
 def open_cores() -> list[Core]:
     """Return every core that was not closed."""
-    return list(_cores)
+    return _list(_cores)
 
 
 atexit.register(close_all)

@@ -7,6 +7,7 @@ running totals, at most one warning a minute per reason, calls of `on_drop`. Sin
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -33,11 +34,26 @@ def parse_sample(line: bytes | None) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-class Drops:
-    """Running totals of drops by reason, since this process began to use the sink."""
+class Listener:
+    """Holds the application's `on_drop`. Sinks hold it, their threads do not.
 
-    def __init__(self, on_drop: OnDrop | None = None) -> None:
-        self._on_drop = on_drop
+    The callback is often a method of an object that holds the client: a thread that held it would keep the client.
+    """
+
+    __slots__ = ("__weakref__", "call")
+
+    def __init__(self, on_drop: OnDrop | None) -> None:
+        self.call = on_drop
+
+
+class Drops:
+    """Running totals of drops by reason, since this process began to use the sink.
+
+    `listener` is told as long as somebody else holds it.
+    """
+
+    def __init__(self, listener: Listener | None = None) -> None:
+        self._listener = None if listener is None or listener.call is None else weakref.ref(listener)
         self.reset()
 
     def reset(self) -> None:
@@ -84,10 +100,11 @@ class Drops:
             self._call(reason, events, sample)
 
     def _call(self, reason: str, events: int, sample: bytes | None) -> None:
-        if self._on_drop is None:
+        listener = self._listener() if self._listener is not None else None
+        if listener is None or listener.call is None:
             return
         try:
-            self._on_drop(reason, events, parse_sample(sample))
+            listener.call(reason, events, parse_sample(sample))
         except Exception:  # noqa: BLE001  a fault in the application's callback must not stop the sender
             warn_sometimes(
                 "on_drop",

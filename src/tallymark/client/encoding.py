@@ -30,6 +30,7 @@ from tallymark.client.plain import (
     build_text,
     cut_bytes,
 )
+from tallymark.client.scalars import read_scalar
 from tallymark.client.stamp import (
     ID_SLICE,
     TIME_SLICE,
@@ -50,6 +51,8 @@ _LONG_NUMBER = b"0" * 19
 _MAX_PLAIN_NAME = 64  # in characters; a longer name takes the careful path, which counts bytes
 _HEADS_KEPT = 2000
 _heads: dict[tuple[str, str], bytes] = {}
+# Types of `value` that need no look: numbers as they are, and what is none.
+_NO_FOREIGN_NUMBERS = frozenset({int, float, bool, str, type(None)})
 
 
 def _build_name(value: Any) -> str:
@@ -206,15 +209,27 @@ def _take_identity(attributes: dict[str, Any]) -> tuple[str, str]:
         if 0 < len(text.encode()) <= MAX_ID_BYTES:
             id_text = _encode(text)[1:-1].decode()
             del attributes["event_id"]
-    if isinstance(event_time, datetime):
-        # A time without a zone is taken as UTC: the server takes none without.
-        aware = event_time if event_time.tzinfo else event_time.replace(tzinfo=UTC)
-        time_text = aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    aware = _read_time(event_time)
+    if aware is not None:
+        time_text = aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         if len(time_text) == 27:
             del attributes["event_time"]
         else:
             time_text = ""
     return id_text, time_text
+
+
+def _read_time(value: Any) -> datetime | None:
+    """Return a moment in UTC; None for what is none. Without a zone it is taken as UTC: the server takes none without."""
+    try:
+        moment = value if value is None or isinstance(value, datetime | str) else read_scalar(value)
+        if not isinstance(moment, datetime):
+            return None
+        aware = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        # What pandas calls "not a time" is a datetime by its class, and has no year.
+        return aware if type(aware.year) is int else None
+    except Exception:  # noqa: BLE001  a class of the application's may raise anything
+        return None
 
 
 def _build_merged(event_type: Any, event_name: Any, context: Context, attributes: dict[str, Any]) -> bytes:
@@ -242,6 +257,9 @@ def build_raw_line(event: Any) -> bytes | None:
         return None
     if not (event.get("event_id") and event.get("event_time")) or type(event["event_time"]) is not str:
         event = _complete(event)
+    if type(value := event.get("value")) not in _NO_FOREIGN_NUMBERS:
+        number = check_number(value)
+        event = event if number is MISTYPED else {**event, "value": number}
     try:
         line = _encode(event)
         doubtful = is_doubtful(line)
@@ -264,8 +282,9 @@ def _complete(event: Mapping[str, Any]) -> dict[str, Any]:
     now = now_nanoseconds()
     completed = dict(event)
     given = completed.pop("event_time", None)
-    if isinstance(given, datetime):
-        given = (given if given.tzinfo else given.replace(tzinfo=UTC)).isoformat()
+    moment = _read_time(given)
+    if moment is not None:
+        given = moment.isoformat()
     first = {"event_time": given or render_time(now)}
     completed["event_id"] = completed.get("event_id") or build_event_id(now)
     return first | completed

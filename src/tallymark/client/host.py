@@ -11,13 +11,13 @@ import os
 import socket
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
 
 from tallymark.client.context import Context
 from tallymark.client.core import Core
-from tallymark.client.log import warn_once
+from tallymark.client.log import warn_fault, warn_once
 from tallymark.client.plain import build_repr
 
 DEFAULT_EVERY = 10.0
@@ -31,7 +31,7 @@ _CPU_FIELDS = 8
 _IDLE = slice(3, 5)
 
 # Cores that were asked once; one sampler serves all copies of a client.
-_asked: WeakSet[Core] = WeakSet()
+_asked: weakref.WeakSet[Core] = weakref.WeakSet()
 
 
 # Texts of /proc to numbers; see proc_stat(5), proc_meminfo(5), proc_pid_stat(5), proc_pid_statm(5).
@@ -116,7 +116,9 @@ class HostSampler:
         proc: str = "/proc",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._core = core
+        # Not the core: the thread that polls this must not keep a client that everybody else has dropped.
+        self._core = weakref.ref(core)
+        self._aggregator = core.aggregator
         self._context = context
         self._proc = proc
         self._clock = clock
@@ -130,7 +132,8 @@ class HostSampler:
         self._due = self._clock()
 
     def _is_off(self) -> bool:
-        return self._core.aggregator.closed or self._core.emit is None
+        core = self._core()
+        return core is None or self._aggregator.closed or core.emit is None
 
     def due(self) -> float | None:
         """Return the monotonic time of the next sample; None after close."""
@@ -149,12 +152,12 @@ class HostSampler:
                     # From the end: the aggregator's interval that the sample began is over just before the next.
                     self._due = self._clock() + self.every
         except Exception:  # noqa: BLE001  a fault of ours must not become one of the host
-            self._core.fail("host_metrics")
+            warn_fault("host_metrics")
 
     def _claim(self) -> bool:
         """Take the present sample for this thread; False when it is not time, or another one has it."""
         # The core's lock, since a fork renews it.
-        with self._core.aggregator.lock:
+        with self._aggregator.lock:
             if self._is_off():
                 return False
             if self._pid != os.getpid():
@@ -182,7 +185,7 @@ class HostSampler:
             return
         # Not by Client.gauge: it knows no unit, adds what is ambient in the thread that happens to flush, and counts
         # an event as lost when the client is closed meanwhile.
-        aggregator = self._core.aggregator
+        aggregator = self._aggregator
         with aggregator.lock:
             series = aggregator.find("gauge", name, self._context, {"host": self.host}, unit, None)
             if series is not None:
@@ -217,6 +220,6 @@ def start_sampler(core: Core, context: Context, every: Any) -> HostSampler | Non
     if sys.platform != "linux":
         return None
     sampler = HostSampler(core, context, seconds)
-    core.sink.attach(sampler)
+    core.attach(sampler)
     core.sink.wake()
     return sampler

@@ -70,15 +70,17 @@ class _Run:
     def _work(self) -> None:
         transport = self.importer.open()
         transport.deadline = self.deadline
-        while (batch := self.batches.get()) is not None:
-            try:
-                self.deliver(transport, batch)
-            except Exception as error:  # noqa: BLE001  a fault of ours must neither hang the caller nor lose count
-                self.error = f"{type(error).__name__}: {error}"
-                self.give_up(batch, "internal_error")
-            finally:
-                self.slots.release()
-        transport.close()
+        try:
+            while (batch := self.batches.get()) is not None:
+                try:
+                    self.deliver(transport, batch)
+                except Exception as error:  # noqa: BLE001  a fault of ours must neither hang the caller nor lose count
+                    self.error = f"{type(error).__name__}: {error}"
+                    self.give_up(batch, "internal_error")
+                finally:
+                    self.slots.release()
+        finally:
+            transport.close()
 
     def deliver(self, transport: Transport, batch: list[bytes]) -> None:
         """Try until the batch is settled, the policy gives up, or time is over."""
@@ -139,10 +141,15 @@ class _Run:
         return self.stopping.is_set() or time.monotonic() >= self.deadline
 
     def finish(self) -> None:
-        for _ in self.threads:
-            self.batches.put(None)
+        self.end()
         for thread in self.threads:
             thread.join()
+
+    def end(self) -> None:
+        """Let the threads end after what was put so far; they close their connections."""
+        for _ in self.threads:
+            self.batches.put(None)
+        self.importer.close_inline()
 
 
 class Importer:
@@ -167,6 +174,12 @@ class Importer:
             self._inline = self.open()
         return self._inline
 
+    def close_inline(self) -> None:
+        """Close the connection of the calling thread, where one was needed."""
+        inline, self._inline = self._inline, None
+        if inline is not None:
+            inline.close()
+
     def count(self, run: _Run, **changes: int) -> None:
         """Add to the counts of the call and to the totals."""
         with self._lock:
@@ -186,7 +199,9 @@ class Importer:
             run.finish()
             raise
         except BaseException:
+            # An interrupt: nobody waits for the threads, and they must not wait for more.
             run.stopping.set()
+            run.end()
             raise
         finally:
             if run.error:

@@ -39,6 +39,11 @@ def warn_once(topic: str, message: str) -> None:
         _say(logging.WARNING, message)
 
 
+def warn_fault(action: str) -> None:
+    """Warn of a fault of ours in `action`, at most once a minute. Called while handling the exception; never raises."""
+    warn_sometimes(action, f"tallymark: {action} failed. Fix: report it with this trace.", trace=True)
+
+
 def warn_sometimes(topic: str, message: str, *, trace: bool = False) -> bool:
     """Warn about `topic` at most once a minute; True when it was said. Never raises."""
     now = time.monotonic()

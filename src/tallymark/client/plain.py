@@ -17,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from tallymark.client.scalars import NO_SCALAR, read_number, read_scalar
 from tallymark.event import MAX_DEPTH, MAX_NAME_BYTES
 
 LEAST_INTEGER = -(2**63)
@@ -78,6 +79,8 @@ class _Walk:
         if isinstance(value, _KNOWN_LEAVES):
             return msgspec.to_builtins(value)
         children = _list_children(value)
+        if children is None and (scalar := read_scalar(value)) is not NO_SCALAR:
+            return self.build(scalar, depth)
         if children is None or depth >= _MAX_LEVELS or id(value) in self.inside:
             return "<self-containing>" if id(value) in self.inside else build_repr(value)
         self.inside.add(id(value))
@@ -91,8 +94,16 @@ class _Walk:
     def build_key(self, key: Any) -> str:
         if isinstance(key, Enum):
             key = key.value
-        text = build_text(key) if isinstance(key, str) else build_repr(key)
+        text = build_text(key) if isinstance(key, str) else build_repr(_read_key(key))
         return cut_bytes(text, MAX_NAME_BYTES) or "_"
+
+
+def _read_key(key: Any) -> Any:
+    """Return the number that a name stands for, so that all kinds of 5 are one name; other things as they are."""
+    if isinstance(key, _KNOWN_LEAVES):
+        return key
+    number = read_number(key)
+    return key if number is NO_SCALAR else number
 
 
 def _build_scalar(value: str | float) -> Any:

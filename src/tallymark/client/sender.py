@@ -6,6 +6,7 @@ dropped for a reason. Sinks that deliver in the background own one; it runs in t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -57,6 +58,24 @@ class Source(Protocol):
         ...
 
 
+# Senders whose sinks are gone and that still deliver.
+retiring: set[Sender] = set()
+
+
+def discard(sources: list[Source], source: Source) -> None:
+    """Take the source out of the list where it is in it."""
+    with contextlib.suppress(ValueError):
+        sources.remove(source)
+
+
+def poll_leaving(sources: list[Source], leaving: list[Source]) -> None:
+    """Poll for the last time what leaves, and forget it."""
+    while leaving:
+        source = leaving.pop()
+        source.poll()
+        discard(sources, source)
+
+
 class Sender:
     """Delivers what waits in a buffer, in its own thread or in the thread that closes."""
 
@@ -72,16 +91,17 @@ class Sender:
         clock: Callable[[], float] = time.monotonic,
         policy: RetryPolicy | None = None,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._buffer = buffer
         self._drops = drops
         self.delivery = delivery
         self._clock = clock
         self._policy = policy or build_policy(settings)
         self.sources: list[Source] = []
+        self._leaving: list[Source] = []
         self._batch_bytes = batch_bytes
         self._spool = spool
-        self.worker = Worker(self.step, lambda: self.close(settings.close_timeout))
+        self.worker = Worker(self.step, lambda: self.close(settings.close_timeout), self.delivery.close)
         self.reset()
 
     def reset(self) -> None:
@@ -99,7 +119,8 @@ class Sender:
         self._first_attempt = 0.0
         self._asked_to_wait = False
         self._hurry = 0
-        self._limit_events = self._settings.batch_events
+        self._retire_at: float | None = None
+        self._limit_events = self.settings.batch_events
 
     # What the thread does.
 
@@ -107,13 +128,15 @@ class Sender:
         """Deliver what is ready; return the seconds until there may be more to do, None: until woken."""
         with self._turn:
             self._poll_sources()
-            delay = self._deliver_ready()
+            until = self._retire_at
+            delay = self._deliver_ready() if until is None else self._deliver_last(until)
             self._drops.tell()
         due = [delay] if delay is not None else []
         due += [max(0.0, at - self._clock()) for source in self.sources if (at := source.due()) is not None]
         return min(due) if due else None
 
     def _poll_sources(self) -> None:
+        poll_leaving(self.sources, self._leaving)
         now = self._clock()
         for source in self.sources:
             at = source.due()
@@ -140,17 +163,32 @@ class Sender:
             self._attempt(self._buffer.take(self._limit_events, self._batch_bytes))
         return None
 
+    def _deliver_last(self, deadline: float) -> float | None:
+        """Deliver for a sink that nobody holds any more; once that is done, or its time is over, the thread ends."""
+        self.delivery.deadline = deadline
+        delay = self._deliver_ready()
+        left = deadline - self._clock()
+        # The counters may come after the sink: what ends together ends in any order.
+        done = self._is_finished() and not self.sources and not self._leaving
+        if left > 0 and not done:
+            return left if delay is None else min(left, delay)
+        self._buffer.close()
+        self._end()
+        self.worker.stop()
+        retiring.discard(self)
+        return None
+
     def _rest(self, now: float) -> float:
         """Return the seconds until the next try; what gathers meanwhile goes to disk, where there is a spool."""
         left = self._not_before - now
         if self._spool is None:
             return left
         self._spill(self._spool)
-        return min(left, self._settings.flush_interval)
+        return min(left, self.settings.flush_interval)
 
     def _spill(self, spool: Spool) -> None:
         """Move what waits from memory to disk, as far as it has room."""
-        while batch := self._buffer.take(self._settings.batch_events, self._batch_bytes):
+        while batch := self._buffer.take(self.settings.batch_events, self._batch_bytes):
             if not spool.write(batch):
                 self._buffer.give_back(batch)
                 return
@@ -182,9 +220,9 @@ class Sender:
 
     def _is_ready(self, queued: int, now: float) -> bool:
         if self._due is None:
-            self._due = now + self._settings.flush_interval
+            self._due = now + self.settings.flush_interval
         full = queued >= self._limit_events or self._buffer.queued_bytes >= self._batch_bytes
-        return full or now >= self._due or self._hurry > 0
+        return full or now >= self._due or self._hurry > 0 or self._retire_at is not None
 
     def _attempt(self, batch: list[bytes]) -> None:
         """Try a batch once and settle it, or put it back and set the time of the next try."""
@@ -241,7 +279,7 @@ class Sender:
             self._count(batch, outcome)
             self._buffer.settle(batch)
         # After a batch that was too large, grow back with care.
-        self._limit_events = min(self._settings.batch_events, self._limit_events * 2)
+        self._limit_events = min(self.settings.batch_events, self._limit_events * 2)
         if not batch and not self._drops.is_reported:
             # The server answered and yet did not take the report: asking again at once would help nobody.
             self._report_not_before = self._clock() + self._policy.cap
@@ -267,6 +305,7 @@ class Sender:
         return done and self._drops.total == lost
 
     def _poll_all(self) -> None:
+        poll_leaving(self.sources, self._leaving)
         for source in self.sources:
             source.poll()
 
@@ -305,6 +344,7 @@ class Sender:
     def close(self, timeout: float) -> bool:
         """Deliver what waits within `timeout` seconds, spool or drop the rest; True when nothing was dropped."""
         deadline = time.monotonic() + max(0.0, timeout)
+        self._retire_at = None
         self._poll_all()
         self._buffer.close()
         self._finish(self._is_finished, deadline)
@@ -313,16 +353,55 @@ class Sender:
             # The request on its way fails at once, and its batch is given back, or goes to disk.
             self.delivery.abort()
             self.worker.join(0.2)
+        done = self._end()
+        self.worker.join(max(0.1, min(1.0, deadline - time.monotonic())) if done else 0.1)
+        if not self.worker.is_alive:
+            self.delivery.close()
+        self._drops.tell()
+        retiring.discard(self)
+        return done
+
+    def _end(self) -> bool:
+        """Move what is left to the spool, or drop it; True when nothing was dropped."""
         if self._spool is not None:
             self._spill(self._spool)
         done = self._buffer.in_memory == 0
         if not done:
             self._buffer.abandon("closed" if self._spool is None else "spool_full")
-        self.worker.join(max(0.1, min(1.0, deadline - time.monotonic())) if done else 0.1)
-        if not self.worker.is_alive:
-            self.delivery.close()
-        self._drops.tell()
         return done
+
+    def retire(self, timeout: float) -> None:
+        """Deliver what waits within `timeout` seconds and end: nobody holds the sink any more.
+
+        Called by a finalizer, so in any thread at any moment: it takes no lock and does not wait.
+        """
+        self._retire_at = self._clock() + timeout
+        if not self.worker.is_alive and not self._buffer.in_memory and not self._leaving:
+            self.delivery.close()
+            return
+        retiring.add(self)
+        if not self._asked_to_wait:
+            self._not_before = 0.0
+        self.worker.wake()
+
+    def detach(self, source: Source) -> None:
+        """Poll the source a last time in the thread, and let go of it. As `retire`, it does not wait."""
+        if source.due() is not None:
+            self._leaving.append(source)
+            if self._retire_at is not None:
+                retiring.add(self)
+            self.worker.wake()
+        discard(self.sources, source)
+
+    def reopen(self) -> bool:
+        """Take events again after close, for the next close to deliver; False while the thread still runs."""
+        if self.worker.is_alive:
+            return False
+        self.worker.reset()
+        self.worker.forbid()
+        self._not_before = 0.0
+        self._buffer.reopen()
+        return True
 
     def _is_finished(self) -> bool:
         return self._buffer.waiting == 0 and (self._drops.is_reported or not self.delivery.takes_reports)

@@ -21,6 +21,7 @@ from tallymark.store.engine import STREAMED_FORMATS, Answer, Connection, Engine,
 from tallymark.store.engine_config import SCOPE_SETTING
 from tallymark.store.errors import EngineError
 from tallymark.store.limits import build_settings
+from tallymark.store.parser import part_format, read_tree
 from tallymark.store.requests import StoreRequest
 from tallymark.store.schema import DATABASE
 from tallymark.store.sessions import Sessions
@@ -28,10 +29,8 @@ from tallymark.store.statements import (
     InsertHead,
     is_insert,
     is_select,
-    parse_format,
     parse_kill,
     parse_words,
-    split_format,
 )
 from tallymark.store.visitors import Gate
 
@@ -132,7 +131,7 @@ class Service:
         kill = parse_kill(sql)
         if kill is not None and not request.project and not request.read_only:
             return self._kill(kill)
-        outcome = Outcome(parse_format(sql, request.default_format), iter(()))
+        outcome = Outcome(request.default_format, iter(()))
         outcome.pieces = self._begin(self._run(request, sql, outcome))
         return outcome
 
@@ -208,12 +207,14 @@ class Service:
             if running.killed:
                 # While it waited for its place.
                 raise EngineError(394, "Query was cancelled")
-            fmt = request.default_format
             if scope.internal:
                 reads = self._judge(request, connection, sql)
+                text, named = part_format(connection, sql)
+                sql, fmt = text if reads else sql, named or request.default_format
             else:
-                sql, fmt = self._gate.check(connection, sql, fmt, request.parameters)
-                outcome.format, reads = fmt, True
+                sql, fmt = self._gate.check(connection, sql, request.default_format, request.parameters)
+                reads = True
+            outcome.format = fmt
             # chDB streams nothing but a SELECT; what DESCRIBE and SHOW answer is short.
             streams = reads and is_select(sql) and outcome.format in STREAMED_FORMATS
             if streams and not request.wait_end:
@@ -238,12 +239,16 @@ class Service:
         kind, count = connection.classify(sql)
         if count > 1:
             raise EngineError(62, "Multi-statements are not allowed")
-        words = parse_words(sql)
-        if is_insert(sql) and ("FROM", "INFILE") in pairwise(words):
+        words = parse_words(sql) if kind != "READ_ONLY" else ()
+        if (
+            is_insert(sql)
+            and ("FROM", "INFILE") in pairwise(words)
+            and "infile" in _read_keys(connection, sql)
+        ):
             raise EngineError(
                 48, "INSERT ... FROM INFILE is not supported by this server: send the data as the body"
             )
-        if kind == "CONTROL" and "OUTFILE" in words:
+        if kind == "CONTROL" and "OUTFILE" in words and "out_file" in _read_keys(connection, sql):
             raise EngineError(48, "INTO OUTFILE is not supported by this server")
         if request.read_only and kind not in {"READ_ONLY", "UNKNOWN"}:
             raise EngineError(164, "Cannot execute this query in readonly mode: a GET request only reads")
@@ -290,13 +295,17 @@ class Service:
         return Outcome("TabSeparated", iter((body,)), Answer(body))
 
 
+def _read_keys(connection: Connection, sql: str) -> frozenset[str]:
+    """Return what the engine's parser finds at the top of the statement, by its names."""
+    return frozenset(read_tree(connection, sql) or ())
+
+
 def _build_empty(connection: Connection, sql: str, fmt: str, parameters: dict[str, str]) -> bytes:
     """Return an answer without rows. In the Native format it still tells its columns, which chDB leaves out."""
-    text, named = split_format(sql)
-    if (named or fmt) != "Native":
+    if fmt != "Native":
         return b""
     try:
-        described = connection.run(f"DESCRIBE TABLE (\n{text}\n)", "JSONCompactEachRow", parameters).body
+        described = connection.run(f"DESCRIBE TABLE (\n{sql}\n)", "JSONCompactEachRow", parameters).body
     except EngineError:
         # Not a SELECT: such a statement has no columns that could be told.
         return b""

@@ -1,7 +1,7 @@
-"""What the server must know of a statement before the engine sees it: whether data follows, and the answer's format.
+"""A statement's tokens, and what the server must know before the engine sees it: whether data follows, what to kill.
 
-Comes in: SQL text. Goes out: an `InsertHead`, a kill's query id or a format's name. Only words outside quotes and comments are looked at;
-what a statement means and whether it may run is judged by the engine's own parser, never here.
+Comes in: SQL text. Goes out: tokens, an `InsertHead`, a query id. Only words outside quotes and comments are looked at;
+what a statement means and whether it may run is judged by the engine's own parser (`parser`), never here.
 """
 
 from __future__ import annotations
@@ -11,23 +11,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+# The engine's own lexer, rule by rule; a test compares the two (`tokenizeQuery`).
 _TOKEN: Final = re.compile(
-    r"""(?P<space>\s+|--[^\n]*|\#[ !][^\n]*|/\*.*?\*/)
-      |(?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)
-      |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    r"""(?P<space>[\s\ufeff]+|--[^\n]*|//[^\n]*|\#[ !][^\n]*)
+      |(?P<comment>/\*)
+      |(?P<heredoc>\$(?P<tag>[A-Za-z0-9_]*)\$.*?\$(?P=tag)\$)
+      |(?P<text>'(?:[^'\\]|\\.|'')*'|\u2018[^\u2019]*\u2019)
+      |(?P<name>"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`|\u201c[^\u201d]*\u201d)
+      |(?P<word>[A-Za-z_$][A-Za-z0-9_$]*)
       |(?P<number>[0-9][A-Za-z0-9_.]*)
       |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_KILL: Final = re.compile(
-    r"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'((?:[^'\\]|\\.)*)'\s*(SYNC|ASYNC)?\s*;?\s*(?:FORMAT\s+\w+\s*)?\Z",
-    re.IGNORECASE,
-)
-# What may follow a table that has no alias.
-_AFTER_TABLE: Final = frozenset(
-    {"WHERE", "PREWHERE", "GROUP", "ORDER", "LIMIT", "UNION", "JOIN", "LEFT", "INNER", "HAVING"}
-)
-_LAST_FORMAT: Final = re.compile(r"\bFORMAT\s+([A-Za-z0-9_]+)\s*(?:;\s*)?\Z", re.IGNORECASE)
+_COMMENT_MARK: Final = re.compile(r"/\*|\*/")
+_ESCAPE: Final = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)|''", re.DOTALL)
+_ESCAPES: Final = {
+    "b": "\b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "0": "\0",
+    "a": "\a",
+    "v": "\v",
+    "e": "\x1b",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,9 @@ class InsertHead:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """One token: its kind (text, heredoc, name, word, number, other), its text, and where it stands."""
+
     kind: str
     text: str
     start: int
@@ -48,19 +58,60 @@ class _Token:
 
     @property
     def upper(self) -> str:
+        """The word in upper case; what is no word as it is."""
         return self.text.upper() if self.kind == "word" else self.text
 
+    @property
+    def value(self) -> str:
+        """The text or name without its quotes and escapes; a word as it is."""
+        if self.kind not in {"text", "name"}:
+            return self.text
+        return _ESCAPE.sub(_unescape, self.text[1:-1])
 
-def _read_tokens(sql: str) -> Iterator[_Token]:
-    for found in _TOKEN.finditer(sql):
+    @property
+    def is_name(self) -> bool:
+        """Whether this can be the name of something, quoted or not."""
+        return self.kind in {"word", "name"}
+
+
+def _unescape(found: re.Match[str]) -> str:
+    escaped = found.group(1)
+    if escaped is None:
+        return "'"
+    if len(escaped) == 3:
+        return chr(int(escaped[1:], 16))
+    return _ESCAPES.get(escaped, escaped)
+
+
+def read_tokens(sql: str) -> Iterator[Token]:
+    """Yield a statement's tokens, without blanks and comments, as the engine's lexer parts them."""
+    place = 0
+    while (found := _TOKEN.match(sql, place)) is not None:
+        place = found.end()
         kind = found.lastgroup or "other"
-        if kind != "space":
-            yield _Token(kind, found.group(), found.start(), found.end())
+        if kind == "tag":
+            kind = "heredoc"
+        if kind == "comment":
+            place = _find_comment_end(sql, place)
+        elif kind != "space":
+            yield Token(kind, found.group(), found.start(), place)
+
+
+def _find_comment_end(sql: str, place: int) -> int:
+    """Return where a comment ends that begins before `place`: comments may stand in comments."""
+    depth = 1
+    while depth:
+        mark = _COMMENT_MARK.search(sql, place)
+        if mark is None:
+            return len(sql)
+        depth += 1 if mark.group() == "/*" else -1
+        place = mark.end()
+    return place
 
 
 def parse_insert(sql: str) -> InsertHead | None:
     """Return the head of an INSERT that takes data, None for every other statement, an INSERT ... SELECT too."""
-    tokens = _read_tokens(sql)
+    tokens = read_tokens(sql)
     first = next(tokens, None)
     if first is None or first.upper != "INSERT":
         return None
@@ -80,7 +131,7 @@ def parse_insert(sql: str) -> InsertHead | None:
     return None
 
 
-def _finish_insert(sql: str, start: int, keyword: _Token, name: _Token | None) -> InsertHead | None:
+def _finish_insert(sql: str, start: int, keyword: Token, name: Token | None) -> InsertHead | None:
     if name is None or name.kind != "word":
         return None
     end = name.end
@@ -94,60 +145,63 @@ def _finish_insert(sql: str, start: int, keyword: _Token, name: _Token | None) -
 
 def is_insert(sql: str) -> bool:
     """Tell whether the first word is INSERT."""
-    first = next(_read_tokens(sql), None)
+    first = next(read_tokens(sql), None)
     return first is not None and first.upper == "INSERT"
 
 
 def is_select(sql: str) -> bool:
     """Tell whether the statement is a SELECT in any of its forms: they also begin with WITH, FROM or a parenthesis."""
-    first = next((token for token in _read_tokens(sql) if token.text != "("), None)
+    first = next((token for token in read_tokens(sql) if token.text != "("), None)
     return first is not None and first.upper in {"SELECT", "WITH", "FROM"}
-
-
-def replace_table(sql: str, database: str, table: str, replacement: str) -> str:
-    """Return the statement with `replacement` in the place of each `database.table`, quoted or not.
-
-    The table's name stays good before a column's, unless an alias follows.
-    """
-    tokens = list(_read_tokens(sql))
-    named = [(token.text[1:-1] if token.text[0] in '`"' else token.text) for token in tokens]
-    parts, end = [], 0
-    for place in range(len(tokens) - 2):
-        before, after = named[place - 1 : place], named[place + 3 : place + 4]
-        if named[place : place + 3] != [database, ".", table] or "." in (*before, *after):
-            continue
-        last = tokens[place + 3] if after else None
-        alone = last is None or last.kind == "other" or last.upper in _AFTER_TABLE
-        parts += [sql[end : tokens[place].start], replacement, f" AS {table}" if alone else ""]
-        end = tokens[place + 2].end
-    return "".join([*parts, sql[end:]])
 
 
 def parse_kill(sql: str) -> str | None:
     """Return the query id of `KILL QUERY WHERE query_id = '...'`, None for anything else."""
-    found = _KILL.match(sql)
-    return re.sub(r"\\(.)", r"\1", found.group(1)) if found else None
-
-
-def parse_format(sql: str, default: str) -> str:
-    """Return the format that the answer will have: the one in the text's last clause, else `default`."""
-    found = _LAST_FORMAT.search(sql)
-    return found.group(1) if found else default
+    tokens = strip_end(list(read_tokens(sql)))
+    if len(tokens) > 2 and tokens[-2].upper == "FORMAT" and tokens[-1].kind == "word":
+        tokens = tokens[:-2]
+    if tokens and tokens[-1].upper in {"SYNC", "ASYNC"}:
+        tokens = tokens[:-1]
+    words = [token.upper for token in tokens]
+    if len(tokens) != 6 or words[:3] != ["KILL", "QUERY", "WHERE"] or words[4] != "=":
+        return None
+    if tokens[3].value != "query_id" or tokens[5].kind != "text":
+        return None
+    return tokens[5].value
 
 
 def parse_words(sql: str) -> tuple[str, ...]:
     """Return a statement's tokens in upper case, without comments and closing semicolons."""
-    words = [token.upper for token in _read_tokens(sql)]
-    while words and words[-1] == ";":
-        words.pop()
-    return tuple(words)
+    return tuple(token.upper for token in strip_end(list(read_tokens(sql))))
 
 
-def split_format(sql: str) -> tuple[str, str]:
-    """Return the statement without its closing FORMAT clause and semicolons, and the format's name or ''."""
-    tokens = list(_read_tokens(sql))
-    while tokens and tokens[-1].text == ";":
-        tokens.pop()
-    if len(tokens) > 2 and tokens[-2].upper == "FORMAT" and tokens[-1].kind == "word":
-        return sql[: tokens[-2].start], tokens[-1].text
-    return sql[: tokens[-1].end] if tokens else "", ""
+def strip_end(tokens: list[Token]) -> list[Token]:
+    """Return the tokens without closing semicolons."""
+    end = len(tokens)
+    while end and tokens[end - 1].text == ";":
+        end -= 1
+    return tokens[:end]
+
+
+def strip_semicolons(sql: str) -> str:
+    """Return the statement without closing semicolons and what stands behind them."""
+    tokens = list(read_tokens(sql))
+    kept = strip_end(tokens)
+    if not kept:
+        return ""
+    return sql if len(kept) == len(tokens) else sql[: kept[-1].end]
+
+
+def find_formats(tokens: list[Token]) -> Iterator[int]:
+    """Yield where a FORMAT clause may stand among the tokens, the last place first: the word and a name behind it.
+
+    Columns, aliases and tables may have that name too. Whether it is the clause only the engine's parser knows.
+    """
+    depth = 0
+    places = []
+    for place, token in enumerate(tokens[:-1]):
+        if token.text in {"(", "[", "{", ")", "]", "}"}:
+            depth += 1 if token.text in "([{" else -1
+        elif depth == 0 and token.upper == "FORMAT" and tokens[place + 1].is_name:
+            places.append(place)
+    yield from reversed(places)

@@ -14,8 +14,10 @@ from typing import Final
 
 from tallymark.store.engine import Connection
 from tallymark.store.errors import EngineError
-from tallymark.store.schema import EVENT_COLUMNS, EVENTS_TABLE
-from tallymark.store.statements import is_select, parse_words, replace_table, split_format
+from tallymark.store.parser import part_format
+from tallymark.store.schema import EVENTS_TABLE
+from tallymark.store.statements import is_select
+from tallymark.store.told import Told, answer_show
 
 # Nodes that hold nothing by themselves or whose parts stand below them in the tree. Not here, among many:
 # Set (settings in the statement), ColumnsApplyTransformer (its function is not in the tree), Explain.
@@ -82,15 +84,8 @@ _NO_SETTINGS: Final = "schema"
 # Tools read here what they may give with a request. The engine's own column tells of the connection, where nothing
 # can be changed once the request's settings stand.
 _TOLD_SETTINGS: Final = (
-    f"(SELECT * REPLACE (NOT match(name, '^({_SETTINGS})$') OR position(name, '{_NO_SETTINGS}') > 0 AS readonly)"  # noqa: S608 - constant text
-    " FROM system.settings)"
-)
-
-_DATABASE, _, _TABLE = EVENTS_TABLE.partition(".")
-# Tools list here what there is to ask: one table, told by constants, since the engine's own tables tell more.
-_TOLD_TABLES: Final = f"(SELECT '{_DATABASE}' AS database, '{_TABLE}' AS name, 'MergeTree' AS engine, '' AS comment, 0 AS is_temporary)"
-_SHOWN: Final = frozenset(
-    {("SHOW", "TABLES"), ("SHOW", "DATABASES"), ("SHOW", "TABLES", "FROM", _DATABASE.upper())}
+    f"SELECT * REPLACE (NOT match(name, '^({_SETTINGS})$') OR position(name, '{_NO_SETTINGS}') > 0 AS readonly)"  # noqa: S608 - constant text
+    " FROM system.settings"
 )
 
 # Of MergeTree tables: parts and blocks are counted over all projects, so they tell what others do.
@@ -118,7 +113,7 @@ class Gate:
             name.lower() for name in _read_names(connection, "SELECT name FROM system.databases")
         ) - {EVENTS_TABLE.partition(".")[0]}
         self._virtual: frozenset[str] | None = None
-        self._told_columns = _tell_columns()
+        self._told = Told(connection, _TOLD_SETTINGS)
 
     def check_settings(self, settings: Mapping[str, str]) -> None:
         """Raise EngineError 452 for a setting that visitors may not give."""
@@ -131,15 +126,10 @@ class Gate:
     ) -> tuple[str, str]:
         """Return the statement to run, without its FORMAT clause, and the format.
 
-        Where it reads system.settings it is told which of them visitors may give. Raises EngineError for what may
-        not run.
+        Where it reads the engine's lists of tables, columns, databases or settings, or says SHOW or EXISTS, it is
+        another statement, which tells what visitors may know. Raises EngineError for what may not run.
         """
-        text, named = split_format(sql)
-        if is_select(text):
-            # Before the checks, so that they see what runs.
-            text = replace_table(text, "system", "settings", _TOLD_SETTINGS)
-            text = replace_table(text, "system", "tables", _TOLD_TABLES)
-            text = replace_table(text, "system", "columns", self._told_columns)
+        text, named = part_format(connection, sql)
         chosen = named or fmt
         if _FORMATS.fullmatch(chosen) is None:
             raise EngineError(73, f"The format {chosen} may not be used here")
@@ -148,11 +138,12 @@ class Gate:
             raise EngineError(62, "Multi-statements are not allowed")
         if kind not in {"READ_ONLY", "UNKNOWN"}:
             raise EngineError(164, "Cannot execute this query in readonly mode")
-        if parse_words(text) in _SHOWN:
-            return text, chosen
+        # Before the checks, so that they see what runs.
+        answer = answer_show(connection, text)
+        text = answer or (self._told.put_in(connection, text) if is_select(text) else text)
         lines = connection.run(f"EXPLAIN AST {text}", "JSONCompactEachRow", parameters).body
         self._check_tree(connection, [str(json.loads(line)[0]) for line in lines.splitlines()])
-        if kind == "UNKNOWN":
+        if kind == "UNKNOWN" and answer is None:
             raise EngineError(62, "Syntax error: the statement cannot stand by itself")
         return text, chosen
 
@@ -198,22 +189,6 @@ class Gate:
             self._virtual = _read_virtual_columns(connection)
         if not self._virtual.isdisjoint(name.split(".")):
             raise EngineError(497, f"Not enough privileges: column {name} may not be read here")
-
-
-def _tell_columns() -> str:
-    """Return the event table's columns as a statement of constants, in the place of the engine's own list."""
-    rows = ", ".join(
-        f"({place}, '{column.name}', '{_quote(column.type)}')"
-        for place, column in enumerate(EVENT_COLUMNS, 1)
-    )
-    return (
-        f"(SELECT '{_DATABASE}' AS database, '{_TABLE}' AS table, row.2 AS name, row.3 AS type, '' AS comment,"  # noqa: S608 - constant text
-        f" '' AS default_kind, row.1 AS position FROM (SELECT arrayJoin([{rows}]) AS row))"
-    )
-
-
-def _quote(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _describe(node: str) -> str:

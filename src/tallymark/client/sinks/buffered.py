@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from tallymark.client.buffer import Buffer
-from tallymark.client.drops import Drops
+from tallymark.client.drops import Drops, Listener, OnDrop
 from tallymark.client.sender import Delivery, Sender, Source
 from tallymark.client.settings import Settings
 from tallymark.client.spool import Spool
 from tallymark.client.stats import SendSummary, Stats
 
+BuildDelivery = Callable[[Drops], Delivery]
+
 
 class BufferedSink:
-    """Keeps events in memory until `delivery` has taken them."""
+    """Keeps events in memory until the delivery that `build` returns has taken them."""
 
     def __init__(
-        self, settings: Settings, drops: Drops, delivery: Delivery, spool: Spool | None = None
+        self, settings: Settings, on_drop: OnDrop | None, build: BuildDelivery, spool: Spool | None = None
     ) -> None:
         self.settings = settings
-        self.drops = drops
+        self._listener = Listener(on_drop)
+        self.drops = drops = Drops(self._listener)
         # A small memory limit still needs room for more than one batch.
         batch_bytes = max(1024, min(settings.batch_bytes, settings.max_buffer_bytes // 4))
         self.buffer = Buffer(
             settings.max_buffer_events, settings.max_buffer_bytes, drops, settings.batch_events, batch_bytes
         )
-        self.sender = Sender(settings, self.buffer, drops, delivery, batch_bytes=batch_bytes, spool=spool)
+        self.sender = Sender(settings, self.buffer, drops, build(drops), batch_bytes=batch_bytes, spool=spool)
         self.buffer.notify = self.sender.note
+        # The sender's thread holds the sender and not this sink, so that a sink that nobody holds can end.
+        weakref.finalize(self, self.sender.retire, settings.request_timeout).atexit = False
         # The buffer's own method: what every recorded event goes through has no detours.
         self._add = self.buffer.add
 
@@ -71,9 +77,15 @@ class BufferedSink:
             self.sender.sources.append(source)
         return True
 
-    def wake(self) -> None:
+    @property
+    def detach(self) -> Callable[[Source], None]:
+        """Let go of a source once the sender's thread has polled it for the last time. Never waits."""
+        return self.sender.detach
+
+    @property
+    def wake(self) -> Callable[[], None]:
         """Let the sender look when its sources are due."""
-        self.sender.worker.wake()
+        return self.sender.worker.wake
 
     def flush(self, timeout: float) -> bool:
         """Wait until what was emitted is acknowledged."""
@@ -82,6 +94,10 @@ class BufferedSink:
     def close(self, timeout: float) -> bool:
         """Deliver what waits within the time limit."""
         return self.sender.close(timeout)
+
+    def reopen(self) -> bool:
+        """Take events again after close, to be delivered by the next close; False while a request still hangs."""
+        return self.sender.reopen()
 
     def stats(self) -> Stats:
         """Return the counts so far, taken together under the buffer's lock."""

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from tallymark.client.drops import Drops, OnDrop
-from tallymark.client.sender import Source
+from tallymark.client.drops import Drops, Listener, OnDrop
+from tallymark.client.sender import Source, discard, poll_leaving
 from tallymark.client.stats import SendSummary, Stats
 from tallymark.client.worker import Worker
 
@@ -17,10 +17,15 @@ class DirectSink:
     """Hands each event to `take` in the thread that recorded it; a fault there counts as `internal_error`."""
 
     def __init__(self, on_drop: OnDrop | None = None) -> None:
-        self.drops = Drops(on_drop)
+        self._listener = Listener(on_drop)
+        self.drops = Drops(self._listener)
         self._sources: list[Source] = []
-        self._ticker = Worker(self._tick, self._poll)
+        self._leaving: list[Source] = []
+        self._ticker = self._build_ticker()
         self.forget()
+
+    def _build_ticker(self) -> Worker:
+        return Worker(self._tick, self._poll)
 
     def take(self, line: bytes) -> None:
         """Do with the event what this sink is for."""
@@ -59,15 +64,35 @@ class DirectSink:
 
     def attach(self, source: Source) -> bool:
         """Poll the source from a small thread, started when the source first has something."""
-        if source not in self._sources:
-            self._sources.append(source)
+        with self._lock:
+            if source not in self._sources:
+                self._sources.append(source)
         return True
+
+    def detach(self, source: Source) -> None:
+        """Let go of the source once it has given what it has. Never waits."""
+        ticker = self._ticker
+        if source.due() is not None:
+            self._leaving.append(source)
+            if not ticker.is_alive:
+                poll_leaving(self._sources, self._leaving)
+        discard(self._sources, source)
+        if ticker.is_alive:
+            ticker.wake()
 
     def wake(self) -> None:
         """Let the thread look when the sources are due."""
-        self._ticker.wake()
+        with self._lock:
+            self._ticker.wake()
 
     def _tick(self) -> float | None:
+        poll_leaving(self._sources, self._leaving)
+        with self._lock:
+            if not self._sources and not self._leaving:
+                # Nothing can become due. Whoever attaches another source later gets another thread.
+                self._ticker.stop()
+                self._ticker = self._build_ticker()
+                return None
         now = time.monotonic()
         for source in self._sources:
             at = source.due()
@@ -91,6 +116,11 @@ class DirectSink:
         self._closed = True
         self._ticker.stop()
         return timeout >= 0
+
+    def reopen(self) -> bool:
+        """Take events again after close, in the last moments of the process."""
+        self._closed = False
+        return True
 
     def stats(self) -> Stats:
         """Return the counts so far."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from tallymark.client.sender import Source
-from tallymark.client.sinks.sink import Sink
+from tallymark.client.sinks.sink import Sink, detach, reopen
 from tallymark.client.stats import SendSummary, Stats, build_sum
 
 _CHUNK = 5000
@@ -21,10 +21,16 @@ class FanOutSink:
             raise ValueError("a fan-out needs at least one sink: FanOutSink(first, second, ...)")
         self._sinks = sinks
 
-    def emit(self, line: bytes) -> None:
+    @property
+    def emit(self) -> Callable[[bytes], None]:
         """Give the event to each."""
-        for sink in self._sinks:
-            sink.emit(line)
+        emits = [sink.emit for sink in self._sinks]
+
+        def emit(line: bytes) -> None:
+            for one in emits:
+                one(line)
+
+        return emit
 
     def lose(self, reason: str, events: int, sample: bytes | None) -> None:
         """Tell each."""
@@ -48,6 +54,10 @@ class FanOutSink:
         """Attach to the first: one poll is enough, its events go to all."""
         return self._sinks[0].attach(source)
 
+    def detach(self, source: Source) -> None:
+        """Let the first, which polls it, let go of it."""
+        detach(self._sinks[0], source)
+
     def wake(self) -> None:
         """Wake the first, which polls."""
         self._sinks[0].wake()
@@ -63,6 +73,11 @@ class FanOutSink:
         deadline = time.monotonic() + timeout
         done = [sink.close(max(0.0, deadline - time.monotonic())) for sink in self._sinks]
         return all(done)
+
+    def reopen(self) -> bool:
+        """Open again what can be opened; False when nothing can."""
+        opened = [reopen(sink) for sink in self._sinks]
+        return any(opened)
 
     def stats(self) -> Stats:
         """Return sums over the sinks, with each sink's own counts in `parts`."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tallymark.client.drops import Drops, OnDrop
+from tallymark.client.drops import OnDrop
 from tallymark.client.retry import Outcome
 from tallymark.client.settings import Settings
 from tallymark.client.sinks.buffered import BufferedSink
@@ -66,4 +66,4 @@ class FileSink(BufferedSink):
     def __init__(
         self, path: str | os.PathLike[str], *, settings: Settings | None = None, on_drop: OnDrop | None = None
     ) -> None:
-        super().__init__(settings or Settings(), Drops(on_drop), _FileDelivery(path))
+        super().__init__(settings or Settings(), on_drop, lambda _: _FileDelivery(path))

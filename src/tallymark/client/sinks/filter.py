@@ -8,7 +8,7 @@ from typing import Any
 from tallymark.client.drops import parse_sample
 from tallymark.client.log import warn_sometimes
 from tallymark.client.sender import Source
-from tallymark.client.sinks.sink import Sink
+from tallymark.client.sinks.sink import Sink, detach, reopen
 from tallymark.client.stats import SendSummary, Stats
 
 Predicate = Callable[[dict[str, Any]], object]
@@ -63,6 +63,10 @@ class FilterSink:
         """Pass it on."""
         return self._sink.attach(source)
 
+    def detach(self, source: Source) -> None:
+        """Pass it on."""
+        detach(self._sink, source)
+
     def wake(self) -> None:
         """Pass it on."""
         self._sink.wake()
@@ -74,6 +78,10 @@ class FilterSink:
     def close(self, timeout: float) -> bool:
         """Pass it on."""
         return self._sink.close(timeout)
+
+    def reopen(self) -> bool:
+        """Pass it on."""
+        return reopen(self._sink)
 
     def stats(self) -> Stats:
         """Return the counts of the sink behind."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-from tallymark.client.drops import Drops, OnDrop
+from tallymark.client.drops import OnDrop
 from tallymark.client.importer import Importer
 from tallymark.client.sender import build_policy
 from tallymark.client.settings import Settings, build_settings
@@ -36,17 +36,14 @@ class IntakeSink(BufferedSink):
         on_drop: OnDrop | None = None,
     ) -> None:
         settings = settings or build_settings({"url": url, "key": key})
-        drops = Drops(on_drop)
-        super().__init__(settings, drops, HttpTransport(settings, drops), build_spool(settings))
+        super().__init__(
+            settings, on_drop, lambda drops: HttpTransport(settings, drops), build_spool(settings)
+        )
         self._importer = self._build_importer()
 
     def _build_importer(self) -> Importer:
-        return Importer(
-            lambda: HttpTransport(self.settings, self.drops),
-            self.drops,
-            build_policy(self.settings),
-            self.settings,
-        )
+        settings, drops = self.settings, self.drops
+        return Importer(lambda: HttpTransport(settings, drops), drops, build_policy(settings), settings)
 
     def send_all(self, lines: Iterator[bytes], timeout: float | None) -> SendSummary:
         """Send all of them beside the buffer, several batches at a time, so that nothing makes room for anything."""

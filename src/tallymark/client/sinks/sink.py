@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tallymark.client.sender import Source
@@ -10,7 +10,10 @@ from tallymark.client.stats import SendSummary, Stats
 
 
 class Sink(Protocol):
-    """Takes encoded events, one JSON object each without line breaks. No method raises."""
+    """Takes encoded events, one JSON object each without line breaks. No method raises.
+
+    A sink may have two methods more, see `detach` and `reopen` below.
+    """
 
     def emit(self, line: bytes) -> None:
         """Take an event, in the thread that recorded it, without blocking it."""
@@ -47,3 +50,26 @@ class Sink(Protocol):
     def forget(self) -> None:
         """Begin anew in a child process: what waited is the parent's to send."""
         ...
+
+
+def detach(sink: Sink, source: Source) -> None:
+    """Let a sink that can do so let go of a source whose client is gone, once the source has given what it has.
+
+    Called by a finalizer, so in any thread at any moment: it must not wait.
+    """
+    find_detach(sink)(source)
+
+
+def find_detach(sink: Sink) -> Callable[[Source], object]:
+    """Return what `detach` calls, which need not hold the sink."""
+    method: Callable[[Source], object] = getattr(sink, "detach", lambda _: None)
+    return method
+
+
+def reopen(sink: Sink) -> bool:
+    """Let a closed sink take events again until its next close; False where it cannot.
+
+    For what is recorded between the client's own exit handler and the end of the process.
+    """
+    method: Callable[[], bool] | None = getattr(sink, "reopen", None)
+    return method() if method is not None else False

@@ -1,0 +1,258 @@
+"""What other people's tools read under the names of the engine's own lists: one database, one table, its columns.
+
+Comes in: a connection of the internal role once, later statements of visitors. Goes out: the same statements with
+constants in the place of `system.tables` and its like, and SELECTs in the place of SHOW and EXISTS. `visitors` asks
+here before it judges a statement, so what is put in is judged too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from tallymark.store.engine import Connection, quote_name, quote_text
+from tallymark.store.errors import EngineError
+from tallymark.store.parser import read_tree, read_words, render_tree
+from tallymark.store.schema import DATABASE, EVENT_COLUMNS, EVENTS_TABLE
+from tallymark.store.statements import read_tokens
+
+_TABLE: Final = EVENTS_TABLE.partition(".")[2]
+# As the engine writes it of the table; a test compares them.
+SORTING_KEY: Final = "project, event_name, event_time, event_id"
+
+_D: Final = quote_text(DATABASE)
+_T: Final = quote_text(_TABLE)
+_COLUMNS: Final = ", ".join(
+    f"({place}, {quote_text(column.name)}, {quote_text(column.type)})"
+    for place, column in enumerate(EVENT_COLUMNS, 1)
+)
+_ROWS: Final = f"(SELECT arrayJoin([{_COLUMNS}]) AS told)"
+_NULLABLE: Final = "startsWith(told.3, 'Nullable(')"
+_KEYED: Final = f"has({SORTING_KEY.split(', ')!r}, told.2)"
+
+# By table: where its rows come from, and the columns that tell something. All other columns are empty.
+_ONE: Final = "system.one"
+_TOLD: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "system.databases": (_ONE, {"name": _D, "database": _D, "engine": "'Atomic'", "engine_full": "'Atomic'"}),
+    "system.tables": (
+        _ONE,
+        {
+            "database": _D,
+            "name": _T,
+            "table": _T,
+            "engine": "'MergeTree'",
+            "engine_full": quote_text(f"MergeTree ORDER BY ({SORTING_KEY})"),
+            "sorting_key": quote_text(SORTING_KEY),
+            "primary_key": quote_text(SORTING_KEY),
+            "has_own_data": "1",
+            # Of all projects they would tell; here nothing is known.
+            **dict.fromkeys(("total_rows", "total_bytes", "total_bytes_uncompressed", "parts"), "NULL"),
+            **dict.fromkeys(("active_parts", "total_marks", "lifetime_rows", "lifetime_bytes"), "NULL"),
+        },
+    ),
+    "system.columns": (
+        _ROWS,
+        {
+            "database": _D,
+            "table": _T,
+            "name": "told.2",
+            "column": "told.2",
+            "type": "told.3",
+            "position": "told.1",
+            "is_in_sorting_key": _KEYED,
+            "is_in_primary_key": _KEYED,
+        },
+    ),
+    "information_schema.schemata": (
+        _ONE,
+        {"catalog_name": _D, "schema_name": _D},
+    ),
+    "information_schema.tables": (
+        _ONE,
+        {"table_catalog": _D, "table_schema": _D, "table_name": _T, "table_type": "'BASE TABLE'"},
+    ),
+    "information_schema.columns": (
+        _ROWS,
+        {
+            "table_catalog": _D,
+            "table_schema": _D,
+            "table_name": _T,
+            "column_name": "told.2",
+            "ordinal_position": "told.1",
+            "is_nullable": f"if({_NULLABLE}, '1', '0')",
+            "data_type": "told.3",
+            "column_type": "told.3",
+        },
+    ),
+}
+TOLD_TABLES: Final = frozenset(_TOLD)
+# A statement without any of these words has nothing to put in.
+_WORDS: Final = frozenset(name.partition(".")[2] for name in _TOLD) | {"settings"}
+
+_SHOWN_COLUMNS: Final = (
+    f"told.2 AS field, told.3 AS type, if({_NULLABLE}, 'YES', 'NO') AS `null`, if({_KEYED}, 'PRI SOR', '') AS key,"
+    " CAST(NULL, 'Nullable(String)') AS default, '' AS extra"
+)
+_SHOWN_FULL: Final = ", CAST(NULL, 'Nullable(String)') AS collation, '' AS comment, '' AS privileges"
+
+# What of the trees of SHOW is understood here; a statement that has more is refused.
+_SHOW_KEYS: Final = {
+    "ShowTablesQuery": frozenset({"databases", "full", "from", "like", "not_like", "case_insensitive_like", "limit_length"}),
+    "ShowColumnsQuery": frozenset({"full", "database", "table", "like", "not_like", "case_insensitive_like", "limit_length"}),
+}  # fmt: skip
+_IGNORED_KEYS: Final = frozenset(
+    {"type", "is_outfile_append", "is_outfile_truncate", "is_into_outfile_with_stdout"}
+)
+
+
+class Told:
+    """The constants, in the shape that the tables have in the engine of this process."""
+
+    def __init__(self, connection: Connection, settings: str) -> None:
+        """Read the shape of each table; `settings` is the SELECT that stands for `system.settings`."""
+        selects = {name: _build_select(connection, name) for name in _TOLD} | {"system.settings": settings}
+        self._subqueries = {name: _read_subquery(connection, sql) for name, sql in selects.items()}
+
+    def put_in(self, connection: Connection, sql: str) -> str:
+        """Return the SELECT with constants for the engine's lists, under the names and aliases that it gives them."""
+        if not any(token.is_name and token.value.lower() in _WORDS for token in read_tokens(sql)):
+            return sql
+        tree = read_tree(connection, sql)
+        if tree is None or not self._replace(tree):
+            return sql
+        return render_tree(connection, tree)
+
+    def _replace(self, node: Any) -> bool:
+        """Replace tables in the tree; tell whether there were any."""
+        found = False
+        waiting = [node]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, dict):
+                table = node.get("database_and_table_name")
+                subquery = self._find(table)
+                if subquery is not None:
+                    del node["database_and_table_name"]
+                    node["subquery"] = subquery
+                    found = True
+                else:
+                    waiting += node.values()
+            elif isinstance(node, list):
+                waiting += node
+        return found
+
+    def _find(self, table: Any) -> dict[str, Any] | None:
+        if not isinstance(table, dict) or table.get("type") != "TableIdentifier":
+            return None
+        parts = table.get("name_parts") or []
+        if len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+            return None
+        database, name = parts
+        if database.lower() == "information_schema":
+            database, name = database.lower(), name.lower()
+        subquery = self._subqueries.get(f"{database}.{name}")
+        return None if subquery is None else {**subquery, "alias": table.get("alias") or parts[1]}
+
+
+def _build_select(connection: Connection, name: str) -> str:
+    """Return the SELECT of all columns that the engine's table has, with what is told in those that are."""
+    source, told = _TOLD[name]
+    body = connection.run(f"DESCRIBE TABLE {name}", "JSONCompactEachRow").body
+    columns = []
+    for line in body.splitlines():
+        column, kind = json.loads(line)[:2]
+        value = told.get(column.lower(), f"defaultValueOfTypeName({quote_text(kind)})")
+        columns.append(f"CAST({value}, {quote_text(kind)}) AS {quote_name(column)}")
+    return f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608 - constants and the engine's own names
+
+
+def _read_subquery(connection: Connection, select: str) -> dict[str, Any]:
+    tree = read_tree(connection, f"SELECT * FROM ({select})")  # noqa: S608 - made above
+    for key in ("list_of_selects", "children", 0, "tables", "children", 0, "table_expression", "subquery"):
+        tree = tree[key]  # type: ignore[index]
+    subquery: dict[str, Any] = tree  # type: ignore[assignment]
+    return subquery
+
+
+def answer_show(connection: Connection, sql: str) -> str | None:
+    """Return a SELECT that answers SHOW or EXISTS for a visitor; None for any other statement.
+
+    Raises EngineError for what may not be shown.
+    """
+    first = next((token.upper for token in read_tokens(sql)), "")
+    if first == "EXISTS":
+        return _answer_exists(connection, sql)
+    if first != "SHOW":
+        return None
+    tree = read_tree(connection, sql)
+    known = _SHOW_KEYS.get(str(tree["type"]), frozenset()) if tree is not None else frozenset()
+    if tree is None or not known:
+        raise EngineError(
+            497, "Not enough privileges: only SHOW TABLES, DATABASES and COLUMNS may be used here"
+        )
+    more = {key for key, value in tree.items() if value and key not in known | _IGNORED_KEYS}
+    if more:
+        raise EngineError(
+            497, f"Not enough privileges: SHOW with {', '.join(sorted(more))} may not be used here"
+        )
+    if tree["type"] == "ShowColumnsQuery":
+        return _show_columns(tree)
+    if tree.get("databases"):
+        return _end_show(f"SELECT {_D} AS name", "name", tree)
+    _check_database(_read_name(tree.get("from")))
+    more_columns = ", 'MergeTree' AS engine" if tree.get("full") else ""
+    return _end_show(f"SELECT {_T} AS name{more_columns}", "name", tree)
+
+
+def _show_columns(tree: dict[str, Any]) -> str:
+    _check_database(tree.get("database") or "")
+    if tree.get("table") != _TABLE:
+        raise EngineError(60, f"Table {tree.get('table')} does not exist")
+    columns = _SHOWN_COLUMNS + (_SHOWN_FULL if tree.get("full") else "")
+    return _end_show(f"SELECT {columns} FROM {_ROWS}", "field", tree)  # noqa: S608 - constants
+
+
+def _end_show(select: str, column: str, tree: dict[str, Any]) -> str:
+    """Return the SELECT with the LIKE and LIMIT of the SHOW."""
+    sql = f"SELECT * FROM ({select})"  # noqa: S608 - built above
+    like = tree.get("like")
+    if like:
+        negated = "NOT " if tree.get("not_like") else ""
+        word = "ILIKE" if tree.get("case_insensitive_like") else "LIKE"
+        sql += f" WHERE {column} {negated}{word} {quote_text(str(like))}"
+    sql += f" ORDER BY {column}"
+    limit = tree.get("limit_length")
+    if limit is not None:
+        number = limit.get("value", {}).get("value") if isinstance(limit, dict) else None
+        if not isinstance(number, int):
+            raise EngineError(62, "The LIMIT of SHOW has to be a number here")
+        sql += f" LIMIT {number}"
+    return sql
+
+
+def _read_name(node: Any) -> str:
+    if node is None:
+        return ""
+    if not isinstance(node, dict) or not isinstance(node.get("name"), str):
+        raise EngineError(497, "Not enough privileges: the database has to be named here")
+    return str(node["name"])
+
+
+def _check_database(name: str) -> None:
+    if name not in {"", DATABASE}:
+        raise EngineError(
+            497, f"Not enough privileges: database {name} may not be read here, only {DATABASE}"
+        )
+
+
+def _answer_exists(connection: Connection, sql: str) -> str:
+    """Answer for what a visitor sees: whatever else there is does not exist for it."""
+    words = read_words(connection, sql)
+    if not words:
+        raise EngineError(62, "Syntax error: EXISTS TABLE name or EXISTS DATABASE name")
+    names = [token.value for token in words[2:] if token.text != "."]
+    kind = words[1].upper
+    seen = (kind == "DATABASE" and names == [DATABASE]) or (
+        kind == "TABLE" and names in ([_TABLE], [DATABASE, _TABLE])
+    )
+    return f"SELECT toUInt8({int(seen)}) AS result"
