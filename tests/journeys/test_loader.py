@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,21 @@ def test_a_loader_that_stands_still(make_server, build_event):
     assert server.trace("waits")["verdict"] == "stored"
     readiness = server.wait_until(lambda: (got := server.get("/readyz")).status == 200 and got, "it is ready")
     assert readiness.json["loader"] in ("working", "retrying")
+
+
+def test_a_store_that_was_never_there(make_server, build_event):
+    """Before the loader has made its ledger everything waits, and a loader that cannot begin is told as well."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        server = make_server(clickhouse_url=nowhere, stalled_seconds=1)
+        server.launch()
+        server.wait_until(lambda: server.send(build_event("waits")).status == 200, "the intake answers")
+        answer = server.wait_until(
+            lambda: (got := server.get("/readyz")).json["loader"] == "stalled" and got, "the stall is told"
+        )
+    assert (answer.status, answer.json["lag_events"]) == (503, 1)
+    assert "The store cannot be reached" in answer.json["loader_message"]
 
 
 def _own_alert(server) -> str:

@@ -152,6 +152,9 @@ class _Bench:
             ledger=folder / "ledger.sqlite",
             desk=SimpleNamespace(read_pulse=lambda: None),
             tail=SimpleNamespace(lock=threading.RLock(), read=lambda _: []),
+            clock=self.clock,
+            started=NOW,
+            stalled_seconds=120,
         )
         config = Config(data=str(folder), own_project="ops", **settings)
         self.own = OwnNumbers(config, intake, self.services, self.clock)

@@ -22,7 +22,7 @@ from tests.store_version_2 import CREATE_EVENTS_2
 
 pytestmark = pytest.mark.store
 
-PROJECTS, WEEKS, PER_PARTITION = 20, 3, 4
+PROJECTS, WEEKS, PER_PARTITION = 20, 2, 4
 POINTS_OF_COPY = [point for point in POINTS if point.startswith("copy.")]
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 MIGRATE = """

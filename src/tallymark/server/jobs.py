@@ -36,7 +36,7 @@ from tallymark.errors import FormatError
 from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.report import count_lag
 from tallymark.ledger.tail import Tail
-from tallymark.loader.state import NO_STALL, Stall, find_stall, read_loader_report
+from tallymark.loader.state import Stall, find_stall, read_loader_report
 from tallymark.queries.ask import Limits
 from tallymark.queries.events import Present, find_present
 from tallymark.queries.kinds import Question
@@ -151,8 +151,6 @@ class Jobs:
 
     def _look_at_backlog(self, now: datetime) -> tuple[datetime, Stall]:
         """Return the time up to which all events that were received are in the store, and whether the loader stands still."""
-        if not self._paths.ledger.exists():
-            return now, NO_STALL
         events, oldest_us = backlog = count_lag(self._paths.ledger, self._tail)
         complete = min(now, datetime.fromtimestamp(oldest_us / 1e6, UTC)) if events else now
         report = read_loader_report(Path(self._config.data))

@@ -50,7 +50,7 @@ def read_readiness(services: Services) -> Readiness:
     except RequestRefused as refusal:
         journal = refusal.code
     store = "reachable" if services.store.ping() else "unreachable"
-    events, oldest_us = count_lag(services.ledger, services.tail) if services.ledger.exists() else (0, 0)
+    events, oldest_us = count_lag(services.ledger, services.tail)
     LOADER_LAG_EVENTS.set(events)
     age = max(0.0, time.time() - oldest_us / 1_000_000) if events else 0.0
     loader = _read_loader(services, events, oldest_us)
