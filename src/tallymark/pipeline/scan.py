@@ -8,6 +8,7 @@ looking at values ten.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import re2
 
@@ -39,16 +40,17 @@ _NOTHING = Scan(people=False, escapes=False, long_integers=False, odd=False, rul
 def scan_text(text: bytes) -> Scan:
     """Look over JSON text; may find what is not there, never misses what is."""
     numbers = _PATTERNS.Match(text)
-    if not numbers:
-        return _NOTHING
+    return _build_scan(tuple(numbers)) if numbers else _NOTHING
+
+
+@lru_cache(maxsize=4096)
+def _build_scan(numbers: tuple[int, ...]) -> Scan:
+    """Return what it means that the patterns of these numbers were found."""
     found = {_MEANINGS[number] for number in numbers}
     escapes = "escape" in found
-    if escapes:
-        # Escapes may hide any of what a rule looks for.
-        rules = FULL_SCAN.rules
-    else:
-        seen = frozenset(numbers)
-        rules = frozenset(rule for rule, together in _HINTS if together <= seen)
+    seen = frozenset(numbers)
+    # Escapes may hide any of what a rule looks for.
+    rules = FULL_SCAN.rules if escapes else frozenset(rule for rule, together in _HINTS if together <= seen)
     return Scan(bool(rules), escapes, "long integer" in found, "odd" in found, rules)
 
 

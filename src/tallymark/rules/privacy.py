@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -38,6 +38,13 @@ class PrivacyRules:
     enabled: frozenset[str] = frozenset(RULES)
     secret: bytes = b""
     possible: frozenset[str] = frozenset(RULES)
+    # Both as rules, in their order.
+    all_rules: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    asked_rules: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "all_rules", _list_rules(self.enabled))
+        object.__setattr__(self, "asked_rules", _list_rules(self.enabled & self.possible))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,20 @@ class NameProblem:
     member: str
 
 
-@lru_cache(maxsize=64)
-def _list_active(enabled: frozenset[str]) -> tuple[Rule, ...]:
+# Shorter words without any sign hold nothing that a rule could find, but for secrets by their place.
+_SHORT_WORD = 18
+# Smaller integers are no card numbers, which are the only integers that a rule finds.
+_FEWEST_DIGITS = 10**12
+_SECRET_KINDS = (Kind.PASSWORD, Kind.TOKEN)
+
+
+@lru_cache(maxsize=256)
+def _list_rules(enabled: frozenset[str]) -> tuple[Rule, ...]:
     return tuple(rule for rule in KINDS if rule.name in enabled)
+
+
+def _is_word(text: str) -> bool:
+    return len(text) < _SHORT_WORD and text.isidentifier()
 
 
 def redact_text(
@@ -61,20 +79,38 @@ def redact_text(
     `key` is the name of the member under which the text stands, `place` the place of what holds that member.
     An identifier is replaced as a whole, by a pseudonym: different ones stay different.
     """
-    where = find_place(key, place) if key else place
-    changed = False
-    for rule in _list_active(rules.enabled):
-        # Once a text was changed, what was excluded of it may be possible: "a@b.io::1" has no address, "[email]::1" has.
-        if not changed and rule.name not in rules.possible:
+    return _redact(text, find_place(key, place) if key else place, rules, counts)
+
+
+def _redact(text: str, place: Place, rules: PrivacyRules, counts: Counter[str]) -> str:
+    if _is_word(text) and place.kind not in _SECRET_KINDS:
+        return text
+    for rule in rules.asked_rules:
+        clean, found = rule.redact(text, place)
+        if found:
+            counts[rule.name] += found
+            if _stays_countable(rule, text, clean, place):
+                return build_pseudonym(rule.name, text, rules.secret)
+            return _redact_on(clean, place, rules, counts, after=rule)
+    return text
+
+
+def _redact_on(text: str, place: Place, rules: PrivacyRules, counts: Counter[str], *, after: Rule) -> str:
+    """Apply the rules behind `after` to a text that was changed.
+
+    What a quick look excluded may be possible now: "a@b.io::1" holds no IP address, "[email]::1" does.
+    """
+    begun = False
+    for rule in rules.all_rules:
+        if not begun:
+            begun = rule is after
             continue
-        clean, found = rule.redact(text, where)
-        if not found:
-            continue
-        changed = True
-        counts[rule.name] += found
-        if _stays_countable(rule, text, clean, where):
-            return build_pseudonym(rule.name, text, rules.secret)
-        text = clean
+        clean, found = rule.redact(text, place)
+        if found:
+            counts[rule.name] += found
+            if _stays_countable(rule, text, clean, place):
+                return build_pseudonym(rule.name, text, rules.secret)
+            text = clean
     return text
 
 
@@ -105,18 +141,22 @@ def redact_value(
     value: Any, rules: PrivacyRules, counts: Counter[str], *, key: str = "", place: Place = TEXT
 ) -> Any:
     """Return a JSON value with every text in it redacted. Names of members stay: see `find_name_problem`."""
-    where = find_place(key, place) if key else place
-    if isinstance(value, str):
-        return redact_text(value, rules, counts, place=where)
-    if isinstance(value, dict):
+    return _redact_value(value, find_place(key, place) if key else place, rules, counts)
+
+
+def _redact_value(value: Any, place: Place, rules: PrivacyRules, counts: Counter[str]) -> Any:
+    kind = value.__class__
+    if kind is str:
+        return _redact(value, place, rules, counts)
+    if kind is dict:
         return {
-            name: redact_value(item, rules, counts, key=name, place=where) for name, item in value.items()
+            name: _redact_value(item, find_place(name, place), rules, counts) for name, item in value.items()
         }
-    if isinstance(value, list):
-        return [redact_value(item, rules, counts, place=where) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if kind is list:
+        return [_redact_value(item, place, rules, counts) for item in value]
+    if kind is int and value > _FEWEST_DIGITS:
         text = str(value)
-        clean = redact_text(text, rules, counts, place=where)
+        clean = _redact(text, place, rules, counts)
         return value if clean == text else clean
     return value
 
@@ -140,8 +180,12 @@ def find_name_problem(
 
 
 def _find_rule(name: str, place: Place, rules: PrivacyRules) -> str:
-    active = _list_active(rules.enabled & rules.possible)
-    return next((rule.name for rule in active if rule.redact(name, place)[1]), "")
+    if _is_word(name):
+        return ""
+    for rule in rules.asked_rules:
+        if rule.redact(name, place)[1]:
+            return rule.name
+    return ""
 
 
 def _list_names(value: Any, place: Place) -> Iterator[tuple[str, Place]]:

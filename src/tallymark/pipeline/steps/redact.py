@@ -11,12 +11,13 @@ import msgspec
 from tallymark.event import TEXT_FIELDS, Event
 from tallymark.pipeline.batch import Batch
 from tallymark.pipeline.scan import scan_text
+from tallymark.rules.places import find_place
 from tallymark.rules.privacy import PrivacyRules, find_name_problem, redact_text, redact_value
 
 _encoder = msgspec.json.Encoder()
 _NAMES = ("event_name", "event_type")
 # The id is the event's identity towards its sender: changing it would break repetition and trace.
-_TEXTS = tuple(field for field in TEXT_FIELDS if field not in (*_NAMES, "event_id"))
+_TEXTS = tuple((field, find_place(field)) for field in TEXT_FIELDS if field not in (*_NAMES, "event_id"))
 
 
 def redact(batch: Batch) -> None:
@@ -42,10 +43,10 @@ def _redact_event(batch: Batch, position: int, event: Event, rules: PrivacyRules
         batch.refuse(position, "personal_data_in_name", message, problem.member)
         return
     counts = batch.scrubbed
-    for field in _TEXTS:
+    for field, place in _TEXTS:
         text = getattr(event, field)
         if text:
-            setattr(event, field, redact_text(text, rules, counts, key=field))
+            setattr(event, field, redact_text(text, rules, counts, place=place))
     if event.performer_groups:
         event.performer_groups = tuple(
             redact_text(group, rules, counts, key="performer_groups") for group in event.performer_groups

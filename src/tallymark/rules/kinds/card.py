@@ -33,6 +33,7 @@ _UNIT_BEHIND = re.compile(
     r"\s?(?:bytes|[KMGT]?i?B|ms|ns|us|µs|s|sec|seconds|EUR|USD|GBP|CHF|JPY|%|€|\$|£)(?!\w)"
 )
 _LOOK_BACK = 72
+_FEWEST_DIGITS = 13
 
 
 def is_card_number(digits: str) -> bool:
@@ -50,14 +51,18 @@ def is_card_number(digits: str) -> bool:
 
 def redact_cards(text: str, place: Place) -> tuple[str, int]:
     """Replace card numbers; where a bare number may as well be another, it stays."""
+    if len(text) < _FEWEST_DIGITS:
+        return text, 0
     found = 0
+    numbers_only = _NOTHING_BUT_NUMBERS.fullmatch(text) is not None
 
     def replace(match: re.Match[str]) -> str:
         nonlocal found
         digits = _SEPARATORS.sub("", match[0])
         if not is_card_number(digits):
             return match[0]
-        if len(digits) == len(match[0]) and not _stands_for_card(match, place):
+        bare = len(digits) == len(match[0])
+        if bare and not _stands_for_card(match, place, numbers_only=numbers_only):
             return match[0]
         found += 1
         return PLACEHOLDER
@@ -65,7 +70,7 @@ def redact_cards(text: str, place: Place) -> tuple[str, int]:
     return _NUMBER.sub(replace, text), found
 
 
-def _stands_for_card(match: re.Match[str], place: Place) -> bool:
+def _stands_for_card(match: re.Match[str], place: Place, *, numbers_only: bool) -> bool:
     """Tell whether a bare number of a card's form is one, by its place and the words around it."""
     text, start, end = match.string, match.start(), match.end()
     if place is CARD:
@@ -74,7 +79,7 @@ def _stands_for_card(match: re.Match[str], place: Place) -> bool:
     said = find_place(words[1]) if words else TEXT
     if said is CARD:
         return True
-    if place.kind in _NO_CARDS and (place.kind is Kind.NAME or _NOTHING_BUT_NUMBERS.fullmatch(text)):
+    if place.kind in _NO_CARDS and (place.kind is Kind.NAME or numbers_only):
         return False
     in_path = text[start - 1 : start] == "/" and text[end : end + 1] in ("", "/", "?", "#")
     return not (said.identifies or said is VERSION or in_path or _UNIT_BEHIND.match(text, end))

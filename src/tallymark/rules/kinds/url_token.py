@@ -19,7 +19,7 @@ _USER = re.compile(r"(?<=://)(?!\[token\]@)([^/\s?#@]{1,256})@(?=(\S{0,24}))")
 _WEB_TOKEN = re.compile(
     r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4096}+\.eyJ[A-Za-z0-9_-]{5,65536}+\.[A-Za-z0-9_-]*"
 )
-_SCHEME = re.compile(r"(?ia)\b(bearer|basic)(\s{1,8})(?!(?:bearer|basic)\s)([A-Za-z0-9._~+/=-]{6,}+)")
+_SCHEME = re.compile(r"(?ia)\b(bearer|basic)([ \t]{1,8})(?!(?:bearer|basic)\s)([A-Za-z0-9._~+/=-]{6,}+)")
 _HEADER = re.compile(r"(?i)authorization[\"']?\s?[:=]\s?[\"']?$")
 # Keys that well-known services give out, ours among them; each has a prefix so that it can be found.
 _SERVICE_KEY = re.compile(
@@ -28,6 +28,7 @@ _SERVICE_KEY = re.compile(
     r"|whsec_[A-Za-z0-9+/=]{16,128}|SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,64}|tm_(?:read|write|admin)_[A-Za-z0-9_-]{24,64})"
     r"(?![A-Za-z0-9_])"
 )
+_SHORTEST_KEY = 18
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z0-9 ]{0,50}-----)?"
 )
@@ -68,12 +69,25 @@ def redact_tokens(text: str, place: Place) -> tuple[str, int]:
     if "://" in text and "@" in text:
         text, more = _redact_users(text)
         found += more
-    for sign, pattern in (("eyJ", _WEB_TOKEN), ("-----BEGIN", _PRIVATE_KEY), ("", _SERVICE_KEY)):
-        if sign in text:
-            text, more = pattern.subn(PLACEHOLDER, text)
-            found += more
-    text, more = _redact_schemes(text, place)
-    return text, found + more
+    if "eyJ" in text:
+        text, more = _WEB_TOKEN.subn(PLACEHOLDER, text)
+        found += more
+    if _may_hold_service_key(text):
+        text, more = _SERVICE_KEY.subn(PLACEHOLDER, text)
+        found += more
+        text, more = _PRIVATE_KEY.subn(PLACEHOLDER, text)
+        found += more
+    if " " in text or "\t" in text:
+        text, more = _redact_schemes(text, place)
+        found += more
+    return text, found
+
+
+def _may_hold_service_key(text: str) -> bool:
+    """Tell quickly that a text has none of the signs by which these keys are known."""
+    if len(text) < _SHORTEST_KEY:
+        return False
+    return "_" in text or "-" in text or "KIA" in text or "SIA" in text or "AIza" in text or "SG." in text
 
 
 def _is_secret_value(text: str, place: Place) -> bool:
@@ -138,6 +152,9 @@ def _redact_users(text: str) -> tuple[str, int]:
 
 def _redact_schemes(text: str, place: Place) -> tuple[str, int]:
     found = 0
+    lowered = text.lower()
+    if "basic" not in lowered and "bearer" not in lowered:
+        return text, 0
 
     def replace(match: re.Match[str]) -> str:
         nonlocal found
