@@ -87,7 +87,7 @@ def run_store(
     accepting.start()
     ready(int(server.server_address[1]))
     while not stop.wait(0.5) and os.getppid() == parent:
-        pass
+        server.service.expire_sessions()
     server.stopping = True
     server.shutdown()
     server.server_close()

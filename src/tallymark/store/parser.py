@@ -26,42 +26,35 @@ def escape_parameter(text: str) -> str:
 def part_format(connection: Connection, sql: str) -> tuple[str, str]:
     """Return the statement without its FORMAT clause and closing semicolons, and the format's name or ''.
 
-    A place is the clause when the engine parses the text without it, and what it has parsed differs in the clause alone.
+    A statement has the clause when the engine takes no other one behind it. Raises EngineError 62 where the engine
+    cannot parse a statement that may have one.
     """
     if ";" not in sql and "format" not in sql.lower():
         return sql, ""
     text = strip_semicolons(sql)
     tokens = list(read_tokens(text))
-    whole: list[Token] | None = None
-    for place in find_formats(tokens):
+    places = list(find_formats(tokens))
+    if not places:
+        return text, ""
+    read_words(connection, text)
+    if _takes_format(connection, text):
+        return text, ""
+    for place in places:
         word, name = tokens[place], tokens[place + 1]
-        if whole is None:
-            whole = _read_canonical(connection, text)
         rest = f"{text[: word.start]} {text[name.end :]}"
-        if whole and _differ_by_clause(whole, _read_canonical(connection, rest), name.value):
+        if _takes_format(connection, rest):
             return rest.rstrip(), name.value
-    return text, ""
+    raise EngineError(62, "Syntax error: the FORMAT clause cannot stand where it does")
 
 
-def _read_canonical(connection: Connection, sql: str) -> list[Token]:
-    """Return the tokens of the statement as the engine writes it; none where it cannot be parsed."""
-    written = connection.run(
-        "SELECT formatQuerySingleLineOrNull({q:String}) AS q WHERE isNotNull(q)",
-        "RawBLOB",
-        {"q": escape_parameter(sql)},
+def _takes_format(connection: Connection, sql: str) -> bool:
+    """Tell whether the engine can parse the statement with a FORMAT clause behind it."""
+    parsed = connection.run(
+        "SELECT isNotNull(formatQueryOrNull({q:String}))",
+        "TSV",
+        {"q": escape_parameter(f"{sql}\nFORMAT Null")},
     ).body
-    return list(read_tokens(written.decode("utf-8", "replace")))
-
-
-def _differ_by_clause(whole: list[Token], rest: list[Token], name: str) -> bool:
-    if not rest:
-        return False
-    expected = [token.text for token in rest]
-    return any(
-        whole[place + 1].value == name
-        and [token.text for token in whole[:place] + whole[place + 2 :]] == expected
-        for place in find_formats(whole)
-    )
+    return parsed.strip() == b"1"
 
 
 def read_tree(connection: Connection, sql: str) -> dict[str, Any] | None:
@@ -91,5 +84,15 @@ def render_tree(connection: Connection, tree: Mapping[str, Any]) -> str:
 
 
 def read_words(connection: Connection, sql: str) -> list[Token]:
-    """Return the statement's tokens as the engine writes it, so that all ways to write it look alike."""
-    return _read_canonical(connection, sql)
+    """Return the statement's tokens as the engine writes it, so that all ways to write it look alike.
+
+    Raises EngineError 62 for what it cannot parse.
+    """
+    try:
+        written = connection.run(
+            "SELECT formatQuerySingleLine({q:String})", "RawBLOB", {"q": escape_parameter(sql)}
+        ).body
+    except EngineError as error:
+        # Behind it stands our question about the statement.
+        raise EngineError(error.number, error.message.partition(": In scope")[0], error.name) from error
+    return list(read_tokens(written.decode("utf-8", "replace")))

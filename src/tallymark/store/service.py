@@ -145,6 +145,10 @@ class Service:
         self.engine.kill(running.scope, query_id)
         return True
 
+    def expire_sessions(self) -> None:
+        """Close the sessions whose time is over, with what they hold; nobody has to ask for another one first."""
+        self._sessions.expire()
+
     def drain(self, seconds: float) -> None:
         """Stop the questions, let the inserts end, at most so many seconds; then close what is left open."""
         with self._lock:
@@ -209,8 +213,10 @@ class Service:
                 raise EngineError(394, "Query was cancelled")
             if scope.internal:
                 reads = self._judge(request, connection, sql)
-                text, named = part_format(connection, sql)
-                sql, fmt = text if reads else sql, named or request.default_format
+                fmt = request.default_format
+                if reads:
+                    sql, named = part_format(connection, sql)
+                    fmt = named or fmt
             else:
                 sql, fmt = self._gate.check(connection, sql, request.default_format, request.parameters)
                 reads = True

@@ -8,6 +8,7 @@ here before it judges a statement, so what is put in is judged too.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from tallymark.store.engine import Connection, quote_name, quote_text
@@ -22,8 +23,10 @@ SORTING_KEY: Final = "project, event_name, event_time, event_id"
 
 _D: Final = quote_text(DATABASE)
 _T: Final = quote_text(_TABLE)
+# The engine leaves this out where it tells the type, since it is what there is without.
+_DEFAULT_PATHS: Final = "(max_dynamic_paths=1024)"
 _COLUMNS: Final = ", ".join(
-    f"({place}, {quote_text(column.name)}, {quote_text(column.type)})"
+    f"({place}, {quote_text(column.name)}, {quote_text(column.type.removesuffix(_DEFAULT_PATHS))})"
     for place, column in enumerate(EVENT_COLUMNS, 1)
 )
 _ROWS: Final = f"(SELECT arrayJoin([{_COLUMNS}]) AS told)"
@@ -45,6 +48,8 @@ _TOLD: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "sorting_key": quote_text(SORTING_KEY),
             "primary_key": quote_text(SORTING_KEY),
             "has_own_data": "1",
+            # JDBC takes a table without a path for one on another machine.
+            "data_paths": "['']",
             # Of all projects they would tell; here nothing is known.
             **dict.fromkeys(("total_rows", "total_bytes", "total_bytes_uncompressed", "parts"), "NULL"),
             **dict.fromkeys(("active_parts", "total_marks", "lifetime_rows", "lifetime_bytes"), "NULL"),
@@ -122,24 +127,24 @@ class Told:
             return sql
         return render_tree(connection, tree)
 
-    def _replace(self, node: Any) -> bool:
-        """Replace tables in the tree; tell whether there were any."""
-        found = False
-        waiting = [node]
-        while waiting:
-            node = waiting.pop()
-            if isinstance(node, dict):
-                table = node.get("database_and_table_name")
-                subquery = self._find(table)
-                if subquery is not None:
-                    del node["database_and_table_name"]
-                    node["subquery"] = subquery
-                    found = True
-                else:
-                    waiting += node.values()
-            elif isinstance(node, list):
-                waiting += node
-        return found
+    def _replace(self, tree: dict[str, Any]) -> bool:
+        """Replace tables in the tree, and rename columns that bear a table's full name; tell whether there were any."""
+        aliases: dict[tuple[str, ...], str] = {}
+        columns: list[dict[str, Any]] = []
+        for node in _walk(tree):
+            subquery = self._find(node.get("database_and_table_name"))
+            if subquery is not None:
+                table = node.pop("database_and_table_name")
+                node["subquery"] = subquery
+                aliases.setdefault(tuple(table["name_parts"]), subquery["alias"])
+            elif node.get("type") == "Identifier" and len(node.get("name_parts") or ()) > 2:
+                columns.append(node)
+        for column in columns:
+            alias = aliases.get(tuple(column["name_parts"][:2]))
+            if alias is not None:
+                column["name_parts"] = [alias, *column["name_parts"][2:]]
+                column["name"] = ".".join(column["name_parts"])
+        return bool(aliases)
 
     def _find(self, table: Any) -> dict[str, Any] | None:
         if not isinstance(table, dict) or table.get("type") != "TableIdentifier":
@@ -152,6 +157,19 @@ class Told:
             database, name = database.lower(), name.lower()
         subquery = self._subqueries.get(f"{database}.{name}")
         return None if subquery is None else {**subquery, "alias": table.get("alias") or parts[1]}
+
+
+def _walk(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every node of a tree, but none of what the caller puts into a node that it was given."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            below = list(node.values())
+            yield node
+            waiting += below
+        elif isinstance(node, list):
+            waiting += node
 
 
 def _build_select(connection: Connection, name: str) -> str:
@@ -233,7 +251,8 @@ def _end_show(select: str, column: str, tree: dict[str, Any]) -> str:
 def _read_name(node: Any) -> str:
     if node is None:
         return ""
-    if not isinstance(node, dict) or not isinstance(node.get("name"), str):
+    # A parameter has no name yet.
+    if not isinstance(node, dict) or not isinstance(node.get("name"), str) or not node["name"]:
         raise EngineError(497, "Not enough privileges: the database has to be named here")
     return str(node["name"])
 
@@ -248,8 +267,6 @@ def _check_database(name: str) -> None:
 def _answer_exists(connection: Connection, sql: str) -> str:
     """Answer for what a visitor sees: whatever else there is does not exist for it."""
     words = read_words(connection, sql)
-    if not words:
-        raise EngineError(62, "Syntax error: EXISTS TABLE name or EXISTS DATABASE name")
     names = [token.value for token in words[2:] if token.text != "."]
     kind = words[1].upper
     seen = (kind == "DATABASE" and names == [DATABASE]) or (

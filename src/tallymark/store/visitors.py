@@ -33,9 +33,10 @@ _NODES: Final = frozenset(_NODES_TEXT.split())
 
 # Tables by their full names. A bare name can only be the event table, a WITH of the statement's own, or nothing:
 # the role has no right to any other table of the current database.
-_TABLES: Final = frozenset(
-    {EVENTS_TABLE, "system.one", "system.numbers", "system.settings", "system.functions", "system.formats"}
-)
+# Those of the engine tell what it is made of, the same in every installation.
+_SYSTEM_TABLES_TEXT: Final = """one numbers settings functions formats data_type_families table_engines table_functions
+keywords aggregate_function_combinators"""
+_TABLES: Final = frozenset({EVENTS_TABLE, *(f"system.{name}" for name in _SYSTEM_TABLES_TEXT.split())})
 
 _CATEGORIES_TEXT: Final = """Arithmetic|Arrays|Bit|Bitmap|Comparison|Conditional|Dates and Times|Distance|Encoding|Encryption|Financial|Geo
 Geo Polygon|Hash|IP Address|JSON|Logical|Map|Mathematical|Null|NumericIndexedVector|Random Number|Rounding|String
