@@ -54,7 +54,7 @@ def test_one_sentence_then_what_is_known():
     made = build_message(
         batch(change(1, "ok", "firing")), Links("https://t/alert"), START + timedelta(minutes=5)
     )
-    assert made.title == "PAGE: sms_low (iOS): 62 % (95 %: 57 to 67 %, n 412), below 80 %"
+    assert made.title == "PAGE: sms_low (iOS): 62.0 % (95 %: 57.0 to 67.0 %, n 412), below 80 %"
     lines = made.text.splitlines()
     assert lines[0] == made.title
     assert "Since: 5 Jan 2026 12:00 (UTC), 5 min ago" in lines
@@ -113,7 +113,9 @@ def test_what_came_and_went_is_told_with_its_end():
 
 def test_a_repeat_says_still():
     """Told again, it says that it still is so."""
-    assert "still 62 %" in build_message(batch(change(1, "ok", "firing"), repeats=True), Links(), START).title
+    assert (
+        "still 62.0 %" in build_message(batch(change(1, "ok", "firing"), repeats=True), Links(), START).title
+    )
 
 
 @pytest.mark.parametrize(("state", "said"), [("no data", "no data"), ("error", "cannot be judged")])
@@ -165,9 +167,9 @@ def test_conditions_are_words(when, unit, said):
 
 
 def test_verdicts_are_words():
-    """A verdict says the figure, how sure it is, and what it was held against, near the limit with enough digits."""
+    """A verdict says the figure, how sure it is, and what it was held against, as the interval is written."""
     near = msgspec.structs.replace(LOW, value=0.7983, low=0.75, high=0.84)
-    assert write_judged(alert(), near, "ratio").startswith("79.83 % (")
+    assert write_judged(alert(), near, "ratio").startswith("79.8 % (95 %: 75.0 to 84.0 %, ")
     band = Judged(verdict="met", value=20, n=20, normal=100.0, usual_low=80.0, usual_high=120.0, weeks=7)
     assert write_judged(alert(when=Unusual()), band) == "20 (n 20), below the usual 80 to 120 (from 7 weeks)"
     fell = Judged(verdict="met", value=50, n=50, normal=100.0)

@@ -235,7 +235,13 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         if picture is None or not picture.figures:
             continue
         before = compared.compared.rows if compared.compared else []
-        delta = describe_difference(compared.figures.rows, before, metric.figure_unit, view.panel.compare)
+        delta = describe_difference(
+            compared.figures.rows,
+            before,
+            metric.figure_unit,
+            view.panel.compare,
+            exact=compared.figures.exact,
+        )
         spark = None
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))

@@ -305,7 +305,9 @@ def _headline(metric: Metric, one: ComparedFigures, comparison: Comparison | Non
     before = one.compared.rows if one.compared else []
     return {
         "headline": headline.figures[0] if headline and headline.figures else None,
-        "delta": describe_difference(one.figures.rows, before, metric.figure_unit, comparison),
+        "delta": describe_difference(
+            one.figures.rows, before, metric.figure_unit, comparison, exact=one.figures.exact
+        ),
     }
 
 
