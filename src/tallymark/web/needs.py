@@ -23,6 +23,7 @@ from tallymark.plan.references import list_used
 from tallymark.web.asking import open_asker
 from tallymark.web.judging import Failed, Judging
 from tallymark.web.services import Services
+from tallymark.web.shapes import find_share
 
 # So many metrics are judged for a person, and so long; what remains is judged the next time.
 MOST: Final = 50
@@ -271,6 +272,8 @@ def _write(figure: Figure, band: Band, unit: str, *, exact: bool) -> str:
 def _place(band: Band, value: float) -> tuple[int, int, int]:
     """Return where the band's ends and the figure stand on a strip from 0 to 100."""
     first, last = min(band.low, value), max(band.high, value)
-    scale = (_STRIP - 2 * _STRIP_EDGE) / (last - first) if last > first else 0.0
-    low, high, at = (round(_STRIP_EDGE + (one - first) * scale) for one in (band.low, band.high, value))
+    room = _STRIP - 2 * _STRIP_EDGE
+    low, high, at = (
+        round(_STRIP_EDGE + find_share(one, first, last) * room) for one in (band.low, band.high, value)
+    )
     return low, high, at

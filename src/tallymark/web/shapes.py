@@ -119,6 +119,13 @@ def shape_things(number: int, one: str, more: str = "") -> str:
     return f"{shape_count(number)} {one if number == 1 else more or one + 's'}"
 
 
+def find_share(value: float, low: float, high: float) -> float:
+    """Return where a value lies from one end (0) of a range to the other (1), any finite numbers; 0.5 of no range."""
+    # Halves do not overflow, where the range of very large numbers would.
+    width = high / 2 - low / 2
+    return (value / 2 - low / 2) / width if width > 0 else 0.5
+
+
 def shape_json(value: Any) -> str:
     """Write a value as indented JSON; a text that is JSON is taken as what it says."""
     if isinstance(value, str):
