@@ -16,6 +16,7 @@ from tallymark.alerts.messages import build_message
 from tallymark.alerts.standing import Standing
 from tallymark.alerts.words import write_condition, write_duration, write_judged, write_list, write_since
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
+from tallymark.queries.kinds.ratio import wilson_interval
 from tests.alerts.stories import START
 
 WELL = Judged(verdict="not met", value=0.9, n=400, low=0.87, high=0.93, normal=0.8)
@@ -164,6 +165,23 @@ def test_messages_of_one_trouble_have_one_key():
 def test_conditions_are_words(when, unit, said):
     """Each condition is a sentence that says all of it."""
     assert write_condition(alert(when=when), unit) == said
+
+
+def test_sums_are_told_to_the_cent():
+    """What is exact is told in full, beside the limit as it was written and the figure before."""
+    judged = Judged(verdict="met", value=1248025.57, n=8, normal=1250000.5, exact=True)
+    said = write_judged(alert(when=Below(value=1250000.5)), judged, "EUR")
+    assert said == "1,248,025.57 EUR (n 8), below 1,250,000.5 EUR"
+    change = write_judged(alert(when=Falls(against="previous", percent=10)), judged, "EUR")
+    assert "below 1,250,000.5 EUR in the window before" in change
+
+
+def test_37_of_64_near_its_limit():
+    """Where more digits tell a figure from its limit the interval has them as well."""
+    low, high = wilson_interval(37, 64)
+    judged = Judged(verdict="met", value=37 / 64, n=64, low=low, high=high, normal=0.6)
+    said = write_judged(alert(when=Below(value=0.6)), judged, "ratio")
+    assert said == "57.8 % (95 %: 45.6 to 69.1 %, n 64), below 60 %"
 
 
 def test_verdicts_are_words():

@@ -72,6 +72,19 @@ HARD = [
 ]  # fmt: skip
 
 
+# Those that are hard in a name as well; each takes several pages.
+HARD_NAMES = [
+    " lead and trail ",
+    "\u0085",
+    "\u2028",
+    "#:&=?%+;/..",
+    '"quoted"',
+    "<b>&amp;",
+    "%41",
+    "漢" * 60_000,
+]
+
+
 @pytest.fixture(scope="module")
 def hard(server):
     """Send an event with each hard text, in attributes and names where these are short enough; wait for them."""
@@ -142,23 +155,21 @@ def test_every_link_of_a_page_leads_to_its_events(admin, hard, field):
 
 def test_names_with_blanks_and_odd_characters_lead_to_their_events(admin, hard):
     """Names of events and of attributes keep what they hold, blanks at their ends too, on the way through addresses."""
-    for place, text in enumerate(HARD):
-        if "\0" in text:
+    for text in HARD_NAMES:
+        place, short = HARD.index(text), text[:60]
+        links = _links(_follow(admin, _explore({"s0.event": write_name(f"n{place}{short}")})).body)
+        answers = [_follow(admin, link) for link in links]
+        assert {answer.status for answer in answers} == {200}
+        assert any(f"id=named-{place}".encode() in answer.body for answer in answers), short
+        if "." in short or "`" in short:
+            # Dots lead into objects, and some texts between backticks are the store's own.
             continue
-        short = text[:60]
-        (link,) = {*_links(_follow(admin, _explore({"s0.event": write_name(f"n{place}{short}")})).body)}
-        answer = _follow(admin, link)
-        assert answer.status == 200
-        assert f"id=named-{place}".encode() in answer.body, (text[:20], link[:300])
-        field = f"attributes.name {short}"
-        if any(one in short for one in (".", "`")):
-            continue
-        links = _links(
-            _follow(admin, _explore({"s0.event": "hard", "b0": write_name(field), "limit": "100"})).body
-        )
-        there = [link for link in links if "there" in link]
-        assert len(there) == 1, short
-        assert f"id=hard-{place}".encode() in _follow(admin, there[0]).body
+        fields = {"s0.event": "hard", "b0": write_name(f"attributes.name {short}"), "limit": "100"}
+        links = [
+            link for link in _links(_follow(admin, _explore(fields)).body) if "there" in link.split("tz=")[0]
+        ]
+        assert links, short
+        assert all(f"id=hard-{place}".encode() in _follow(admin, link).body for link in links), short
 
 
 @pytest.mark.parametrize("value", ["a" * 250_000, "漢" * 60_000, "x" * 1500])
