@@ -12,8 +12,6 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-import msgspec
-
 from tallymark.metrics.digits import write_estimate, write_figure
 from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
@@ -22,6 +20,7 @@ from tallymark.queries.kinds.ratio import Ratio, wilson_interval
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.measures import COUNTED
 from tallymark.queries.result import Answer, Cell, Column, read_number
+from tallymark.web.chart import Chart, Figure, Label
 from tallymark.web.chart_specs import (
     BALANCE_SPEC,
     MAX_SERIES,
@@ -57,54 +56,6 @@ MAX_BARS: Final = 40
 MAX_POINTS: Final = 20_000
 # A share whose 95 % interval is wider than this says next to nothing; it is left out of the picture.
 WIDEST_INTERVAL: Final = 0.5
-
-
-class Label(msgspec.Struct, frozen=True):
-    """A series of the chart: its key in the rows, and how people call it."""
-
-    key: str
-    label: str
-
-
-class Figure(msgspec.Struct, frozen=True):
-    """One number that needs no picture; `weak` when it stands on too few events to rely on."""
-
-    label: str
-    value: str
-    detail: str = ""
-    weak: bool = False
-
-
-class Chart(msgspec.Struct, frozen=True):
-    """A picture of an answer. `unit` says how figures are written: count, ratio, s or number.
-
-    `spec` and `rows` are for Vega-Lite (the rows become its data `rows`); `text` says the same in words; `notes` say
-    what is not in the picture. With `figures` there is no picture.
-    """
-
-    spec: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
-    series: list[Label] = []
-    interval: str = ""
-    unit: str = "number"
-    text: str = ""
-    notes: list[str] = []
-    figures: list[Figure] = []
-    # Whether its figures were counted, added up or read, and are written in full.
-    exact: bool = False
-    # How bars below each other are drawn (see `build_bar_spec`), so that a picture can do it with less room.
-    bars: dict[str, Any] = {}
-
-    def content(self) -> dict[str, Any]:
-        """Return what the browser needs to draw it."""
-        return {
-            "spec": self.spec,
-            "rows": self.rows,
-            "series": self.series,
-            "interval": self.interval,
-            "unit": self.unit,
-            "exact": self.exact,
-        }
 
 
 def build_chart(

@@ -14,13 +14,12 @@ from tallymark.metrics.figures import Figures
 from tallymark.metrics.periods import Comparison
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Cell, read_number
+from tallymark.web.chart import Chart, Figure
 from tallymark.web.chart_specs import OTHERS_KEY, build_bar_spec, build_spark_spec
 from tallymark.web.chart_words import WHOLE, Parts, bar_notes, describe_bars, wall_time
 from tallymark.web.charts import (
     MAX_BARS,
     MAX_POINTS,
-    Chart,
-    Figure,
     Groups,
     build_lines,
     find_flat,

@@ -19,8 +19,8 @@ import msgspec
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.metric import Span
+from tallymark.web.chart import Chart
 from tallymark.web.chart_specs import KEYS, build_bar_spec, row_height
-from tallymark.web.charts import Chart
 from tallymark.web.panels import NO_FIGURE, Number, View
 from tallymark.web.shapes import find_share, shape_things
 from tallymark.web.tables import Row, Table
