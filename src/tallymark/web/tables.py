@@ -135,8 +135,8 @@ def _write_cell(
     """Write a cell of an answer; a share with the digits that the ends of its interval support, and so these."""
     if grouping:
         return shape_group(cell)
-    if column.unit == "ratio" and cell is not None:
-        return write_figure(read_number(cell), *ends, "ratio")
+    if column.unit == "ratio" and (share := read_number(cell)) is not None:
+        return write_figure(share, *ends, "ratio")
     return shape_cell(cell, column.unit, exact=column.is_exact)
 
 

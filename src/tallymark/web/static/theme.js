@@ -56,6 +56,9 @@ export function writer(unit, low, high, exact) {
   }
   return (value) => {
     if (value === null || value === undefined) return "–";
+    const size = Math.abs(value * scale);
+    // Beyond these, zeros say less than a power of ten.
+    if (size >= 1e21 || (size > 0 && size < 1e-12)) return `${Number((value * scale).toPrecision(exact ? 15 : 4))}${name}`;
     return `${(Number.isInteger(value) && !(half > 0) ? exactly : format).format(value * scale)}${name}`;
   };
 }
