@@ -21,6 +21,8 @@ MAX_TEXT_BYTES = 8192
 MAX_EVENT_BYTES = 256 * 1024
 MAX_ATTRIBUTES = 1000
 MAX_DEPTH = 32
+# Values that one sketch may stand for, so that the sum over millions of sketches is a 64-bit integer still.
+MAX_SKETCH_COUNT: Final = 10**12
 # The client cuts events down to this size; the server takes larger ones, up to MAX_EVENT_BYTES.
 CLIENT_EVENT_BYTES = 32 * 1024
 

@@ -16,6 +16,7 @@ from tallymark.alerts.messages import build_message
 from tallymark.alerts.standing import Standing
 from tallymark.alerts.words import write_condition, write_duration, write_judged, write_list, write_since
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
+from tallymark.queries.kinds.ratio import wilson_interval
 from tests.alerts.stories import START
 
 WELL = Judged(verdict="not met", value=0.9, n=400, low=0.87, high=0.93, normal=0.8)
@@ -54,7 +55,7 @@ def test_one_sentence_then_what_is_known():
     made = build_message(
         batch(change(1, "ok", "firing")), Links("https://t/alert"), START + timedelta(minutes=5)
     )
-    assert made.title == "PAGE: sms_low (iOS): 62 % (95 %: 57 to 67 %, n 412), below 80 %"
+    assert made.title == "PAGE: sms_low (iOS): 62.0 % (95 %: 57.0 to 67.0 %, n 412), below 80 %"
     lines = made.text.splitlines()
     assert lines[0] == made.title
     assert "Since: 5 Jan 2026 12:00 (UTC), 5 min ago" in lines
@@ -113,7 +114,9 @@ def test_what_came_and_went_is_told_with_its_end():
 
 def test_a_repeat_says_still():
     """Told again, it says that it still is so."""
-    assert "still 62 %" in build_message(batch(change(1, "ok", "firing"), repeats=True), Links(), START).title
+    assert (
+        "still 62.0 %" in build_message(batch(change(1, "ok", "firing"), repeats=True), Links(), START).title
+    )
 
 
 @pytest.mark.parametrize(("state", "said"), [("no data", "no data"), ("error", "cannot be judged")])
@@ -164,10 +167,27 @@ def test_conditions_are_words(when, unit, said):
     assert write_condition(alert(when=when), unit) == said
 
 
+def test_sums_are_told_to_the_cent():
+    """What is exact is told in full, beside the limit as it was written and the figure before."""
+    judged = Judged(verdict="met", value=1248025.57, n=8, normal=1250000.5, exact=True)
+    said = write_judged(alert(when=Below(value=1250000.5)), judged, "EUR")
+    assert said == "1,248,025.57 EUR (n 8), below 1,250,000.5 EUR"
+    change = write_judged(alert(when=Falls(against="previous", percent=10)), judged, "EUR")
+    assert "below 1,250,000.5 EUR in the window before" in change
+
+
+def test_37_of_64_near_its_limit():
+    """Where more digits tell a figure from its limit the interval has them as well."""
+    low, high = wilson_interval(37, 64)
+    judged = Judged(verdict="met", value=37 / 64, n=64, low=low, high=high, normal=0.6)
+    said = write_judged(alert(when=Below(value=0.6)), judged, "ratio")
+    assert said == "57.8 % (95 %: 45.6 to 69.1 %, n 64), below 60 %"
+
+
 def test_verdicts_are_words():
-    """A verdict says the figure, how sure it is, and what it was held against, near the limit with enough digits."""
+    """A verdict says the figure, how sure it is, and what it was held against, as the interval is written."""
     near = msgspec.structs.replace(LOW, value=0.7983, low=0.75, high=0.84)
-    assert write_judged(alert(), near, "ratio").startswith("79.83 % (")
+    assert write_judged(alert(), near, "ratio").startswith("79.8 % (95 %: 75.0 to 84.0 %, ")
     band = Judged(verdict="met", value=20, n=20, normal=100.0, usual_low=80.0, usual_high=120.0, weeks=7)
     assert write_judged(alert(when=Unusual()), band) == "20 (n 20), below the usual 80 to 120 (from 7 weeks)"
     fell = Judged(verdict="met", value=50, n=50, normal=100.0)

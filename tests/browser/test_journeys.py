@@ -93,7 +93,7 @@ def test_ratio_and_funnel(open_page):
     """A ratio shows its interval and n, a funnel its steps; both as the API answers them."""
     page = open_page()
     page.goto("/explore?kind=ratio&from=2026-01-01&to=2026-01-04&s0.event=paid&s1.event=visited")
-    expect(page.locator(".figures dd").first).to_have_text("20.00 %")
+    expect(page.locator(".figures dd").first).to_have_text("20.0 %")
     expect(page.locator(".figures")).to_contain_text("n = 30")
     page.goto(
         "/explore?kind=funnel&from=2026-01-01&to=2026-01-04&by=session_id&window=7d"
@@ -103,7 +103,7 @@ def test_ratio_and_funnel(open_page):
     reached = [(row[1], row[2]) for row in figures(page)]
     assert reached == [("visited", "30"), ("put_in_cart", "15"), ("paid", "3")]
     texts = page.locator(".canvas svg text").all_text_contents()
-    assert "3 · 10 %" in texts
+    assert "3 · 10.0 %" in texts
 
 
 def test_a_row_can_be_taken_away_and_another_kind_chosen(open_page):

@@ -19,7 +19,7 @@ def catalog(tmp_path):
     for project in ("shop", "blog"):
         made.create_project(project)
     for person in ("ana", "ben"):
-        made.set_password(person, "a long password")
+        made.add_person(person, "a long password")
     yield made
     engine.dispose()
 

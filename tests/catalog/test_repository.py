@@ -105,7 +105,7 @@ def test_every_change_raises_the_version(catalog):
 
 def test_people_and_sessions(catalog):
     """A password signs in, a wrong one and an unknown person do not; a new password ends all sessions."""
-    catalog.set_password("ada", "correct horse")
+    catalog.add_person("ada", "correct horse")
     assert catalog.sign_in("ada", "wrong horse") is None
     assert catalog.sign_in("bob", "correct horse") is None
     token, session = catalog.sign_in("ada", "correct horse")

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from tallymark.errors import FormatError
 from tallymark.journal.record import FailedEvent, Heading
-from tallymark.ledger.book import Book, Entry, Limits, TraceRow
+from tallymark.ledger.book import MOST_DROPPED_AT_ONCE, Book, Entry, Limits, TraceRow
 from tallymark.ledger.quarantine import count_quarantined, find_quarantined, list_quarantined
 from tallymark.ledger.report import build_report, read_cursor
 from tallymark.ledger.tables import open_for_reading
 from tallymark.ledger.tail import Tail
+from tallymark.web.pages.balance import build_outside
 
 NOW_US = 1_800_000_000_000_000
 DAY_US = 86_400_000_000
@@ -161,6 +162,22 @@ def test_client_totals_are_maxima(tmp_path_factory, reports):
         highest[instance] = max(highest[instance], total)
     dropped = _totals(path).outside.client_dropped
     assert dropped.get("queue_full", 0) == highest.total()
+
+
+def test_a_report_that_claims_too_much_is_capped_and_marked(open_book, path):
+    """10¹² drops count as what one client can have dropped, all reasons together, and are told; later rises are ordinary."""
+    book = open_book()
+    for number, dropped in enumerate(
+        ({"queue_full": 10**12, "closed": 5}, {"queue_full": 10**12 + 7}, {"queue_full": 10**12 + 7})
+    ):
+        entry = Entry()
+        entry.clients.append(_heading(client_instance="a", client_dropped=dropped))
+        book.commit(entry, 0, number, NOW_US)
+    outside = _totals(path).outside
+    assert sum(outside.client_dropped.values()) == MOST_DROPPED_AT_ONCE + 7
+    assert outside.client_reports_capped == 1
+    titles = [title for title, _ in build_outside(_totals(path))]
+    assert titles == ["Dropped by clients", "Implausible reports of clients"]
 
 
 def test_traces_are_capped_by_age_and_number(open_book, path):

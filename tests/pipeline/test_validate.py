@@ -124,7 +124,8 @@ def test_refused_wherever_it_stands(attributes, outside):
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize(
     ("sketch", "refused"),
-    [({"sketch_values": [1.5, 2.5], "sketch_counts": [3, 4]}, 0), ({"sketch_values": [1.5]}, 1), ({"sketch_values": [1.5], "sketch_counts": [1, 2]}, 1)],
+    [({"sketch_values": [1.5, 2.5], "sketch_counts": [3, 4]}, 0), ({"sketch_values": [1.5]}, 1), ({"sketch_values": [1.5], "sketch_counts": [1, 2]}, 1),
+     ({"sketch_values": [1.5, 2.5], "sketch_counts": [10**12 - 1, 1]}, 0), ({"sketch_values": [1.5, 2.5], "sketch_counts": [10**12, 1]}, 1)],
 )  # fmt: skip
 def test_a_sketch_has_a_count_for_each_value(sketch, refused, quick):
     """Values and counts of different lengths are refused at the door: stored, one would break every question about its sketch."""

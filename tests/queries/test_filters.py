@@ -8,6 +8,7 @@ import random
 import pytest
 
 from tallymark.errors import RequestRefused
+from tallymark.event import MAX_EVENT_BYTES
 from tallymark.queries.fields import parse_field
 from tallymark.queries.filters import build_filter
 from tallymark.queries.parse import parse_question
@@ -203,12 +204,14 @@ def test_a_dot_is_part_of_a_key_or_the_way_into_an_object(ask, insert):
         ({"field": "x", "op": "in", "value": [{"a": 1}]}, "value[0]"),
         ({"field": "x", "op": "in", "value": ["a"] * 1001}, "value"),
         ({"field": "x", "op": "lt", "value": True}, "value"),
-        ({"field": "x", "op": "eq", "value": "a" * 2000}, "value"),
+        ({"field": "x", "op": "eq", "value": "a" * (MAX_EVENT_BYTES + 1)}, "value"),
         ({"field": "x", "op": "eq", "value": "a\0"}, "value"),
         ({"field": "x", "op": "contains", "value": ""}, "value"),
         ({"field": "x", "op": "contains", "value": True}, "value"),
         ({"field": "x", "op": "matches", "value": 5}, "value"),
         ({"field": "x", "op": "matches", "value": ""}, "value"),
+        ({"field": "x", "op": "digest", "value": "0" * 63}, "value"),
+        ({"field": "value", "op": "digest", "value": "0" * 64}, "op"),
         ({"field": "x", "op": "exists", "value": "yes"}, "value"),
         ({"field": "x", "op": "exists", "value": 1}, "value"),
         ({"field": "x", "op": "eq", "value": 2**64}, "value"),

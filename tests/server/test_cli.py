@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 
@@ -142,3 +143,39 @@ def test_help_names_the_rules(server):
     said = server.run("projects", "set", "--help").stdout
     assert [rule for rule in RULES if rule not in said] == []
     assert "docs/" not in said
+
+
+def _set_password(server, *arguments):
+    told = server.command(*arguments, "--data", str(server.data))
+    return subprocess.run(
+        told,
+        input="a long password\n",
+        capture_output=True,
+        text=True,
+        env=server.variables(),
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_password_is_set_for_somebody_who_exists(server):
+    """A name that nobody has makes nobody: the error says who exists and how to add somebody."""
+    refused = _set_password(server, "password", "adm")
+    assert refused.returncode == 1
+    assert "There is nobody called 'adm'. People: admin." in refused.stderr
+    assert "tallymark people add" in refused.stderr
+    assert "adm\n" not in _set_password(server, "people", "list").stdout
+    assert _set_password(server, "people", "add", "adm").returncode == 0
+    again = _set_password(server, "people", "add", "adm")
+    assert (again.returncode, "exists already" in again.stderr) == (1, True)
+    assert _set_password(server, "password", "adm").returncode == 0
+    listed = _set_password(server, "people", "list").stdout
+    assert [line.split()[0] for line in listed.splitlines()[1:] if line] == ["adm", "admin"]
+
+
+@pytest.mark.parametrize("name", ["", " adm", "a\u0085b", "x" * 65])
+def test_a_name_that_nobody_could_type_is_refused(server, name):
+    """Names are short and can be seen whole."""
+    refused = _set_password(server, "people", "add", name)
+    assert refused.returncode == 1
+    assert "is no name" in refused.stderr

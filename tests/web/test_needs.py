@@ -66,8 +66,8 @@ def test_how_a_metric_that_is_out_is_written():
     count_row, sum_row = needs.out
     assert (count_row.figure, count_row.usual, count_row.news) == ("12", "42 to 79", "bad")
     assert (sum_row.figure, sum_row.usual, sum_row.news) == (
-        "1,234,300 EUR",
-        "1,225,700 to 1,234,300 EUR",
+        "1,234,341.5 EUR",
+        "1,225,700 to 1,234,341.5 EUR",
         "good",
     )
     assert count_row.strip == (44, 94, 6)

@@ -62,7 +62,7 @@ def test_cells_say_what_they_stand_on():
     rows = [["Mon", 9, 12.0, 300, 11.0, 13.0, True], ["Sun", 23, 99.0, 2, None, None, False]]
     chart = heat(rows, drills=["/events?1", "/events?2"])
     sure, weak = chart.rows
-    assert (sure["label"], sure["figure"], sure["h"]) == ("Mon 09:00", "12 orders · n = 300", "/events?1")
+    assert (sure["label"], sure["figure"], sure["h"]) == ("Mon 09:00", "12.0 orders · n = 300", "/events?1")
     assert weak["v"] is None
     assert weak["figure"].endswith("too few")
     assert chart.notes[0].startswith("1 hour of the week stands on too few events: it is drawn")

@@ -22,7 +22,7 @@ def figures(lead, rows, unit="min"):
 
 
 def test_figures_have_the_digits_of_their_interval():
-    """12.3456 between 11 and 14 is 12; without an interval n says how many there are; the unit stands above."""
+    """12.3456 between 11 and 14 is 12.3; without an interval n says how many there are; the unit stands above."""
     table = build_table(figures((), [[12.3456, 1200, 11.0, 14.0, True], [12.3456, 1, None, None, False]]), 10)
     assert table.headings == [
         ("figure, min", "number"),
@@ -30,11 +30,11 @@ def test_figures_have_the_digits_of_their_interval():
         ("low", "number"),
         ("high", "number"),
     ]
-    assert table.rows[0].cells == ["12", "1,200", "11", "14"]
+    assert table.rows[0].cells == ["12.3", "1,200", "11.0", "14.0"]
     assert table.rows[1].cells == ["12", "1", "–", "–"]
     assert [row.weak for row in table.rows] == [False, True]
     share = build_table(figures((), [[0.4312, 9, 0.41, 0.45, True]], "ratio"), 10)
-    assert share.rows[0].cells == ["43 %", "9", "41 %", "45 %"]
+    assert share.rows[0].cells == ["43.1 %", "9", "41.0 %", "45.0 %"]
     assert share.headings[0] == ("figure", "number")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tallymark.metrics.figures import NOTHING, Figure
+from tallymark.metrics.figures import NOTHING, Figure, is_exact
 from tallymark.metrics.usual import clip_band, find_band, find_least_spread, judge_figure
 from tallymark.plan.kinds.alert import Above, Against, Alert, Below, Condition, Falls, Rises, Unusual
 from tallymark.plan.kinds.metric import Metric
@@ -39,6 +39,8 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     usual_high: float | None = None
     weeks: int = 0
     reason: str = ""
+    # Whether the figure was counted, added up or read, and is no estimate.
+    exact: bool = False
 
 
 def list_needed(when: Condition) -> list[tuple[Against, int]]:
@@ -67,7 +69,14 @@ def judge(
     `quiet` says that the whole project had no event in the window: then a count of 0 is no data. A figure on fewer events
     than the minimum is no reason to wake anybody, nor to say that all is well.
     """
-    found = Judged(verdict="not met", value=figure.value, n=figure.n, low=figure.low, high=figure.high)
+    found = Judged(
+        verdict="not met",
+        value=figure.value,
+        n=figure.n,
+        low=figure.low,
+        high=figure.high,
+        exact=is_exact(metric, {}),
+    )
     if figure.value is None or (quiet and not figure.n and not figure.value):
         return msgspec.structs.replace(found, verdict="no data")
     least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample

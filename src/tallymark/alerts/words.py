@@ -14,7 +14,7 @@ from tallymark.alerts.own import OWN
 from tallymark.alerts.standing import State
 from tallymark.alerts.values import Values
 from tallymark.alerts.windows import find_day
-from tallymark.metrics.digits import write_figure, write_range
+from tallymark.metrics.digits import EXACT, write_estimate, write_figure, write_range
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
 from tallymark.plan.kinds.metric import Metric
 from tallymark.queries.period import parse_zone
@@ -54,7 +54,7 @@ def write_condition(alert: Alert, unit: str = "") -> str:
 
 
 def _say_value(when: Below | Above, unit: str) -> str:
-    return f"{'below' if isinstance(when, Below) else 'above'} {write_figure(when.value, None, None, unit)}"
+    return f"{'below' if isinstance(when, Below) else 'above'} {_write_limit(when.value, unit)}"
 
 
 def _say_change(when: Falls | Rises, unit: str) -> str:
@@ -70,7 +70,12 @@ def _say_usual(when: Unusual, _: str) -> str:
 
 def write_difference(by: float, unit: str) -> str:
     """Return a difference of two figures: of two shares in percentage points, which are no percent."""
-    return f"{by * 100:g} percentage points" if unit == "ratio" else write_figure(by, None, None, unit)
+    return f"{by * 100:g} percentage points" if unit == "ratio" else _write_limit(by, unit)
+
+
+def _write_limit(value: float, unit: str) -> str:
+    """Write a number that somebody chose."""
+    return write_figure(value, None, None, unit, EXACT)
 
 
 def write_judged(alert: Alert, judged: Judged, unit: str = "") -> str:
@@ -92,21 +97,13 @@ def write_judged(alert: Alert, judged: Judged, unit: str = "") -> str:
 
 
 def _write_value(judged: Judged, unit: str) -> str:
-    sure = []
-    if judged.low is not None and judged.high is not None:
-        low, high = (write_figure(end, judged.low, judged.high, unit) for end in (judged.low, judged.high))
-        name = " %" if unit == "ratio" else f" {unit}" if unit else ""
-        sure.append(f"95 %: {low.removesuffix(name)} to {high}")
+    sample = EXACT if judged.exact else None
+    figure, interval = write_estimate(
+        judged.value, judged.low, judged.high, unit, sample, beside=judged.normal
+    )
+    sure = [f"95 %: {interval}"] if interval else []
     if judged.n is not None:
         sure.append(f"n {judged.n:,}")
-    figure = write_figure(judged.value, judged.low, judged.high, unit)
-    if (
-        judged.normal is not None
-        and figure == write_figure(judged.normal, None, None, unit)
-        and judged.value != judged.normal
-    ):
-        # On one side of its limit, and rounded to it: then it is written with more digits.
-        figure = write_figure(judged.value, None, None, unit)
     return f"{figure} ({', '.join(sure)})" if sure else figure
 
 
@@ -119,14 +116,13 @@ def _write_held(alert: Alert, judged: Judged, unit: str) -> str:
 
 
 def _hold_value(_: Below | Above, __: Judged, value: float, normal: float, unit: str) -> str:
-    return f"{_side(value, normal)} {write_figure(normal, None, None, unit)}"
+    return f"{_side(value, normal)} {_write_limit(normal, unit)}"
 
 
-def _hold_change(when: Falls | Rises, _: Judged, value: float, normal: float, unit: str) -> str:
+def _hold_change(when: Falls | Rises, judged: Judged, value: float, normal: float, unit: str) -> str:
     much = f"{abs(value - normal) / abs(normal) * 100:.3g} % " if normal else ""
-    return (
-        f"{much}{_side(value, normal)} {write_figure(normal, None, None, unit)} {AGAINST_WORDS[when.against]}"
-    )
+    before = write_figure(normal, judged.low, judged.high, unit, EXACT if judged.exact else None)
+    return f"{much}{_side(value, normal)} {before} {AGAINST_WORDS[when.against]}"
 
 
 def _hold_usual(_: Unusual, judged: Judged, value: float, normal: float, unit: str) -> str:

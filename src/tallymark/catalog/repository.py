@@ -27,6 +27,7 @@ SESSION_DAYS = 14
 _PROJECT_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$")
 _MIN_GIVEN_KEY = 16
 _MIN_PASSWORD = 8
+_MAX_PERSON = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,14 @@ class ProjectRow:
     name: str
     privacy_off: tuple[str, ...]
     rate_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """Somebody who can sign in."""
+
+    name: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,24 +203,50 @@ class Catalog:
 
     # People
 
-    def set_password(self, person: str, password: str) -> None:
-        """Set somebody's password, making the person if needed; ends their sessions. Slow by intent.
+    def list_people(self) -> list[PersonRow]:
+        """Return everybody who can sign in, by name."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(PERSON).order_by(PERSON.c.name)).mappings()
+            return [PersonRow(row["name"], aware(row["created_at"])) for row in rows]
 
-        Raises RequestRefused for a password of fewer than 8 characters.
+    def require_person(self, person: str) -> None:
+        """Raise RequestRefused (not_found) where there is nobody of that name."""
+        names = [one.name for one in self.list_people()]
+        if person not in names:
+            message = (
+                f"There is nobody called {person!r}. People: {', '.join(names) or 'none'}. "
+                "Add somebody with 'tallymark people add NAME'."
+            )
+            raise RequestRefused("not_found", message, at="name")
+
+    def add_person(self, person: str, password: str) -> None:
+        """Make a person who can sign in, with every right. Slow by intent.
+
+        Raises RequestRefused: conflict where the name is taken, invalid_request for a name that is empty, longer than 128
+        characters or has unseen ones, and for a password of fewer than 8 characters.
         """
-        if len(password) < _MIN_PASSWORD:
-            message = f"A password needs {_MIN_PASSWORD} characters or more."
-            raise RequestRefused("invalid_request", message, at="password")
-        password_hash = hash_password(password)
+        if not 0 < len(person) <= _MAX_PERSON or not person.isprintable() or person != person.strip():
+            message = f"{person[:80]!r} is no name. Use 1 to {_MAX_PERSON} printable characters, without blanks at the ends."
+            raise RequestRefused("invalid_request", message, at="name")
+        row = {"name": person, "password_hash": _hash_checked(password), "created_at": _now()}
+        with self.change() as connection:
+            if connection.execute(sa.select(PERSON.c.name).where(PERSON.c.name == person)).first():
+                message = f"{person!r} exists already. 'tallymark password' sets a new password."
+                raise RequestRefused("conflict", message, at="name")
+            connection.execute(sa.insert(PERSON).values(**row))
+
+    def set_password(self, person: str, password: str) -> None:
+        """Set the password of somebody who exists, and end their sessions. Slow by intent.
+
+        Raises RequestRefused: not_found for anybody else, invalid_request for a password of fewer than 8 characters.
+        """
+        self.require_person(person)
+        password_hash = _hash_checked(password)
         with self.change() as connection:
             connection.execute(sa.delete(SESSION).where(SESSION.c.person == person))
-            changed = connection.execute(
+            connection.execute(
                 sa.update(PERSON).where(PERSON.c.name == person).values(password_hash=password_hash)
             )
-            if changed.rowcount == 0:
-                connection.execute(
-                    sa.insert(PERSON).values(name=person, password_hash=password_hash, created_at=_now())
-                )
 
     def sign_in(self, person: str, password: str) -> tuple[str, SessionRow] | None:
         """Return a new session's token and row, or None when name or password is wrong. Slow by intent."""
@@ -276,6 +311,14 @@ class Catalog:
     def _require_project(connection: sa.Connection, name: str) -> None:
         if not connection.execute(sa.select(PROJECT.c.name).where(PROJECT.c.name == name)).first():
             raise RequestRefused("not_found", f"There is no project {name!r}.", at="project")
+
+
+def _hash_checked(password: str) -> str:
+    """Return what is stored of a password; raises RequestRefused for one that is too short."""
+    if len(password) < _MIN_PASSWORD:
+        message = f"A password needs {_MIN_PASSWORD} characters or more."
+        raise RequestRefused("invalid_request", message, at="password")
+    return hash_password(password)
 
 
 def check_given_key(key: str, place: str) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from tallymark.clock import DAY_US, MINUTE_US
 from tallymark.crashpoints import reach
 from tallymark.journal.record import FailedEvent, Heading
-from tallymark.ledger.tables import open_book
+from tallymark.ledger.tables import OVERSTATED, open_book
 
+# No client lets more go between two of its reports: it would have to drop 100,000 events a second for minutes.
+MOST_DROPPED_AT_ONCE: Final = 10_000_000
 # What a row takes beside the event's body, counted against the quarantine's bytes.
 _ROW_BYTES = 512
 
@@ -191,8 +194,13 @@ class Book:
         )
 
     def _raise_client_totals(self, entry: Entry, heading: Heading) -> None:
-        """Keep the maximum of each running total; what it rose by belongs to this record's minute."""
+        """Keep the maximum of each running total; what it rose by belongs to this record's minute.
+
+        A report that claims more than a client can have dropped counts as much as one can, and is marked.
+        """
         run = self._connection.execute
+        left = MOST_DROPPED_AT_ONCE
+        overstated = False
         for reason, total in heading.client_dropped.items():
             key = (heading.project, heading.client_instance, reason)
             row = run(
@@ -200,11 +208,16 @@ class Book:
             ).fetchone()
             before = row[0] if row else 0
             if total > before:
-                entry.count(heading, "client_dropped", total - before, reason)
+                rise = min(total - before, left)
+                left -= rise
+                overstated |= rise < total - before
+                entry.count(heading, "client_dropped", rise, reason)
                 run(
                     "INSERT OR REPLACE INTO client_total VALUES (?, ?, ?, ?, ?)",
                     (*key, total, heading.received_us),
                 )
+        if overstated:
+            entry.count(heading, "client_dropped", 1, OVERSTATED)
 
     def _write_counts(self, entry: Entry) -> None:
         self._connection.executemany(

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from tallymark.clock import MINUTE_US
-from tallymark.ledger.tables import open_for_reading, parse_microseconds
+from tallymark.ledger.tables import OVERSTATED, open_for_reading, parse_microseconds
 from tallymark.ledger.tail import Tail
 
 INTERVAL_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
@@ -44,11 +44,15 @@ class Lines(msgspec.Struct):
 
 
 class Outside(msgspec.Struct):
-    """Counts beside the equation, best effort: see docs/ledger.md."""
+    """Counts beside the equation, best effort: see docs/ledger.md.
+
+    `client_reports_capped` are reports that claimed more drops than a client can have, and were counted in part.
+    """
 
     requests_turned_away: dict[str, int] = {}
     hasty_acknowledged: int = 0
     client_dropped: dict[str, int] = {}
+    client_reports_capped: int = 0
     conflicts: int = 0
     damaged_records: int = 0
     scrubbed: dict[str, int] = {}
@@ -169,6 +173,8 @@ def _count_outside(outside: Outside, line: str, reason: str, events: int) -> boo
         outside.hasty_acknowledged += events
     elif line == "conflict":
         outside.conflicts += events
+    elif line == "client_dropped" and reason == OVERSTATED:
+        outside.client_reports_capped += events
     elif line in ("turned_away", "client_dropped", "scrubbed"):
         name = "requests_turned_away" if line == "turned_away" else line
         by_reason = getattr(outside, name)

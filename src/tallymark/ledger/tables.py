@@ -9,10 +9,13 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from tallymark.errors import FormatError
 
 FORMAT_VERSION = 1
+# Stands where a reason does on the line of client drops, and counts reports, not events: those that claimed too much.
+OVERSTATED: Final = "overstated"
 
 _SCHEMA = """
 CREATE TABLE cursor (shard INTEGER PRIMARY KEY, record INTEGER NOT NULL);

@@ -103,7 +103,8 @@ def _in_flight(reader: JournalReader, cursor: int, project: str, event_id: str) 
                 continue
             waits = any(failed.event_id == event_id for failed in record.failed)
             if not waits and needle in record.rows:
-                rows = record.rows.splitlines()
+                # Only a line feed ends a row: JSON may hold a carriage return between its parts.
+                rows = record.rows.split(b"\n")
                 waits = any(
                     needle in row and msgspec.json.decode(row)["event_id"] == event_id for row in rows
                 )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tallymark.metrics.digits import EXACT, Sample
 from tallymark.metrics.intervals import mean_interval
 from tallymark.plan.expression import parse_expression
 from tallymark.plan.kinds.metric import (
@@ -77,10 +78,10 @@ class Figures(msgspec.Struct, frozen=True):
     end: str = msgspec.field(name="to", default="")
     exact: bool = False
 
-    def sample_of(self, row: Sequence[Cell]) -> int | None:
-        """Return the n that limits the digits of a row's figure where it has no interval; None of exact figures."""
+    def sample_of(self, row: Sequence[Cell]) -> Sample:
+        """Return what limits the digits of a row's figure where it has no interval (see `digits`)."""
         n = row[-4]
-        return n if isinstance(n, int) and not self.exact else None
+        return EXACT if self.exact else n if isinstance(n, int) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +125,21 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         moment.astimezone(period.zone).isoformat().replace("+00:00", "Z")
         for moment in (period.start, period.end)
     )
-    return Figures(metric.name, unit, columns, rows, notes, found.cost, start, end, _is_exact(metric, others))
+    return Figures(metric.name, unit, columns, rows, notes, found.cost, start, end, is_exact(metric, others))
 
 
 def _is_enough(metric: Metric, figure: Figure) -> bool:
     return figure.enough and (figure.n is None or figure.n >= metric.minimum_sample)
 
 
-def _is_exact(metric: Metric, others: Mapping[str, Metric]) -> bool:
-    """Whether figures are what was counted, added up or read; a quotient is an estimate, also of such figures."""
+def is_exact(metric: Metric, others: Mapping[str, Metric]) -> bool:
+    """Whether figures are what was counted, added up or read; a quotient is an estimate, also of such figures.
+
+    A formula is no more exact than its parts, which are among `others`.
+    """
     if isinstance(metric, Formula):
-        parts = [others[name] for name in metric.uses() if name in others]
         return not parse_expression(metric.expression).divides and all(
-            _is_exact(one, others) for one in parts
+            name in others and is_exact(others[name], others) for name in metric.uses()
         )
     return isinstance(metric, Count | Unique | Gauge) or (isinstance(metric, Sum) and metric.field != SKETCH)
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from tallymark.plan.words import NAME_PATTERN, refuse
@@ -17,7 +18,7 @@ from tallymark.plan.words import NAME_PATTERN, refuse
 _NAME: Final = re.compile(NAME_PATTERN)
 _ALLOWED: Final = "Allowed are names of metrics, numbers, + - * / and parentheses."
 _MAX_PARTS: Final = 200
-_OPERATORS: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
+_OPERATORS: Final[dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
@@ -38,12 +39,16 @@ class Expression:
         return any(isinstance(node, ast.Div) for node in ast.walk(self._root))
 
     def value(self, figures: Mapping[str, float | None]) -> float | None:
-        """Return the value; None where a figure is missing, something is divided by zero or nothing finite comes out."""
+        """Return the value; None where a figure is missing, something is divided by zero or nothing finite comes out.
+
+        Figures are reckoned with as the decimals that they are written as: 0.1 + 0.2 is 0.3.
+        """
         try:
             found = _value(self._root, figures)
-        except (ZeroDivisionError, OverflowError):
+            value = None if found is None else float(found)
+        except (ArithmeticError, ValueError):
             return None
-        return found if found is not None and math.isfinite(found) else None
+        return value if value is not None and math.isfinite(value) else None
 
 
 def parse_expression(text: str) -> Expression:
@@ -76,11 +81,12 @@ def _check(node: ast.AST) -> None:
         raise refuse(f"An expression cannot hold {type(node).__name__}. {_ALLOWED}", "expression")
 
 
-def _value(node: ast.expr, figures: Mapping[str, float | None]) -> float | None:
+def _value(node: ast.expr, figures: Mapping[str, float | None]) -> Decimal | None:
     if isinstance(node, ast.Name):
-        return figures.get(node.id)
+        figure = figures.get(node.id)
+        return None if figure is None else Decimal(repr(figure))
     if isinstance(node, ast.Constant):
-        return float(node.value)  # type: ignore[arg-type]
+        return Decimal(repr(node.value))
     if isinstance(node, ast.UnaryOp):
         inner = _value(node.operand, figures)
         return None if inner is None else -inner

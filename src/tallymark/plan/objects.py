@@ -24,8 +24,10 @@ from tallymark.queries.parse import split_error, tell_allowed
 Objects = dict[str, dict[str, Any]]
 
 _SERIES: Final = re.compile(r"^series\[\d+\]\.(?:measure\.)?")
-# Characters that show nothing themselves or turn their neighbours around; what else is unseen YAML writes out anyway.
-_UNSEEN: Final = re.compile("[\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+# Characters that show nothing themselves, turn their neighbours around or end a line; what else is unseen YAML writes out.
+_UNSEEN: Final = re.compile(
+    "[\x80-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
 # Of one object; who has more of them sees these first.
 MOST_MISTAKES: Final = 20
 _MOST_DEPTH: Final = 50

@@ -7,7 +7,9 @@ by `ne` and `not_in`, which are the exact opposites of `eq` and `in`.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,26 +17,55 @@ from typing import Any, Final
 import msgspec
 import re2
 
+from tallymark.event import MAX_EVENT_BYTES
 from tallymark.queries.fields import Field, Type, parse_field
 from tallymark.queries.period import parse_time
 from tallymark.queries.question import Filter, refuse
 from tallymark.queries.sql import Parameters
 
 MAX_LIST: Final = 1_000
-MAX_VALUE: Final = 1_024
+# Whatever an event can carry can be asked for.
+MAX_VALUE: Final = MAX_EVENT_BYTES
 MAX_PATTERN: Final = 512
 _COMPARE: Final = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NUMBER_TYPES: Final = ("Int64", "UInt64", "Float64")
 
 # Which operators a field's type has; exists has them all.
 OPERATORS: Final[dict[Type, tuple[str, ...]]] = {
-    Type.TEXT: ("eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "contains", "matches", "exists"),
+    Type.TEXT: (
+        "eq",
+        "ne",
+        "in",
+        "not_in",
+        "lt",
+        "lte",
+        "gt",
+        "gte",
+        "contains",
+        "matches",
+        "digest",
+        "exists",
+    ),
     Type.NUMBER: ("eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "exists"),
     Type.BOOLEAN: ("eq", "ne", "in", "not_in", "exists"),
     Type.TIME: ("eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "exists"),
     Type.TEXTS: ("contains", "exists"),
     Type.SKETCH: ("exists",),
-    Type.ANY: ("eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "contains", "matches", "exists"),
+    Type.ANY: (
+        "eq",
+        "ne",
+        "in",
+        "not_in",
+        "lt",
+        "lte",
+        "gt",
+        "gte",
+        "contains",
+        "matches",
+        "digest",
+        "exists",
+    ),
 }
 
 
@@ -129,6 +160,20 @@ def _build_matches(field: Field, one: Filter, at: str, parameters: Parameters) -
     return _any(f"match({typed}, {placeholder})" for typed in field.typed("String"))
 
 
+def find_digest(text: str) -> str:
+    """Return what the operator `digest` finds a text by: the SHA-256 of its UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _build_digest(field: Field, one: Filter, at: str, parameters: Parameters) -> str:
+    if not isinstance(one.value, str) or not _DIGEST.fullmatch(one.value):
+        message = f"digest takes the SHA-256 of a text as 64 digits 0-9 and a-f, not {_shown(one.value)}."
+        raise refuse(message, at)
+    placeholder = f"unhex({parameters.text(one.value)})"
+    sources = field.typed("String") if field.is_attribute else field.paths
+    return _any(f"SHA256({source}) = {placeholder}" for source in sources)
+
+
 def _check_pattern(pattern: str, at: str) -> None:
     """Raise RequestRefused for what the store could not compile: a definition is to be refused before anybody looks at it."""
     options = re2.Options()
@@ -148,6 +193,7 @@ _BUILDERS: Final[dict[str, Callable[[Field, Filter, str, Parameters], str]]] = {
     **dict.fromkeys(_COMPARE, _build_compare),
     "contains": _build_contains,
     "matches": _build_matches,
+    "digest": _build_digest,
     "exists": _build_exists,
 }
 

@@ -14,7 +14,7 @@ import msgspec
 
 from tallymark.queries.fields import Field, Type, parse_breakdown
 from tallymark.queries.filters import build_filters
-from tallymark.queries.measures import ADDITIVE, Aggregate, build_measure
+from tallymark.queries.measures import ADDITIVE, Aggregate, build_measure, settle_sum
 from tallymark.queries.period import Period, build_period
 from tallymark.queries.question import GROUPS, MAX_LIMIT, Asked, Interval, Selection, Series, refuse
 from tallymark.queries.result import Cell, Column
@@ -83,7 +83,8 @@ class Grid:
 class GridQuery:
     """A question over time and groups; `chosen` are the selections with their paths, `columns` the kind's own names.
 
-    `more` builds further aggregates of the kind's own from the selections' conditions; they stand last in each row.
+    `more` builds further aggregates of the kind's own from the selections' conditions; they stand last in each row, and
+    those of parts do not make those of the whole.
     """
 
     asked: OfTime
@@ -104,6 +105,7 @@ class GridQuery:
         aggregates = self._aggregates(parameters, common.own)
         figures = [aggregate.sql for aggregate in aggregates]
         figures += [aggregate.others for aggregate in aggregates if aggregate.others]
+        figures += [aggregate.magnitude for aggregate in aggregates if aggregate.magnitude]
         if self.more is not None:
             figures += self.more(parameters, common.own)
         scope = build_scope(
@@ -188,16 +190,16 @@ class GridQuery:
         cells = f"groupArray(({', '.join(['k', 'n', *names])}))"
         return parameters.statement(f"SELECT place, {cells}, sum(n)\nFROM (\n{inner}\n)\nGROUP BY place")
 
-    def _fixed_groups(self, rows: list[list[Any]], numbers: list[int]) -> list[Group]:
+    def _fixed_groups(self, rows: list[list[Any]], read: _Reading) -> list[Group]:
         """Return the asked groups in their order, and all others last where there are any."""
         found = {place: (cells, size) for place, cells, size in rows}
         groups = []
         for place, values in enumerate(self.asked.groups, 1):
             cells, size = found.get(place, ([], 0))
-            groups.append(Group(values, size, _cells(cells, numbers)))
+            groups.append(Group(values, size, read.cells(cells)))
         if self.asked.others and 0 in found:
             cells, size = found[0]
-            groups.append(Group((None,) * len(self.asked.breakdown), size, _cells(cells, numbers), _SEVERAL))
+            groups.append(Group((None,) * len(self.asked.breakdown), size, read.cells(cells), _SEVERAL))
         return groups
 
     def _gathers_at_once(self) -> bool:
@@ -205,6 +207,7 @@ class GridQuery:
         return (
             self.asked.gathers
             and not self.asked.groups
+            and self.more is None
             and all(selection.measure.op in ADDITIVE for _, selection in self.chosen)
         )
 
@@ -237,13 +240,12 @@ class GridQuery:
         notes = [aggregate.note + "." for aggregate in aggregates if aggregate.note]
         width = len(self.asked.breakdown)
         fields = self.breakdown_fields()
-        # The engine writes 12.0 as 12, which would be read as an integer; places are counted after the key.
-        numbers = [place for place, one in enumerate(aggregates, 1) if one.type == "number"]
+        read = _Reading.of(aggregates)
         groups = []
         if not width:
-            groups = [Group((), sum(row[1] for row in rows), _cells(rows, numbers))]
+            groups = [Group((), sum(row[1] for row in rows), read.cells(rows))]
         elif self.asked.groups:
-            groups = self._fixed_groups(rows, numbers)
+            groups = self._fixed_groups(rows, read)
         for row in rows if width and not self.asked.groups else ():
             values = tuple(
                 group_value(value, field) for value, field in zip(row[:width], fields, strict=True)
@@ -252,7 +254,7 @@ class GridQuery:
             gathered = row[width + 4] if self.asked.gathers else 1
             if gathered > 1:
                 values = (None,) * width
-            groups.append(Group(values, row[width + 1], _cells(cells, numbers), gathered))
+            groups.append(Group(values, row[width + 1], read.cells(cells, gathered), gathered))
         if width and rows and not self.asked.groups:
             notes += self._limit_notes(groups, rows[0][width + 2], rows[0][width + 3])
         notes += _mixed_notes(aggregates, groups, self.chosen)
@@ -360,13 +362,35 @@ class _Conditions:
     own: list[str]
 
 
-def _cells(rows: list[list[Any]], numbers: list[int]) -> dict[int, Sequence[Any]]:
-    """Return the rows by their key; figures of type number become floats."""
-    for row in rows if numbers else ():
-        for place in numbers:
-            if row[place + 1] is not None:
-                row[place + 1] = float(row[place + 1])
-    return {row[0]: row[1:] for row in rows}
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the figures of rows are read. Places are counted after the key.
+
+    `numbers` become floats: the engine writes 12.0 as 12. `sums` are settled, each by its magnitude at another place.
+    """
+
+    numbers: list[int]
+    sums: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, aggregates: Sequence[Aggregate]) -> _Reading:
+        """Return how the figures of these aggregates are read."""
+        places = list(enumerate(aggregates, 2))
+        first = 2 + len(aggregates) + sum(1 for one in aggregates if one.others)
+        summed = [place for place, one in places if one.magnitude]
+        sums = [(place, first + number) for number, place in enumerate(summed)]
+        return cls([place for place, one in places if one.type == "number"], sums)
+
+    def cells(self, rows: list[list[Any]], parts: int = 1) -> dict[int, Sequence[Any]]:
+        """Return the rows by their key; `parts` are the groups that were added up in them."""
+        for row in rows if self.numbers else ():
+            for place in self.numbers:
+                if row[place] is not None:
+                    row[place] = float(row[place])
+            for place, magnitude in self.sums:
+                if row[place] is not None:
+                    row[place] = settle_sum(row[place], row[magnitude], parts)
+        return {row[0]: row[1:] for row in rows}
 
 
 def _unmapped(sums: list[list[Any]]) -> list[list[Any]]:

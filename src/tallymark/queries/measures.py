@@ -6,10 +6,13 @@ with its SQL, the type and unit of its column, and what must be said about it. `
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from tallymark.queries.fields import NULLABLE, SKETCH, Field, Type, parse_field
+from msgspec import UNSET, UnsetType
+
+from tallymark.queries.fields import DERIVED, NULLABLE, SKETCH, Field, Type, parse_field
 from tallymark.queries.question import Measure, refuse
 from tallymark.queries.sql import Parameters
 
@@ -21,21 +24,19 @@ SKETCH_ACCURACY: Final = 0.01
 SKETCH_ERROR: Final = f"relative error of at most {SKETCH_ACCURACY:.0%}".replace("%", " %")
 # The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
 Z: Final = 1.959963984540054
+# Measures whose figures are values, or sums of values, and no estimates of anything.
+_EXACT: Final = frozenset({"sum", "minimum", "maximum", "last"})
+# How far the nearest double lies from a decimal, at most, as a share of it.
+_HALF_UNIT: Final = 2.0**-53
 # Measures whose figures of parts add up to the figure of the whole.
 ADDITIVE: Final = frozenset({"count", "sum"})
 # Measures whose figures are numbers of something: two of them divided are a share.
 COUNTED: Final = frozenset({"count", "unique"})
-_NUMERIC: Final = {
-    "sum": "sum",
-    "average": "avg",
-    "minimum": "min",
-    "maximum": "max",
-    "deviation": "stddevSamp",
-}
-# Of sketches: the number of their values, their sum, that of their squares, and value by value how often it was seen.
+# A sum that is compensated (Kahan) loses nothing however many values it has.
+_NUMERIC: Final = {"sum": "sumKahan", "average": "sumKahan", "minimum": "min", "maximum": "max"}
+# Of sketches: the number of their values, their sum, and value by value how often it was seen.
 _COUNT: Final = "sumIf(arraySum(sketch_counts), {where})"
 _SUM: Final = "sumIf(arraySum((v, c) -> v * c, sketch_values, sketch_counts), {where})"
-_SQUARES: Final = "sumIf(arraySum((v, c) -> v * v * c, sketch_values, sketch_counts), {where})"
 _BINS: Final = "sumMapIf(sketch_values, sketch_counts, {where})"
 _SKETCH: Final = {
     "count": _COUNT,
@@ -43,9 +44,10 @@ _SKETCH: Final = {
     "average": f"{_SUM} / {_COUNT}",
     "minimum": "minArrayIf(sketch_values, {where})",
     "maximum": "maxArrayIf(sketch_values, {where})",
-    # What sums of squares lose by rounding is far less than the width of a sketch's bins.
+    # Around the mean: the difference of two large sums of squares would be rounding alone.
     "deviation": (
-        f"if({_COUNT} < 2, NULL, sqrt(greatest({_SQUARES} - {_SUM} * {_SUM} / {_COUNT}, 0) / ({_COUNT} - 1)))"
+        f"if({_COUNT} < 2, NULL, sqrt(arraySum((v, c) -> c * pow(v - ({_SUM}) / {_COUNT}, 2), {_BINS}.1, {_BINS}.2)"
+        f" / ({_COUNT} - 1)))"
     ),
 }
 
@@ -54,7 +56,9 @@ _SKETCH: Final = {
 class Aggregate:
     """One figure: its SQL, its column's type and unit (None = unknown), its value where there are no events.
 
-    `others` counts the values that are no numbers and were left out ('' = none can be).
+    `others` counts the values that are no numbers and were left out ('' = none can be). `magnitude` adds up the values
+    without their signs, where the figure is a sum: it says how precise the sum is (`settle_sum`). `exact` figures were
+    counted, added up or read, and are no estimates.
     """
 
     sql: str
@@ -63,6 +67,8 @@ class Aggregate:
     empty: int | None
     others: str = ""
     note: str = ""
+    magnitude: str = ""
+    exact: Literal[True] | UnsetType = UNSET
 
 
 def build_measure(
@@ -74,7 +80,8 @@ def build_measure(
     """
     _check_shape(measure, at)
     if measure.field is None:
-        return Aggregate(f"countIf({condition})" if condition else "count()", "integer", "events", 0)
+        count = f"countIf({condition})" if condition else "count()"
+        return Aggregate(count, "integer", "events", 0, exact=True)
     field = parse_field(measure.field, f"{at}.field")
     if measure.op == "unique":
         return _build_unique(field, condition, at, exact=exact)
@@ -117,13 +124,14 @@ def _build_unique(field: Field, condition: str, at: str, *, exact: bool) -> Aggr
     call = f"{name}{suffix}" + (f"({rest}" if rest else "")
     arguments = ", ".join([field.text(), *([" AND ".join(conditions)] if conditions else [])])
     note = "" if exact else f"unique {field.name} is approximate ({UNIQUE_ERROR})"
-    return Aggregate(f"{call}({arguments})", "integer", None, 0, note=note)
+    return Aggregate(f"{call}({arguments})", "integer", None, 0, note=note, exact=exact or UNSET)
 
 
 def _build_numeric(
     measure: Measure, field: Field, condition: str, parameters: Parameters, *, exact: bool
 ) -> Aggregate:
-    number = field.number()
+    # What is computed of an event's time is an integer, which some aggregates do not take.
+    number = f"toFloat64({field.number()})" if field.name in DERIVED else field.number()
     suffix, arguments = ("If", f"{number}, {condition}") if condition else ("", number)
     note = ""
     if measure.op == "quantile":
@@ -138,15 +146,62 @@ def _build_numeric(
         # By event time; among events of one instant the larger value, so that the answer is always the same.
         call = f"argMax{suffix}"
         arguments = f"{number}, (event_time, {number})" + (f", {condition}" if condition else "")
-    else:
+    elif measure.op != "deviation":
         call = f"{_NUMERIC[measure.op]}{suffix}"
-    sql = f"{call}({arguments})"
+    sql = _build_deviation(suffix, arguments) if measure.op == "deviation" else f"{call}({arguments})"
+    magnitude = ""
     if measure.op == "sum":
         sql = f"ifNull({sql}, 0)"
+        magnitude = f"ifNull(sum{suffix}(abs({number}){f', {condition}' if condition else ''}), 0)"
+    elif measure.op == "average":
+        sql = f"{sql} / count{suffix}({arguments})"
     others = ""
     if field.name not in NULLABLE:
         others = f"countIf({condition + ' AND ' if condition else ''}isNull({number}) AND {field.exists()})"
-    return Aggregate(sql, "number", None, 0 if measure.op == "sum" else None, others, note)
+    empty = 0 if measure.op == "sum" else None
+    is_exact = measure.op in _EXACT or (measure.op == "quantile" and exact)
+    return Aggregate(sql, "number", None, empty, others, note, magnitude, exact=is_exact or UNSET)
+
+
+def _build_deviation(suffix: str, arguments: str) -> str:
+    """Build the sample standard deviation, exact also of values that lie far from 0 and close together.
+
+    The engine's stable form (B. P. Welford 1962, Technometrics 4, 419-420; parts are joined as T. F. Chan, G. H. Golub
+    and R. J. LeVeque 1983, The American Statistician 37, 242-247) instead of the difference of two large sums. What it
+    still rounds is bounded by the range r of n values: r / √(2(n - 1)) ≤ s ≤ r / 2 · √(n / (n - 1)) (J. von Szőkefalvi
+    Nagy 1918; T. Popoviciu 1935). So it is 0 where all values are the same, and only there.
+    """
+    count = f"count{suffix}({arguments})"
+    spread = f"(max{suffix}({arguments}) - min{suffix}({arguments}))"
+    least = f"{spread} / sqrt(2 * ({count} - 1))"
+    most = f"{spread} / 2 * sqrt({count} / ({count} - 1))"
+    stable = f"stddevSampStable{suffix}({arguments})"
+    return f"if({count} < 2, NULL, least(greatest({stable}, {least}), {most}))"
+
+
+def spread_interval(middle: float, reach: float) -> tuple[float, float]:
+    """Return both ends of an interval; one that has a width keeps it, also where doubles cannot tell its ends apart."""
+    low, high = middle - reach, middle + reach
+    if reach > 0:
+        low, high = min(low, math.nextafter(middle, -math.inf)), max(high, math.nextafter(middle, math.inf))
+    return low, high
+
+
+def settle_sum(value: float, magnitude: float | None, parts: int = 1) -> float:
+    """Return the shortest decimal that a sum can have been, given the sum of its values without their signs.
+
+    Values arrive as decimals and are kept as the nearest double, which is off by up to 2⁻⁵³ of each; adding them up
+    with compensation costs at most three times as much more; sums of `parts` that were added up without it cost as much
+    for each. Of the numbers in between the one with the fewest decimals is meant: 1248025.57, and not
+    1248025.5699999998. Whole numbers stay as they are.
+    """
+    if not magnitude or not math.isfinite(value) or not math.isfinite(magnitude) or value.is_integer():
+        return value
+    error = magnitude * _HALF_UNIT * (3 + parts)
+    if not error:
+        return value
+    settled = round(value, max(0, math.floor(-math.log10(2 * error))))
+    return settled if abs(settled - value) <= error else value
 
 
 def _build_bound(
@@ -186,7 +241,7 @@ def _build_sketch(measure: Measure, at: str, condition: str, parameters: Paramet
         raise refuse("last needs single values, and not a sketch.", f"{at}.op")
     where = "notEmpty(sketch_values)" + (f" AND {condition}" if condition else "")
     if measure.op == "count":
-        return Aggregate(_COUNT.format(where=where), "integer", "values", 0)
+        return Aggregate(_COUNT.format(where=where), "integer", "values", 0, exact=True)
     if measure.bound is not None:
         return _build_sketch_bound(measure, where, parameters)
     if measure.op == "quantile":
@@ -197,9 +252,10 @@ def _build_sketch(measure: Measure, at: str, condition: str, parameters: Paramet
     # These aggregates give 0 for no rows, which is not an answer.
     if measure.op != "sum":
         sql = f"if(countIf({where}) = 0, NULL, {sql})"
-    note = ""
-    if measure.op != "deviation":
-        note = f"{measure.op} of sketch has a {SKETCH_ERROR}: timings and histograms are sent as sketches"
+    note = f"{measure.op} of sketch has a {SKETCH_ERROR}: timings and histograms are sent as sketches"
+    if measure.op == "deviation":
+        note = f"deviation of sketch is off by up to {SKETCH_ACCURACY:.0%} of the values themselves: timings and histograms are sent as sketches"
+        note = note.replace("%", " %")
     return Aggregate(sql, "number", None, 0 if measure.op == "sum" else None, note=note)
 
 

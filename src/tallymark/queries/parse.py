@@ -15,7 +15,7 @@ import msgspec
 from tallymark.queries.kinds import KINDS, Question
 from tallymark.queries.question import refuse
 
-MAX_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 512 * 1024
 _PLACE: Final = re.compile(r" - at `\$?(.*?)`$", re.DOTALL)
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[([^\]]*)\]")
 

@@ -22,14 +22,19 @@ GROUPS: Final = "groups"
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 Interval = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
-FilterOp = Literal["eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "contains", "matches", "exists"]
+FilterOp = Literal[
+    "eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "contains", "matches", "digest", "exists"
+]
 MeasureOp = Literal[
     "count", "unique", "sum", "average", "minimum", "maximum", "quantile", "last", "deviation"
 ]
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A condition on one field. `value` is a text, number, boolean or null, or a list of them for in and not_in."""
+    """A condition on one field. `value` is a text, number, boolean or null, or a list of them for in and not_in.
+
+    `digest` is met by the one text whose UTF-8 bytes have this SHA-256, in hexadecimal: texts too long for an address.
+    """
 
     field: Text
     op: FilterOp

@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -22,11 +22,20 @@ def read_number(cell: Cell) -> float | None:
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column: `type` is time, text, integer, number or boolean; `unit` such as events or s, None = unknown."""
+    """One column: `type` is time, text, integer, number or boolean; `unit` such as events or s, None = unknown.
+
+    `exact` numbers were counted, added up or read, and are no estimates; it is left out of others.
+    """
 
     name: str
     type: str
     unit: str | None = None
+    exact: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether its numbers are no estimates."""
+        return self.exact is True
 
 
 class Cost(msgspec.Struct, frozen=True):

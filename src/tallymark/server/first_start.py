@@ -99,7 +99,7 @@ def prepare_catalog(config: Config, environment: Mapping[str, str]) -> tuple[Cat
         for scope, key in given.items():
             check_given_key(key, f"TALLYMARK_{scope.upper()}_KEY")
         password = given_password or secrets.token_urlsafe(12)
-        catalog.set_password(ADMIN, password)
+        catalog.add_person(ADMIN, password)
         catalog.create_project(DEFAULT_PROJECT)
         for scope, chosen in given.items():
             key = catalog.create_key(DEFAULT_PROJECT, scope, f"first {scope} key", key=chosen)

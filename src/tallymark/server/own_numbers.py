@@ -234,8 +234,9 @@ class OwnNumbers:
         reports = [build_report(services.ledger, services.tail, name, start, end) for name in projects]
         damaged = max((report.outside.damaged_records for report in reports), default=0)
         balanced = all(report.balanced for report in reports)
+        capped = sum(report.outside.client_reports_capped for report in reports)
         return build_ledger_events(
-            now, [report.totals for report in reports], balanced=balanced, damaged=damaged
+            now, [report.totals for report in reports], balanced=balanced, damaged=damaged, capped=capped
         )
 
     def _complain(self, part: str, error: Exception) -> None:
@@ -314,9 +315,15 @@ def build_process_events(
     return events
 
 
-def build_ledger_events(now: datetime, totals: list[Lines], *, balanced: bool, damaged: int) -> list[Event]:
+def build_ledger_events(
+    now: datetime, totals: list[Lines], *, balanced: bool, damaged: int, capped: int = 0
+) -> list[Event]:
     """Return the ledger of all projects as one event; its value is how many events no line accounts for."""
-    attributes: dict[str, Any] = {"balanced": balanced, "damaged_records": damaged}
+    attributes: dict[str, Any] = {
+        "balanced": balanced,
+        "damaged_records": damaged,
+        "client_reports_capped": capped,
+    }
     missing = 0
     for line in ("received", "stored", "duplicate", "in_flight"):
         attributes[line] = sum(getattr(lines, line) for lines in totals)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from tallymark.metrics.digits import EXACT, write_figure
 from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.change import Change
@@ -18,7 +19,7 @@ from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.period import Bucket, Period
 from tallymark.queries.question import Measure
 from tallymark.queries.result import Cell
-from tallymark.web.shapes import shape_cell, shape_share, shape_things
+from tallymark.web.shapes import shape_share, shape_things
 
 
 def describe_question(question: Question) -> str:
@@ -51,23 +52,36 @@ def _measure(measure: Measure, event: str) -> str:
 
 
 def describe_lines(
-    labels: list[tuple[str, str]], rows: list[dict[str, Any]], interval: str, unit: str
+    labels: list[tuple[str, str]],
+    rows: list[dict[str, Any]],
+    interval: str,
+    unit: str,
+    *,
+    exact: bool = False,
 ) -> str:
-    """Return one sentence per line. `labels` are (key, name), rows have `k`, `x` (milliseconds) and `y`."""
+    """Return one sentence per line. `labels` are (key, name), rows have `k`, `x` (milliseconds) and `y`.
+
+    `exact` says that figures are written in full.
+    """
     sentences = [f"Line chart, one point per {interval}."]
     for key, name in labels:
-        points = [(row["y"], row["x"]) for row in rows if row["k"] == key and row["y"] is not None]
+        points = [row for row in rows if row["k"] == key and row["y"] is not None]
         if not points:
             parts = any(row["k"] == key and row.get("p") is not None for row in rows)
             sentences.append(f"{name}: counted in part only." if parts else f"{name}: no values.")
             continue
-        low, high = min(points), max(points)
-        shape = "ratio" if unit == "ratio" else None
+        ends = [pick(points, key=lambda row: (row["y"], row["x"])) for pick in (min, max)]
+        low, high, last = (_write_point(row, unit, exact=exact) for row in (*ends, points[-1]))
         sentences.append(
-            f"{name}: {shape_things(len(points), 'point')}, lowest {shape_cell(low[0], shape)} at {_date(low[1])},"
-            f" highest {shape_cell(high[0], shape)} at {_date(high[1])}, last {shape_cell(points[-1][0], shape)}."
+            f"{name}: {shape_things(len(points), 'point')}, lowest {low} at {_date(ends[0]['x'])},"
+            f" highest {high} at {_date(ends[1]['x'])}, last {last}."
         )
     return " ".join(sentences)
+
+
+def _write_point(row: dict[str, Any], unit: str, *, exact: bool) -> str:
+    shown = "ratio" if unit == "ratio" else ""
+    return write_figure(row["y"], row.get("low"), row.get("high"), shown, EXACT if exact else None)
 
 
 def describe_bars(rows: list[dict[str, Any]]) -> str:

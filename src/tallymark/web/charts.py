@@ -7,20 +7,20 @@ so its text is the same whatever the data says. Labels travel beside it and are 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-import msgspec
-
-from tallymark.metrics.digits import write_figure
+from tallymark.metrics.digits import write_estimate, write_figure
 from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.kinds.ratio import Ratio, wilson_interval
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.measures import COUNTED
-from tallymark.queries.result import Answer, Cell
+from tallymark.queries.result import Answer, Cell, Column, read_number
+from tallymark.web.chart import Chart, Figure, Label
 from tallymark.web.chart_specs import (
     BALANCE_SPEC,
     MAX_SERIES,
@@ -48,7 +48,6 @@ from tallymark.web.shapes import (
     shape_count,
     shape_duration,
     shape_group,
-    shape_share,
     shape_things,
 )
 from tallymark.web.texts import show_line
@@ -57,51 +56,6 @@ MAX_BARS: Final = 40
 MAX_POINTS: Final = 20_000
 # A share whose 95 % interval is wider than this says next to nothing; it is left out of the picture.
 WIDEST_INTERVAL: Final = 0.5
-
-
-class Label(msgspec.Struct, frozen=True):
-    """A series of the chart: its key in the rows, and how people call it."""
-
-    key: str
-    label: str
-
-
-class Figure(msgspec.Struct, frozen=True):
-    """One number that needs no picture; `weak` when it stands on too few events to rely on."""
-
-    label: str
-    value: str
-    detail: str = ""
-    weak: bool = False
-
-
-class Chart(msgspec.Struct, frozen=True):
-    """A picture of an answer. `unit` says how figures are written: count, ratio, s or number.
-
-    `spec` and `rows` are for Vega-Lite (the rows become its data `rows`); `text` says the same in words; `notes` say
-    what is not in the picture. With `figures` there is no picture.
-    """
-
-    spec: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
-    series: list[Label] = []
-    interval: str = ""
-    unit: str = "number"
-    text: str = ""
-    notes: list[str] = []
-    figures: list[Figure] = []
-    # How bars below each other are drawn (see `build_bar_spec`), so that a picture can do it with less room.
-    bars: dict[str, Any] = {}
-
-    def content(self) -> dict[str, Any]:
-        """Return what the browser needs to draw it."""
-        return {
-            "spec": self.spec,
-            "rows": self.rows,
-            "series": self.series,
-            "interval": self.interval,
-            "unit": self.unit,
-        }
 
 
 def build_chart(
@@ -205,7 +159,7 @@ def _build_trend(
         named = []
         for place, row in enumerate(answer.rows):
             lead = row_label(*_split_lead(question, row)) if question.breakdown else ""
-            named += [(lead, column.name, row[first + n], place) for n, column in enumerate(columns)]
+            named += [_Bar(lead, column, row[first + n], place) for n, column in enumerate(columns)]
         return _build_bars(named, unit, drills, single=len(columns) == 1)
     one_field = bool(question.breakdown) and len(columns) == 1
     groups = Groups(choose if one_field else keys_in_order, ",".join(question.breakdown))
@@ -228,7 +182,15 @@ def _build_trend(
     zero = all(series.measure.op in ("count", "unique", "sum") for series in question.series)
     parts = find_parts(question.period(), now)
     return build_lines(
-        rows, groups, interval=question.interval, unit=unit, zero=zero, band=False, notes=[], parts=parts
+        rows,
+        groups,
+        interval=question.interval,
+        unit=unit,
+        zero=zero,
+        band=False,
+        notes=[],
+        parts=parts,
+        exact=all(column.is_exact for column in columns),
     )
 
 
@@ -287,10 +249,11 @@ def build_lines(
     weak: bool = False,
     mark: str = "line",
     parts: Parts = WHOLE,
+    exact: bool = False,
 ) -> Chart:
     """Return lines over time of rows with `x` (milliseconds), `k`, `y` and, for a band, `low` and `high`.
 
-    `weak` and `mark` are those of `build_line_spec`; what stands in `parts` is drawn apart.
+    `exact` figures are written in full. `weak` and `mark` are those of `build_line_spec`; what stands in `parts` is drawn apart.
     """
     part = set_apart(rows, parts)
     told = any(row["x"] in parts.begins and (part or row.get("w") is not None) for row in rows)
@@ -317,8 +280,10 @@ def build_lines(
         flat=find_flat(rows, ("y", "low", "high", "w", "p") if band else ("y", "w", "p")),
         mark=mark,
     )
-    text = describe_lines([(label.key, label.label) for label in groups.labels], rows, interval, unit)
-    return Chart(spec, rows, groups.labels, interval, unit, text, notes)
+    text = describe_lines(
+        [(label.key, label.label) for label in groups.labels], rows, interval, unit, exact=exact
+    )
+    return Chart(spec, rows, groups.labels, interval, unit, text, notes, exact=exact)
 
 
 def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
@@ -367,20 +332,38 @@ def find_flat(rows: list[dict[str, Any]], fields: Sequence[str] = ("y", "low", "
 # Without time
 
 
-def _build_bars(
-    named: list[tuple[str, str, Cell, int]], unit: str, drills: Sequence[str], *, single: bool
-) -> Chart:
-    if all(not lead for lead, *_ in named):
-        return Chart(figures=[Figure(name, shape_cell(value)) for _, name, value, _ in named])
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """One figure of a group, and the row that it stands in."""
+
+    lead: str
+    column: Column
+    value: Cell
+    place: int
+
+    @property
+    def name(self) -> str:
+        """The series' name."""
+        return self.column.name
+
+    @property
+    def text(self) -> str:
+        """The figure as text."""
+        return shape_cell(self.value, self.column.unit, exact=self.column.is_exact)
+
+
+def _build_bars(named: list[_Bar], unit: str, drills: Sequence[str], *, single: bool) -> Chart:
+    if all(not one.lead for one in named):
+        return Chart(figures=[Figure(one.name, one.text) for one in named])
     groups = Groups()
-    for _, name, *_ in named:
-        groups.add(name, show_line(name))
+    for one in named:
+        groups.add(one.name, show_line(one.name))
     rows: list[dict[str, Any]] = []
-    for lead, name, value, place in named[:MAX_BARS]:
-        key = groups.key(name) or f"s{MAX_SERIES - 1}"
-        label = lead + ("" if single else f" · {show_line(name)}")
-        bar = {"r": f"r{len(rows)}", "k": key, "y": value, "label": label, "figure": shape_cell(value)}
-        rows.append(lead_on(bar, drills, place))
+    for one in named[:MAX_BARS]:
+        key = groups.key(one.name) or f"s{MAX_SERIES - 1}"
+        label = one.lead + ("" if single else f" · {show_line(one.name)}")
+        bar = {"r": f"r{len(rows)}", "k": key, "y": one.value, "label": label, "figure": one.text}
+        rows.append(lead_on(bar, drills, one.place))
     notes = bar_notes(len(named), MAX_BARS)
     text = describe_bars(rows)
     labels = [] if single else groups.labels
@@ -393,17 +376,12 @@ def _build_ratio_bars(question: Ratio, answer: Answer, drills: Sequence[str]) ->
     rows: list[dict[str, Any]] = []
     if not question.breakdown:
         _, below, ratio, low, high = answer.rows[0]
-        between = (
-            f"95 % between {shape_share(low)} and {shape_share(high)}, "
-            if isinstance(low, float) and isinstance(high, float)
-            else ""
-        )
-        return Chart(
-            figures=[Figure("ratio", shape_cell(ratio, "ratio"), f"{between}n = {shape_cell(below)}")]
-        )
+        figure, interval = _write_ratio(ratio, low, high)
+        between = f"95 %: {interval}, " if interval else ""
+        return Chart(figures=[Figure("ratio", figure, f"{between}n = {_shape_n(question, below)}")])
     for place, row in enumerate(answer.rows[:MAX_BARS]):
         below, ratio, low, high = row[-4:]
-        figure = f"{shape_cell(ratio, 'ratio')} · n = {shape_cell(below)}"
+        figure = f"{_write_ratio(ratio, low, high)[0]} · n = {_shape_n(question, below)}"
         if is_vague(low, high):
             vague += 1
             ratio = low = high = None
@@ -417,6 +395,16 @@ def _build_ratio_bars(question: Ratio, answer: Answer, drills: Sequence[str]) ->
     text = describe_bars(rows)
     look: dict[str, Any] = {"unit": "ratio", "spread": True, "flat": find_flat(rows)}
     return Chart(build_bar_spec(len(rows), **look), rows, [], "", "ratio", text, notes, bars=look)
+
+
+def _write_ratio(ratio: Cell, low: Cell, high: Cell) -> tuple[str, str]:
+    """Write a ratio and its interval."""
+    return write_estimate(read_number(ratio), read_number(low), read_number(high), "ratio")
+
+
+def _shape_n(question: Ratio, below: Cell) -> str:
+    """Write what a ratio was divided by."""
+    return shape_cell(below, exact=question.denominator.measure.op in ("sum", *COUNTED))
 
 
 def _build_funnel(question: Funnel, answer: Answer, choose: ChooseKeys, drills: Sequence[str]) -> Chart:

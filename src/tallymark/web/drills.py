@@ -15,6 +15,7 @@ import msgspec
 from tallymark.metrics.figures import Figures
 from tallymark.plan.kinds.metric import Formula, Metric, Span
 from tallymark.queries.fields import DERIVED, SKETCH, Type, find_type
+from tallymark.queries.filters import find_digest
 from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.change import Change
@@ -27,12 +28,17 @@ from tallymark.queries.result import Answer, Cell
 from tallymark.web.filter_rows import FilterRow, build_row, render_rows
 
 _MOST_DRILLS: Final = 1_000
+# Longer texts stand in an address as their digest: in any script it stays short, and so does a page of many.
+_MOST_VALUE: Final = 256
+# Servers and browsers take addresses of at least so many bytes; ours takes more.
+_MOST_BYTES: Final = 32 * 1024
 
 
 def build_drills(question: Question, answer: Answer, project: str, limit: int) -> list[str]:
     """Return one address per row of the answer, for the first `limit` rows: the events of the row's first figure.
 
-    It is empty for groups that stand together: no condition says what they have in common. An interval of which the
+    It is empty for groups that stand together: no condition says what they have in common, and where the question's own
+    conditions are too long for an address. An interval of which the
     question's time holds only a part leads to the events of that part.
     """
     rows = answer.rows[:limit]
@@ -56,7 +62,8 @@ def build_drills(question: Question, answer: Answer, project: str, limit: int) -
         if any(one.field in DERIVED for one in conditions):
             # An hour or a weekday is that of the question's zone.
             pairs.append(("tz", question.timezone))
-        links.append("/events?" + urlencode([*pairs, *render_rows(conditions)]))
+        link = "/events?" + urlencode([*pairs, *render_rows(conditions)])
+        links.append(link if len(link) <= _MOST_BYTES else "")
     return links
 
 
@@ -98,6 +105,8 @@ def _condition(field: str, value: Cell) -> dict[str, Any]:
     if value is None:
         return {"field": field, "op": "exists", "value": False}
     kind = find_type(field)
+    if isinstance(value, str) and len(value) > _MOST_VALUE and kind in (Type.TEXT, Type.ANY):
+        return {"field": field, "op": "digest", "value": find_digest(value)}
     if kind is Type.TEXTS:
         return {"field": field, "op": "contains", "value": value}
     typed = _typed(value)
@@ -113,6 +122,9 @@ def _typed(value: Cell) -> Any:
     try:
         found = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return value
+    if isinstance(found, int) and not -(2**63) <= found < 2**64:
+        # No number that an event can have: it was sent as a text.
         return value
     return found if isinstance(found, int | float) else value
 

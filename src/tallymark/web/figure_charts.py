@@ -9,18 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tallymark.metrics.digits import write_figure
+from tallymark.metrics.digits import EXACT, write_estimate, write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.metrics.periods import Comparison
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Cell, read_number
+from tallymark.web.chart import Chart, Figure
 from tallymark.web.chart_specs import OTHERS_KEY, build_bar_spec, build_spark_spec
 from tallymark.web.chart_words import WHOLE, Parts, bar_notes, describe_bars, wall_time
 from tallymark.web.charts import (
     MAX_BARS,
     MAX_POINTS,
-    Chart,
-    Figure,
     Groups,
     build_lines,
     find_flat,
@@ -114,6 +113,7 @@ def build_figures_chart(
         weak=weak > 0,
         mark=mark,
         parts=parts,
+        exact=all(line.figures.exact for line in lines),
     )
 
 
@@ -162,15 +162,25 @@ def build_spark(figures: Figures, choose: ChooseKeys = keys_in_order, parts: Par
     values = [value for row in rows if (value := read_number(row["y"])) is not None]
     if len(values) < 2 or len(rows) > MAX_POINTS:
         return None
-    text = f"Its course: from {write_figure(values[0], None, None, figures.unit)} to {write_figure(values[-1], None, None, figures.unit)}."
+    sample = EXACT if figures.exact else None
+    first, last = (write_figure(one, None, None, figures.unit, sample) for one in (values[0], values[-1]))
+    text = f"Its course: from {first} to {last}."
     spec = build_spark_spec(alone=mark_alone(rows), part=part, flat=find_flat(rows))
     return Chart(spec, rows, [], "", figures.unit, text, list(parts.notes) if part else [])
 
 
 def describe_difference(
-    rows: list[list[Cell]], before: list[list[Cell]], unit: str, comparison: Comparison | None
+    rows: list[list[Cell]],
+    before: list[list[Cell]],
+    unit: str,
+    comparison: Comparison | None,
+    *,
+    exact: bool = False,
 ) -> str:
-    """Say how one figure differs from the compared one, and whether their intervals lie apart; '' where there is none."""
+    """Say how one figure differs from the compared one, and whether their intervals lie apart; '' where there is none.
+
+    `exact` says that both were counted, added up or read.
+    """
     if comparison is None or not rows or not before:
         return ""
     (new, _, low, high, _), (old, _, old_low, old_high, _) = (
@@ -178,7 +188,8 @@ def describe_difference(
     )
     if new is None or old is None:
         return ""
-    text = f"{write_figure(old, old_low, old_high, unit)} {COMPARISON_WORDS[comparison]}"
+    written = write_figure(old, old_low, old_high, unit, EXACT if exact else None)
+    text = f"{written} {COMPARISON_WORDS[comparison]}"
     if unit == "ratio":
         # Shares differ by percentage points: per cent of a percentage would be read as those.
         text += f" ({(new - old) * 100:+.1f} pp)"
@@ -224,15 +235,11 @@ def _single(line: Line, row: list[Cell]) -> Figure:
     """Return one number as text: with the digits that its interval supports, and what it stands on."""
     figure, n, low, high, enough = row[-_TAIL:]
     unit = line.figures.unit
-    details = []
-    if isinstance(low, float) and isinstance(high, float):
-        details.append(
-            f"95 % between {write_figure(low, low, high, unit)} and {write_figure(high, low, high, unit)}"
-        )
+    sample = line.figures.sample_of(row)
+    value, interval = write_estimate(read_number(figure), read_number(low), read_number(high), unit, sample)
+    details = [f"95 %: {interval}"] if interval else []
     if n is not None:
         details.append(f"n = {n:,}")
     if not enough:
         details.append("too few to rely on")
-    sample = line.figures.sample_of(row)
-    value = write_figure(read_number(figure), read_number(low), read_number(high), unit, sample)
     return Figure(show_line(line.label), value, ", ".join(details), weak=not enough)

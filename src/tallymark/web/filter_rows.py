@@ -12,8 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from tallymark.queries.fields import Type, find_type
-from tallymark.queries.question import MAX_FILTERS, Filter
+from tallymark.queries.question import MAX_BREAKDOWNS, MAX_FILTERS, Filter
 
+# What a question, one of its parts, its breakdown and a bucket ask for together: what leads to their events has them all.
+MAX_ROWS: Final = 2 * MAX_FILTERS + MAX_BREAKDOWNS + 2
 LISTS: Final = ("in", "not_in")
 OPERATOR_WORDS: Final = {
     "eq": "is",
@@ -26,6 +28,7 @@ OPERATOR_WORDS: Final = {
     "gte": "≥",
     "contains": "contains",
     "matches": "matches",
+    "digest": "has the SHA-256",
     "exists": "is there",
 }
 
@@ -45,9 +48,9 @@ def parse_rows(fields: Mapping[str, str], prefix: str = "") -> list[FilterRow]:
     The row that `drop` names is left out: the button beside it says so.
     """
     rows = []
-    for number in range(MAX_FILTERS + 1):
+    for number in range(MAX_ROWS + 1):
         name = f"{prefix}f{number}"
-        field = fields.get(f"{name}.field", "").strip()
+        field = read_name(fields.get(f"{name}.field", ""))
         if field and fields.get("drop") != name:
             rows.append(FilterRow(field, fields.get(f"{name}.op") or "eq", fields.get(f"{name}.value", "")))
     return rows
@@ -63,7 +66,11 @@ def render_rows(rows: Sequence[FilterRow], prefix: str = "") -> list[tuple[str, 
     pairs = []
     for number, row in enumerate(rows):
         name = f"{prefix}f{number}"
-        pairs += [(f"{name}.field", row.field), (f"{name}.op", row.op), (f"{name}.value", row.value)]
+        pairs += [
+            (f"{name}.field", write_name(row.field)),
+            (f"{name}.op", row.op),
+            (f"{name}.value", row.value),
+        ]
     return [(name, value) for name, value in pairs if value and not (name.endswith(".op") and value == "eq")]
 
 
@@ -134,10 +141,29 @@ def _parse(text: str, kind: Type) -> Any:
 
 
 def _write(value: Any, kind: Type) -> str:
-    """Return a text that `_parse` reads as the value; the empty text in quotes, for an empty input says nothing."""
-    if isinstance(value, str) and value and _parse(value, kind) == value:
+    """Return a text that `_parse` reads as the value.
+
+    The empty text stands in quotes, for an empty input says nothing, and so does one whose ends an input would lose.
+    """
+    if isinstance(value, str) and value and value == value.strip() and _parse(value, kind) == value:
         return value
     return _json(value)
+
+
+def write_name(name: str) -> str:
+    """Return a name as an input holds it: one with blanks at its ends, or that looks like JSON, as a JSON text."""
+    return name if name == name.strip() and not name.startswith('"') else _json(name)
+
+
+def read_name(text: str) -> str:
+    """Return the name that an input holds."""
+    text = text.strip()
+    if text.startswith('"'):
+        try:
+            return str(msgspec.json.decode(text, type=str))
+        except (msgspec.MsgspecError, UnicodeError):
+            pass
+    return text
 
 
 def _json(value: Any) -> str:

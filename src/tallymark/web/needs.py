@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from tallymark.catalog.definitions import Definition
-from tallymark.metrics.digits import write_figure, write_range
-from tallymark.metrics.figures import Figure
+from tallymark.metrics.digits import EXACT, write_figure, write_range
+from tallymark.metrics.figures import Figure, is_exact
 from tallymark.metrics.usual import Band, Judged, News, find_last_day, find_news
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.metric import Count, Metric, Unique
@@ -23,6 +23,7 @@ from tallymark.plan.references import list_used
 from tallymark.web.asking import open_asker
 from tallymark.web.judging import Failed, Judging
 from tallymark.web.services import Services
+from tallymark.web.shapes import find_share
 
 # So many metrics are judged for a person, and so long; what remains is judged the next time.
 MOST: Final = 50
@@ -250,7 +251,7 @@ def _describe(metric: Metric, found: Judged, band: Band) -> Out:
         metric.owner,
         found.verdict,
         news,
-        _write(figure, band, unit, counted=counted),
+        _write(figure, band, unit, exact=is_exact(metric, {})),
         write_range(band.low, band.high, unit, whole=counted),
         band.count,
         _place(band, value),
@@ -258,18 +259,21 @@ def _describe(metric: Metric, found: Judged, band: Band) -> Out:
     )
 
 
-def _write(figure: Figure, band: Band, unit: str, *, counted: bool) -> str:
+def _write(figure: Figure, band: Band, unit: str, *, exact: bool) -> str:
     """Write a figure with the digits of its interval; one that has none, as finely as the range beside it."""
     low, high, value = figure.low, figure.high, figure.value
-    if value is not None and low is None and not counted:
+    sample = EXACT if exact else None
+    if value is not None and low is None and not exact:
         reach = (band.high - band.low) / 20
         low, high = value - reach, value + reach
-    return write_figure(value, low, high, unit)
+    return write_figure(value, low, high, unit, sample)
 
 
 def _place(band: Band, value: float) -> tuple[int, int, int]:
     """Return where the band's ends and the figure stand on a strip from 0 to 100."""
     first, last = min(band.low, value), max(band.high, value)
-    scale = (_STRIP - 2 * _STRIP_EDGE) / (last - first) if last > first else 0.0
-    low, high, at = (round(_STRIP_EDGE + (one - first) * scale) for one in (band.low, band.high, value))
+    room = _STRIP - 2 * _STRIP_EDGE
+    low, high, at = (
+        round(_STRIP_EDGE + find_share(one, first, last) * room) for one in (band.low, band.high, value)
+    )
     return low, high, at

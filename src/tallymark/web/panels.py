@@ -21,9 +21,10 @@ from tallymark.queries.kinds import Question
 from tallymark.queries.period import build_period
 from tallymark.queries.result import Answer
 from tallymark.web.asking import Asker
+from tallymark.web.chart import Chart, Figure
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.chart_words import Parts, find_parts
-from tallymark.web.charts import Chart, Figure, build_chart
+from tallymark.web.charts import build_chart
 from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
 from tallymark.web.palette import METRICS
@@ -235,7 +236,13 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         if picture is None or not picture.figures:
             continue
         before = compared.compared.rows if compared.compared else []
-        delta = describe_difference(compared.figures.rows, before, metric.figure_unit, view.panel.compare)
+        delta = describe_difference(
+            compared.figures.rows,
+            before,
+            metric.figure_unit,
+            view.panel.compare,
+            exact=compared.figures.exact,
+        )
         spark = None
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))

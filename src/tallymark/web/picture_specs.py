@@ -19,10 +19,10 @@ import msgspec
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.metric import Span
+from tallymark.web.chart import Chart
 from tallymark.web.chart_specs import KEYS, build_bar_spec, row_height
-from tallymark.web.charts import Chart
 from tallymark.web.panels import NO_FIGURE, Number, View
-from tallymark.web.shapes import shape_things
+from tallymark.web.shapes import find_share, shape_things
 from tallymark.web.tables import Row, Table
 from tallymark.web.texts import show_line
 
@@ -326,7 +326,7 @@ def _draw_course(sheet: _Sheet, spark: Chart) -> None:
         place = {"x": x, "c": sheet.colours[row["k"]], "g": f"course{top}"}
         for name, found in (("y", sheet.lines), ("p", sheet.points)):
             value = row.get(name)
-            share = 0.5 if value is None or most == low else (value - low) / (most - low)
+            share = 0.5 if value is None else find_share(value, low, most)
             at = top + high * (1 - share)
             if name == "y" or value is not None:
                 found.append({**place, "y": None if value is None else at})

@@ -17,9 +17,9 @@ from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.period import Period, build_period
 from tallymark.web.bells import Bell
+from tallymark.web.chart import Chart
 from tallymark.web.chart_specs import shade_spec
 from tallymark.web.chart_words import wall_time
-from tallymark.web.charts import Chart
 from tallymark.web.services import Services
 
 # From when to when something was wrong, both aware.

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from tallymark.metrics.digits import write_number
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 # What stands where there is no value.
 NOTHING = "\N{EN DASH}"
@@ -70,10 +72,10 @@ def shape_ago(value: datetime | str, now: datetime) -> str:
 
 def shape_number(value: float) -> str:
     """Write a figure with as many digits as it carries, at most six significant ones after rounding."""
-    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
-        return f"{int(value):,}"
-    if not math.isfinite(value):
-        return NOTHING
+    if isinstance(value, int) or not math.isfinite(value) or (value.is_integer() and abs(value) < 1e15):
+        return write_number(value, None)
+    if abs(value) >= 1e15:
+        return f"{value:.4g}"
     if abs(value) >= 1000:
         return f"{value:,.1f}"
     if abs(value) >= 0.001:
@@ -90,8 +92,8 @@ def shape_share(value: float) -> str:
     return f"{percent:.5f} %" if float(text) in (0.0, 100.0) else f"{text} %"
 
 
-def shape_cell(value: Any, unit: str | None = None) -> str:
-    """Write one cell of an answer."""
+def shape_cell(value: Any, unit: str | None = None, *, exact: bool = False) -> str:
+    """Write one cell of an answer; an exact figure in full."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -101,7 +103,7 @@ def shape_cell(value: Any, unit: str | None = None) -> str:
             return shape_share(value)
         if unit == "s":
             return shape_duration(value)
-        return shape_number(value)
+        return write_number(value, None) if exact else shape_number(value)
     return str(value)
 
 
@@ -115,6 +117,13 @@ def shape_group(value: Any) -> str:
 def shape_things(number: int, one: str, more: str = "") -> str:
     """Write how many there are of something: 1 hour, 12 hours; `more` is their name where it is not that with an s."""
     return f"{shape_count(number)} {one if number == 1 else more or one + 's'}"
+
+
+def find_share(value: float, low: float, high: float) -> float:
+    """Return where a value lies from one end (0) of a range to the other (1), any finite numbers; 0.5 of no range."""
+    # Halves do not overflow, where the range of very large numbers would.
+    width = high / 2 - low / 2
+    return (value / 2 - low / 2) / width if width > 0 else 0.5
 
 
 def shape_json(value: Any) -> str:

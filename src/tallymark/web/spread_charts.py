@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tallymark.metrics.digits import write_figure
+from tallymark.metrics.digits import EXACT, write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.metrics.rhythm import HOURS
 from tallymark.queries.fields import WEEKDAYS
 from tallymark.queries.result import Answer, Cell, read_number
+from tallymark.web.chart import Chart
 from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
-from tallymark.web.charts import Chart, find_flat, lead_on
-from tallymark.web.shapes import shape_count, shape_number, shape_share, shape_things
+from tallymark.web.charts import find_flat, lead_on
+from tallymark.web.shapes import shape_cell, shape_count, shape_share, shape_things
 
 
 def build_histogram_chart(
@@ -98,7 +99,7 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
         for row in sure:
             row["f"] = 0
         if len(sure) > 1:
-            same = write_figure(sure[0]["v"], None, None, unit)
+            same = write_figure(sure[0]["v"], None, None, unit, EXACT if figures.exact else None)
             notes.append(f"All {len(sure)} hours of the week that are drawn have the same figure: {same}.")
     kind = "ratio" if unit == "ratio" else "number"
     return Chart(build_heat_spec(kind, list(WEEKDAYS), flat=flat), rows, [], "", kind, text, notes)
@@ -115,7 +116,7 @@ def _weak_notes(weak: int) -> list[str]:
 
 
 def _number(value: Cell, unit: str) -> str:
-    text = shape_number(value) if isinstance(value, int | float) else "–"
+    text = shape_cell(value, exact=True) if isinstance(value, int | float) else "–"
     return f"{text} {unit}".rstrip()
 
 

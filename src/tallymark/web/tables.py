@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tallymark.metrics.digits import write_figure
+from tallymark.metrics.digits import Sample, write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Answer, Cell, Column, read_number
@@ -104,12 +104,11 @@ def build_matrix(columns: Sequence[tuple[str, Figures]], width: int) -> Table:
     return Table(headings, [Row(cells, name in weak, "") for name, cells in rows.items()], len(rows))
 
 
-def _write_row(
-    row: Sequence[Cell], columns: Sequence[Column], interval: str, sample: int | None
-) -> list[str]:
-    """Write the cells of a row; `sample` is the n that limits the digits of a figure without an interval."""
+def _write_row(row: Sequence[Cell], columns: Sequence[Column], interval: str, sample: Sample) -> list[str]:
+    """Write the cells of a row; `sample` is what limits the digits of a figure without an interval."""
     names = [column.name for column in columns]
     low, high = (row[names.index(end)] if _ENOUGH in names else None for end in ("low", "high"))
+    first, last = (read_number(row[names.index(end)]) if end in names else None for end in _ENDS)
     texts = []
     for cell, column in zip(row, columns, strict=True):
         if _ENOUGH in names and column.name in _FIGURES:
@@ -119,7 +118,7 @@ def _write_row(
         elif column.name == "time" and isinstance(cell, str):
             texts.append(_write_time(cell, interval))
         else:
-            texts.append(shape_group(cell) if _names_group(column, names) else shape_cell(cell, column.unit))
+            texts.append(_write_cell(cell, column, (first, last), grouping=_names_group(column, names)))
     gathered = row[names.index(GROUPS)] if GROUPS in names else 1
     if isinstance(gathered, int) and gathered > 1:
         first = names.index(GROUPS) - 1
@@ -128,6 +127,17 @@ def _write_row(
         texts[first] = f"{shape_count(gathered)} others"
         texts[first + 1 : names.index(GROUPS)] = [""] * (names.index(GROUPS) - first - 1)
     return texts
+
+
+def _write_cell(
+    cell: Cell, column: Column, ends: tuple[float | None, float | None], *, grouping: bool
+) -> str:
+    """Write a cell of an answer; a share with the digits that the ends of its interval support, and so these."""
+    if grouping:
+        return shape_group(cell)
+    if column.unit == "ratio" and (share := read_number(cell)) is not None:
+        return write_figure(share, *ends, "ratio")
+    return shape_cell(cell, column.unit, exact=column.is_exact)
 
 
 def _names_group(column: Column, names: Sequence[str]) -> bool:

@@ -65,6 +65,39 @@ def test_no_value_is_lost(insert, ask, values, buckets):
     assert len(answer.rows) <= buckets + 5
 
 
+EXTREMES = [1e308, -1e308, 1.7976931348623157e308, -1.7976931348623157e308, 5e-324, -5e-324, 2.2e-308, 0.0, 2.0**53 - 1,
+            2.0**53, 2.0**53 + 2, 0.3, 0.30000000000000004, 1e-9, 1e22]  # fmt: skip
+
+
+@pytest.mark.store
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(EXTREMES), st.floats(allow_nan=False, allow_infinity=False)),
+        min_size=1,
+        max_size=40,
+    ),
+    st.integers(2, 60),
+)
+def test_any_finite_doubles_have_buckets(insert, ask, values, buckets):
+    """Each value lies in exactly one bucket, low <= x < high, and no bucket is empty of room, whatever doubles there are."""
+    answer = ask(insert([{"value": value} for value in values]), DAY, buckets=buckets)
+    assert [row[2] for row in answer.rows] == [count(values, low, high) for low, high, _ in answer.rows]
+    assert sum(row[2] for row in answer.rows) == len(values)
+    assert all(low < high for low, high, _ in answer.rows if low is not None and high is not None)
+    for (_, high, _), (low, _, _) in zip(answer.rows, answer.rows[1:], strict=False):
+        assert high == low
+    assert len(answer.rows) <= buckets + 5
+
+
+@pytest.mark.store
+def test_neighbouring_doubles_share_a_bucket(insert, ask):
+    """0.3 and 0.30000000000000004 lie in buckets that have a width, with edges that read as round numbers."""
+    answer = ask(insert([{"value": 0.3}, {"value": 0.30000000000000004}]), DAY)
+    assert sum(row[2] for row in answer.rows) == 2
+    assert all(float(f"{low:.15g}") == low < high for low, high, _ in answer.rows)
+
+
 @pytest.mark.store
 def test_one_value_and_none(insert, ask):
     """A single value has a bucket, no value has none, and zeros are no fault."""

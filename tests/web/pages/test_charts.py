@@ -179,7 +179,7 @@ def test_one_figure_needs_no_picture():
     chart = build_chart(question, answer)
     assert chart is not None
     (figure,) = chart.figures
-    assert (figure.value, figure.detail) == ("97.50 %", "95 % between 96.30 % and 98.30 %, n = 1,000")
+    assert (figure.value, figure.detail) == ("97.5 %", "95 %: 96.3 to 98.3 %, n = 1,000")
 
 
 def test_an_empty_answer_has_no_picture():
@@ -206,8 +206,8 @@ def test_the_picture_is_told_in_words():
     chart = build_chart(_question("ratio", BENIGN, "day"), _answer("ratio", BENIGN, "day"))
     assert chart is not None
     assert chart.text == (
-        "Line chart, one point per day. four: 2 points, lowest 90.00 % at 2026-01-01,"
-        " highest 90.00 % at 2026-01-02, last 90.00 %."
+        "Line chart, one point per day. four: 2 points, lowest 90.0 % at 2026-01-01,"
+        " highest 90.0 % at 2026-01-02, last 90.0 %."
     )
 
 
@@ -292,14 +292,14 @@ def test_a_funnel_says_what_its_figures_carry():
     ]
     chart = build_chart(question, Answer((), rows, [], Cost(1.0, 1)))
     assert chart is not None
-    assert [row["figure"] for row in chart.rows] == ["6,000", "4,202 · 70 %", "0 · 0.00 %"]
+    assert [row["figure"] for row in chart.rows] == ["6,000", "4,202 · 70.0 %", "0 · 0.000 %"]
     assert [row["more"] for row in chart.rows] == [
         "",
-        "30 % lost since the step before · median 35.2 s",
-        "100.00 % lost since the step before",
+        "30.0 % lost since the step before · median 35.2 s",
+        "100.000 % lost since the step before",
     ]
     assert (
-        "2. put: 4,202 reached it, 70 % of the first step, 30 % lost since the step before, median 35.2 s from it to here"
+        "2. put: 4,202 reached it, 70.0 % of the first step, 30.0 % lost since the step before, median 35.2 s from it to here"
         in chart.text
     )
     few = [[1, "seen", 3, 1.0, 1.0, None], [2, "put", 2, 0.6667, 0.6667, 1.0]]
@@ -307,8 +307,8 @@ def test_a_funnel_says_what_its_figures_carry():
         msgspec.structs.replace(question, steps=question.steps[:2]), Answer((), few, [], Cost(1.0, 1))
     )
     assert chart is not None
-    # Two of three: the interval reaches from 21 to 94 %, so that tens are all that is known.
-    assert chart.rows[1]["figure"] == "2 · 70 %"
+    # Two of three: the interval reaches from 21 to 94 %, and has as many decimals.
+    assert chart.rows[1]["figure"] == "2 · 66.7 %"
 
 
 def test_the_empty_text_reads_unlike_nothing():

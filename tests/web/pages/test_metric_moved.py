@@ -91,7 +91,7 @@ def test_rows_say_what_they_stand_on(admin, flown):
     rows = {re.search(r"<bdi>(\w+)</bdi>", row)[1]: row for row in table.split("<tr")[1:]}
     assert re.search(r">-\d\d\.\d pp<", rows["UA"])
     assert "n = 160 → 160" in rows["UA"]
-    assert re.search(r">100 % → \d\d %<", rows["UA"])
+    assert re.search(r">100\.0 % → \d\d\.\d %<", rows["UA"])
     assert "n = 2 → 2: fewer than 20" in rows["HA"]
     assert {name: ' class="gone"' in row for name, row in rows.items()} == {
         "UA": False,
@@ -107,9 +107,9 @@ def test_a_funnel_is_drawn_with_all_its_steps(admin, flown):
     page = _text(admin, f"/metric?name=conversion&{_TWO_DAYS}")
     (chart,) = re.findall(r'id="metric-data">(.*?)</script>', page)
     assert [row["y"] for row in json.loads(chart)["rows"]] == [200, 67]
-    # 33.5 % of 200 is sure to 7 %: the table has no more digits than the headline.
-    assert page.count(">34 %<") == 3
-    assert "33.5" not in page
+    # The table has the digits of the headline.
+    assert page.count(">33.5 %<") == 3
+    assert "33.50" not in page
     assert 'name="interval"' not in page
     assert "A funnel has no parts that add up" in page
     assert 'name="dimensions"' not in page
@@ -170,7 +170,7 @@ def test_without_a_count_nothing_is_said_of_it():
 @pytest.mark.parametrize(
     ("before", "after", "n", "unit", "is_share", "texts"),
     [
-        (0.987804, 0.945122, 902, "ratio", True, ("98.8 %", "95 %")),
+        (0.987804, 0.945122, 902, "ratio", True, ("98.78 %", "94.5 %")),
         (0.987804, 0.945122, 902, "ratio", False, ("99 %", "95 %")),
         (12.639, 14.1234, 40, "min", False, ("13", "14")),
         (1234.0, 99.0, None, "flights", False, ("1,234", "99")),

@@ -117,7 +117,7 @@ def told(server, build_event, yesterday):
 def ana(server, told, make_visitor):
     """Sign somebody in who owns nothing."""
     with server.open_catalog() as catalog:
-        catalog.set_password("ana", "a long password")
+        catalog.add_person("ana", "a long password")
     visitor = make_visitor(server)
     assert visitor.sign_in("a long password", "ana").status == 303
     return visitor

@@ -22,6 +22,7 @@ from tallymark.event import (
     MAX_EVENT_BYTES,
     MAX_ID_BYTES,
     MAX_NAME_BYTES,
+    MAX_SKETCH_COUNT,
     REQUIRED_FIELDS,
     TEXT_FIELDS,
     Event,
@@ -118,6 +119,7 @@ def _parse_quick(text: bytes, scan: Scan) -> Parsed | None:
         or b"\n" in attributes
         or any(
             len(event.sketch_values) != len(event.sketch_counts)
+            or sum(event.sketch_counts) > MAX_SKETCH_COUNT
             for event in events
             if isinstance(event, _QuickEvent)
         )

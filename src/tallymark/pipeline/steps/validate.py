@@ -8,7 +8,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tallymark.event import CORE_FIELDS, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ID_BYTES, MAX_NAME_BYTES, Event
+from tallymark.event import (
+    CORE_FIELDS,
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_ID_BYTES,
+    MAX_NAME_BYTES,
+    MAX_SKETCH_COUNT,
+    Event,
+)
 from tallymark.pipeline.batch import Batch
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,9 +35,10 @@ def validate(batch: Batch) -> None:
     earliest = EARLIEST - skew if skew < timedelta(0) else EARLIEST
     latest = batch.arrival.received_at + AHEAD - skew
     deep_look = batch.scan.long_integers or batch.scan.escapes
-    # A value without a count would break every question about its sketch.
+    # A value without a count would break every question about its sketch, and so would counts without end.
     uneven = not batch.plain and any(
-        len(event.sketch_values) != len(event.sketch_counts) for event in batch.events
+        len(event.sketch_values) != len(event.sketch_counts) or sum(event.sketch_counts) > MAX_SKETCH_COUNT
+        for event in batch.events
     )
     if batch.plain:
         times = [event.event_time for event in batch.events]
@@ -57,7 +66,12 @@ def validate(batch: Batch) -> None:
 def _find_sketch_problem(event: Event) -> Problem | None:
     values, counts = len(event.sketch_values), len(event.sketch_counts)
     if values == counts:
-        return None
+        total = sum(event.sketch_counts)
+        # A count of more than 64 bits has a code of its own.
+        if total <= MAX_SKETCH_COUNT or max(event.sketch_counts) > _UINT_MAX:
+            return None
+        message = f"the sketch stands for {total:,} values, {MAX_SKETCH_COUNT:,} are allowed"
+        return "field_invalid", message, "sketch_counts"
     return (
         "field_invalid",
         f"{values} sketch_values have {counts} sketch_counts: one for each is needed",

@@ -7,6 +7,7 @@ split into what its rate changed and what its weight changed. In every field con
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -16,7 +17,7 @@ import msgspec
 from tallymark.queries.fields import SKETCH, Field, Type, parse_breakdown, parse_field
 from tallymark.queries.filters import build_filters
 from tallymark.queries.grid import group_value
-from tallymark.queries.measures import build_measure
+from tallymark.queries.measures import ADDITIVE, build_measure, settle_sum
 from tallymark.queries.period import Period, build_period
 from tallymark.queries.question import COUNT, Asked, Measure, Selection, Text, refuse
 from tallymark.queries.result import Cell, Column, Table
@@ -80,7 +81,7 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         parameters = Parameters(local_seconds=both.local_sql)
         times = _build_times(parameters, earlier, period)
         events = list(dict.fromkeys(selection.event_name for _, selection in self.selections()))
-        figures = []
+        aggregates = []
         for when in times:
             for at, event, measure, filters, numbers_of in self._figures():
                 own = build_filters(filters, f"{at}.filters", parameters)
@@ -89,9 +90,9 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
                 condition = " AND ".join([when, *own])
                 if numbers_of:
                     condition += f" AND isNotNull({parse_field(numbers_of, f'{at}.measure.field').number()})"
-                figures.append(
-                    build_measure(measure, f"{at}.measure", condition, parameters, exact=exact).sql
-                )
+                aggregates.append(build_measure(measure, f"{at}.measure", condition, parameters, exact=exact))
+        figures = [one.sql for one in aggregates]
+        figures += [one.magnitude for one in aggregates if one.magnitude]
         fields = self._fields()
         shared = build_filters(self.filters, "filters", parameters)
         if earlier.end != period.start:
@@ -149,7 +150,17 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         kinds = ["text", "text", "integer", "number", "number", "integer", "integer", *["number"] * 4]
         unit = "ratio" if self.denominator is not None else None
         units = [None, None, None, unit, unit, "events", "events", *[unit] * 4]
-        return tuple(map(Column, _COLUMNS, kinds, units))
+        exact = (
+            {"before", "after", "contribution"}
+            if self.denominator is None and self.numerator.measure.op in ADDITIVE
+            else set()
+        )
+        if self.numerator.measure.field == SKETCH:
+            exact = set()
+        return tuple(
+            Column(name, kind, own, True if name in exact else msgspec.UNSET)
+            for name, kind, own in zip(_COLUMNS, kinds, units, strict=True)
+        )
 
     def _notes(self, total: _Sums, *, exact: bool) -> list[str]:
         before, after = total.figures(is_ratio=self._is_ratio())
@@ -210,9 +221,17 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     def _fields(self) -> list[Field]:
         return parse_breakdown(self.dimensions, (), "dimensions")
 
-    def _pair(self, figures: list[Any]) -> tuple[float, float, float, float]:
-        """Return numerator and denominator before, then after; a figure without a denominator is over 1."""
-        numbers = [float(figure or 0) for figure in figures]
+    def _pair(self, cells: list[Any]) -> tuple[float, float, float, float]:
+        """Return numerator and denominator before, then after; a figure without a denominator is over 1.
+
+        `cells` are the figures of both times, and behind them the magnitudes of those that are sums.
+        """
+        sums = [one[2].op == "sum" and one[2].field != SKETCH for one in self._figures()] * 2
+        magnitudes = iter(cells[len(sums) :])
+        numbers = [
+            settle_sum(float(figure or 0), next(magnitudes)) if is_sum else float(figure or 0)
+            for figure, is_sum in zip(cells, sums, strict=False)
+        ]
         if len(numbers) == 2:
             return numbers[0], 1.0, numbers[1], 1.0
         return numbers[0], numbers[1], numbers[2], numbers[3]
@@ -242,10 +261,10 @@ class _Sums:
     def of(cls, values: Sequence[_Value | _Sums]) -> _Sums:
         """Add up."""
         return cls(
-            sum(one.above_before for one in values),
-            sum(one.below_before for one in values),
-            sum(one.above_after for one in values),
-            sum(one.below_after for one in values),
+            _add_up([one.above_before for one in values]),
+            _add_up([one.below_before for one in values]),
+            _add_up([one.above_after for one in values]),
+            _add_up([one.below_after for one in values]),
         )
 
     def any(self, place: int) -> bool:
@@ -262,7 +281,7 @@ class _Sums:
     def change(self, *, is_ratio: bool) -> float:
         """Return by how much the figure changed; no figure counts as 0."""
         before, after = self.figures(is_ratio=is_ratio)
-        return (after or 0.0) - (before or 0.0)
+        return _add_up([after or 0.0, -(before or 0.0)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +310,7 @@ def _explain(values: list[_Value], total: _Sums, *, is_ratio: bool) -> list[_Par
             weight = (
                 _divide(one.above_before + one.above_after, total.above_before + total.above_after) or 0.0
             )
-            parts.append(_Part(one.value, 1, sums, weight, one.above_after - one.above_before, 0.0))
+            parts.append(_Part(one.value, 1, sums, weight, sums.change(is_ratio=False), 0.0))
         else:
             parts.append(_Part(one.value, 1, sums, *_split_ratio(sums, total)))
     return sorted(parts, key=lambda part: (-abs(part.contribution), str(part.value)))
@@ -334,7 +353,8 @@ def _gather(parts: list[_Part], limit: int) -> list[_Part]:
     if not others:
         return shown
     sums = _Sums.of([part.sums for part in others])
-    rate, mix = sum(part.rate_effect for part in others), sum(part.mix_effect for part in others)
+    rate = _add_up([part.rate_effect for part in others])
+    mix = _add_up([part.mix_effect for part in others])
     weight = sum(part.weight for part in others)
     return [*shown, _Part(None, len(others), sums, weight, rate, mix)]
 
@@ -374,6 +394,14 @@ def _build_times(parameters: Parameters, earlier: Period, later: Period) -> list
         f"(event_time >= {parameters.time(one.start)} AND event_time < {parameters.time(one.end)})"
         for one in (earlier, later)
     ]
+
+
+def _add_up(values: Sequence[float]) -> float:
+    """Return the sum of decimals as the decimal that it is."""
+    try:
+        return settle_sum(math.fsum(values), math.fsum(map(abs, values)))
+    except OverflowError:
+        return math.inf
 
 
 def _divide(above: float, below: float) -> float | None:

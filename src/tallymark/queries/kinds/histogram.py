@@ -6,6 +6,7 @@ Comes in: the question as it stands in JSON. Goes out: SQL, and the table `low`,
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -22,18 +23,25 @@ from tallymark.queries.sql import Parameters, Statement, build_scope
 _OUTSIDE: Final = 0.005
 # From what was found of the values to the number of each value's bucket. The axis begins at 0 where the lowest values are
 # not far from it, compared with the highest. The width is 1, 2 or 5 times a power of ten, as a fraction of whole numbers:
-# so edges are what they read. Rounding can put a value that lies on an edge beside its bucket, which is then mended.
+# so edges are what they read. A bucket is never narrower than doubles of that size can tell apart: its number, and that
+# number times its width as a whole number, then fit a double. Halves of a range do not overflow, where the range would.
+# Rounding can put a value that lies on an edge beside its bucket, which is then mended.
 _BUCKETS: Final = """
  assumeNotNull(found.1) AS lowest, assumeNotNull(found.2) AS highest,
  if(found.3 >= 0 AND lowest <= 0.3 * highest, 0, lowest) AS begin,
- if(highest > begin, (highest - begin) / BUCKETS, 1) AS raw,
+ if(highest > begin, highest / BUCKETS - begin / BUCKETS, 1) AS wanted,
+ greatest(wanted, FINEST * greatest(abs(begin), abs(highest)), LEAST) AS raw,
  floor(log10(raw)) AS exponent, raw / exp10(exponent) AS mantissa,
  multiIf(mantissa <= 1, 1, mantissa <= 2, 2, mantissa <= 5, 5, 10) AS round,
- round * if(exponent > 0, exp10(exponent), 1) AS above, if(exponent < 0, exp10(-exponent), 1) AS below,
+ least(round * if(exponent > 0, exp10(exponent), 1), 1e308) AS above, if(exponent < 0, exp10(-exponent), 1) AS below,
  assumeNotNull(v) AS x, floor(x * below / above) AS near,
  near + (x >= (near + 1) * above / below) - (x < near * above / below) AS bucket,
  floor(begin * below / above) AS first, floor(highest * below / above) AS last
 """.strip("\n")
+# The least width, as a share of the values: 47 bits of a double's 53 number the buckets, 4 are for the width's digits.
+_FINEST: Final = 2.0**-47
+# And in any case: smaller doubles lose digits.
+_LEAST: Final = 1e-290
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -74,7 +82,7 @@ class Histogram(
         buckets = parameters.add(self.buckets, "UInt16")
         found = f"SELECT tuple({low}, {high}, min(v), countIf(isNull(v) AND has)) FROM (\n{source}\n)"  # noqa: S608 - made of fixed words and placeholders
         return parameters.statement(
-            f"WITH ({found}) AS found,\n{_BUCKETS.replace('BUCKETS', buckets)}\n"
+            f"WITH ({found}) AS found,\n{_write_buckets(buckets)}\n"
             "SELECT least(greatest(bucket, first - 1), last + 1) AS number, sum(w),"
             f" any(above), any(below), any(first), any(last), any(found.4)\nFROM (\n{source}\n)\n"
             "WHERE isNotNull(v)\nGROUP BY number ORDER BY number"
@@ -83,15 +91,22 @@ class Histogram(
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
         """Make the table of the statement's rows."""
         del period, exact
-        columns = (Column("low", "number"), Column("high", "number"), Column("values", "integer"))
+        columns = (
+            Column("low", "number", exact=True),
+            Column("high", "number", exact=True),
+            Column("values", "integer", exact=True),
+        )
         if not rows:
             return Table(columns, [], [], ["of"])
         _, _, above, below, first, last, skipped = rows[0]
         counts = {int(row[0]): int(row[1]) for row in rows}
         first, last = int(first), int(last)
+        above, below = float(above), float(below)
 
-        def edge(number: int) -> float:
-            return float(number * above / below)
+        def edge(number: int) -> float | None:
+            # Beyond the largest double there is nothing: such a bucket is open.
+            found = float(number) * above / below
+            return found if math.isfinite(found) else None
 
         table: list[list[Cell]] = [
             [edge(number), edge(number + 1), counts.get(number, 0)] for number in range(first, last + 1)
@@ -131,3 +146,11 @@ class Histogram(
         if self.of.field == "sketch":
             return f"quantileExactWeighted({q})(v, w)"
         return f"quantileExact({q})(v)" if exact else f"quantileDD(0.01, {q})(v)"
+
+
+def _write_buckets(buckets: str) -> str:
+    words = {"BUCKETS": buckets, "FINEST": repr(_FINEST), "LEAST": repr(_LEAST)}
+    text = _BUCKETS
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from tallymark.queries.fields import SKETCH, parse_field
 from tallymark.queries.grid import GridQuery, OfTime
-from tallymark.queries.measures import COUNTED, Z, needs_exact
+from tallymark.queries.measures import COUNTED, Z, needs_exact, spread_interval
 from tallymark.queries.period import Period
 from tallymark.queries.question import Selection
 from tallymark.queries.result import Cell, Column, Table
 from tallymark.queries.sql import Parameters
 
+# Of the difference of two sums of squares, as a share of both.
+_ROUNDING: Final = 2.0**-50
 _COLUMNS: Final = ("numerator", "denominator", "ratio", "low", "high")
 
 
@@ -42,8 +44,8 @@ class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         first, second = grid.aggregates
         columns = (
             *query.lead_columns(),
-            Column("numerator", first.type, first.unit),
-            Column("denominator", second.type, second.unit),
+            Column("numerator", first.type, first.unit, first.exact),
+            Column("denominator", second.type, second.unit, second.exact),
             Column("ratio", "number", "ratio"),
             Column("low", "number", "ratio"),
             Column("high", "number", "ratio"),
@@ -82,7 +84,10 @@ class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         return all(selection.measure.field != SKETCH for _, selection in self.selections())
 
     def _build_squares(self, parameters: Parameters, own: Sequence[str]) -> list[str]:
-        """Build the sums of squares and of products of what each event adds to both sides."""
+        """Build the sums of squares and of products of what each event adds to both sides, around their means.
+
+        The engine's stable forms: sums of squares as such would leave nothing but rounding of values far from 0.
+        """
         del parameters
         sides = []
         for (at, selection), condition in zip(self.selections(), own, strict=True):
@@ -92,7 +97,10 @@ class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             )
             sides.append(f"if({condition}, {number}, 0)" if condition else number)
         above, below = sides
-        return [f"sum({one} * {other})" for one, other in ((above, above), (above, below), (below, below))]
+        squares = (f"varPopStable({above})", f"covarPopStable({above}, {below})", f"varPopStable({below})")
+        # What each event adds as 1 does not vary.
+        fixed = (above == "1", "1" in (above, below), below == "1")
+        return ["0." if one else f"count() * {square}" for one, square in zip(fixed, squares, strict=True)]
 
 
 class _Tally:
@@ -153,13 +161,16 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def delta_interval(above: float, below: float, squares: Sequence[Any]) -> tuple[Cell, Cell]:
     """Return the 95 % interval of a ratio of two sums, by the delta method.
 
-    `squares` are the sums over events of x², xy and y², where an event adds x to the numerator and y to the denominator.
-    Events are taken as independent; the standard error is √Σ(x - Ry)² / Σy. W. G. Cochran, "Sampling Techniques", 3rd
-    edition (1977), section 6.4.
+    `squares` are the sums over events of (x - x̄)², (x - x̄)(y - ȳ) and (y - ȳ)², where an event adds x to the numerator
+    and y to the denominator. Events are taken as independent; the standard error is √Σ(x - Ry)² / Σy, and as x̄ = Rȳ that
+    sum is the same around the means. W. G. Cochran, "Sampling Techniques", 3rd edition (1977), section 6.4.
     """
     ratio = above / below
     first, product, second = (float(number or 0) for number in squares)
-    spread = first - 2 * ratio * product + ratio * ratio * second
-    # Rounding can leave a little less than nothing.
-    reach = Z * math.sqrt(max(spread, 0.0)) / abs(below)
-    return ratio - reach, ratio + reach
+    other = ratio * ratio * second
+    # What rounding alone can make of the difference is the least that is known of it.
+    spread = max(first - 2 * ratio * product + other, _ROUNDING * (first + other))
+    reach = Z * math.sqrt(spread) / abs(below) if math.isfinite(spread) else math.nan
+    if not math.isfinite(reach):
+        return None, None
+    return spread_interval(ratio, reach)

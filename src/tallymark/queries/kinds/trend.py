@@ -44,7 +44,7 @@ class Trend(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         grid = query.shape(rows)
         columns = [*query.lead_columns()]
         for aggregate, name in zip(grid.aggregates, self._names(), strict=True):
-            columns.append(Column(name, aggregate.type, aggregate.unit))
+            columns.append(Column(name, aggregate.type, aggregate.unit, aggregate.exact))
         empty: list[Cell] = [aggregate.empty for aggregate in grid.aggregates]
         table: list[list[Cell]] = []
         found = [False] * len(empty)

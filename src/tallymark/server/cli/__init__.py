@@ -1,7 +1,7 @@
 """The `tallymark` command: one module per group of subcommands, joined here.
 
 Commands that ask something talk to a running server over HTTP, like everybody else; `serve`, `keys`,
-`projects`, `password`, `backup` and `journal` work on a data folder.
+`projects`, `people`, `password`, `backup` and `journal` work on a data folder.
 """
 
 from __future__ import annotations

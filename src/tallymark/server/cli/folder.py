@@ -1,4 +1,4 @@
-"""Commands that work on a data folder: keys, projects, passwords, backups, and the journal's soundness."""
+"""Commands that work on a data folder: keys, projects, people, passwords, backups, and the journal's soundness."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tallymark.server.orders import find_paths
 console = Console(highlight=False)
 keys_group = typer.Typer(help="Keys of projects.", no_args_is_help=True)
 projects_group = typer.Typer(help="Projects and their switches.", no_args_is_help=True)
+people_group = typer.Typer(help="People who can sign in.", no_args_is_help=True)
 journal_group = typer.Typer(help="The journal on disk.", no_args_is_help=True)
 
 Project = Annotated[str, typer.Option(help="The project.")]
@@ -30,6 +31,7 @@ def add_commands(application: typer.Typer) -> None:
     """Add this module's commands."""
     application.add_typer(keys_group, name="keys")
     application.add_typer(projects_group, name="projects")
+    application.add_typer(people_group, name="people")
     application.add_typer(journal_group, name="journal")
     application.command()(password)
     application.command()(backup)
@@ -126,14 +128,38 @@ def password(
     data: Data = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Set somebody's password; all their sessions end."""
+    """Set the password of somebody who exists; all their sessions end."""
     catalog = _open_catalog(data, config_file)
-    given = (
-        typer.prompt("new password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else ""
-    )
-    given = given or sys.stdin.readline().rstrip("\n")
-    catalog.set_password(person, given)
+    # Nobody types a password twice to learn that the name was wrong.
+    catalog.require_person(person)
+    catalog.set_password(person, _ask_password())
     console.print(f"the password of {escape(person)} is set")
+
+
+def _ask_password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("new password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\n")
+
+
+@people_group.command("list")
+def list_people(data: Data = None, config_file: ConfigFile = None) -> None:
+    """List everybody who can sign in."""
+    table = Table("name", "made", box=None, pad_edge=False)
+    for person in _open_catalog(data, config_file).list_people():
+        table.add_row(escape(person.name), f"{person.created_at:%Y-%m-%d %H:%M}")
+    console.print(table)
+
+
+@people_group.command("add")
+def add_person(
+    person: Annotated[str, typer.Argument(help="Who.")],
+    data: Data = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Add somebody who can sign in and may do everything; the password is asked, or read from the standard input."""
+    _open_catalog(data, config_file).add_person(person, _ask_password())
+    console.print(f"{escape(person)} can sign in")
 
 
 def backup(

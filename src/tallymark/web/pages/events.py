@@ -69,7 +69,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def show_events(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the newest events that meet the conditions."""
         visit = await open_visit(request, services)
-        if wanted := visit.fields.get("id", "").strip():
+        if (wanted := visit.fields.get("id", "")).strip():
             return render_move("/event?" + urlencode({"project": visit.project, "id": wanted}))
         canonical = _render_state(visit)
         if canonical != [pair for pair in visit.pairs if pair[0] != "before"]:
@@ -99,9 +99,9 @@ def _render_state(visit: Visit) -> list[tuple[str, str]]:
     """Return the fields that say what is searched, in one order and without empty ones."""
     fields = visit.fields
     pairs = [("project", visit.project)]
-    pairs += [
-        (name, value) for name in ("name", "from", "to", "tz") if (value := fields.get(name, "").strip())
-    ]
+    # Blanks at the ends belong to an event's name.
+    pairs += [("name", fields["name"])] if fields.get("name") else []
+    pairs += [(name, value) for name in ("from", "to", "tz") if (value := fields.get(name, "").strip())]
     return pairs + render_rows(parse_rows(visit.fields))
 
 

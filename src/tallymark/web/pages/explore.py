@@ -16,11 +16,13 @@ from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.metrics.steps import write_steps
 from tallymark.plan.from_question import build_metric
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.kinds.dashboard import PanelKind, list_panel_kinds
 from tallymark.plan.objects import parse_object
 from tallymark.queries.kinds import Question
+from tallymark.queries.kinds.funnel import Funnel
 from tallymark.queries.names import EventName, list_event_names, list_fields, list_values
 from tallymark.queries.parse import parse_question
 from tallymark.queries.question import Interval, MeasureOp
@@ -52,7 +54,7 @@ from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.snippets import Snippet, build_question_snippets, build_send_snippets
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.services import Services
-from tallymark.web.tables import build_table
+from tallymark.web.tables import Table, build_table
 
 _ROWS: Final = 500
 _PRESETS: Final = (
@@ -215,7 +217,7 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "asked": msgspec.json.encode(question).decode() if question else "",
         "answer": answer,
         "headline": describe_question(question) if question else "",
-        "table": build_table(answer, _ROWS, drills, form.interval) if answer else None,
+        "table": _build_table(question, answer, drills, form.interval),
         "chart": chart,
         "snippets": _snippets(form, visit) if question else build_send_snippets(visit.address),
         "operators": OPERATOR_WORDS,
@@ -228,6 +230,17 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "runtime": runtime_version(),
         **_offer_saving(services, visit, question),
     }
+
+
+def _build_table(
+    question: Question | None, answer: Answer | None, drills: list[str], interval: str
+) -> Table | None:
+    """Return the answer as texts; a funnel's shares with the digits that they have elsewhere."""
+    if answer is None:
+        return None
+    return build_table(
+        write_steps(answer) if isinstance(question, Funnel) else answer, _ROWS, drills, interval
+    )
 
 
 def _offer_saving(services: Services, visit: Visit, question: Question | None) -> dict[str, Any]:

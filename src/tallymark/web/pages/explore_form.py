@@ -13,13 +13,23 @@ from typing import Any, Final
 
 from tallymark.queries.fields import SKETCH
 from tallymark.queries.question import MAX_BREAKDOWNS, refuse
-from tallymark.web.filter_rows import FilterRow, build_filter, build_row, parse_rows, render_rows
+from tallymark.web.filter_rows import (
+    FilterRow,
+    build_filter,
+    build_row,
+    parse_rows,
+    read_name,
+    render_rows,
+    write_name,
+)
 
 KINDS: Final = ("trend", "ratio", "funnel")
 MAX_PARTS: Final = 20
 DEFAULT_BY: Final = "session_id"
 DEFAULT_WINDOW: Final = "7d"
 _PART_FIELDS: Final = ("event", "name", "op", "field", "q")
+# Those that name something that was sent, or is to be named.
+_NAMES: Final = ("event", "name", "field")
 _LIST: Final = re.compile(r"(series|steps|filters|breakdown)\[(\d+)\]")
 
 
@@ -56,7 +66,7 @@ class ExploreForm:
 
 def parse_form(pairs: Iterable[tuple[str, str]]) -> ExploreForm:
     """Return what a link or the sent form says. Empty rows are dropped, as is the row that `drop` names."""
-    given = [(name, value.strip()) for name, value in pairs]
+    given = [(name, value if name.endswith(".value") else value.strip()) for name, value in pairs]
     dropped = [value for name, value in given if name == "drop" and value]
     fields = {
         name: value
@@ -65,7 +75,7 @@ def parse_form(pairs: Iterable[tuple[str, str]]) -> ExploreForm:
     }
     kind = fields.get("kind", "")
     parts = [_parse_part(fields, f"s{number}") for number in range(MAX_PARTS + 1)]
-    breakdown = [fields.get(f"b{number}", "") for number in range(MAX_BREAKDOWNS + 1)]
+    breakdown = [read_name(fields.get(f"b{number}", "")) for number in range(MAX_BREAKDOWNS + 1)]
     return ExploreForm(
         kind=kind if kind in KINDS else "trend",
         start=fields.get("from", ""),
@@ -74,7 +84,7 @@ def parse_form(pairs: Iterable[tuple[str, str]]) -> ExploreForm:
         timezone=fields.get("tz", "") or "UTC",
         limit=fields.get("limit", ""),
         others="no" if fields.get("others") == "no" else "",
-        by=fields.get("by", ""),
+        by=read_name(fields.get("by", "")),
         window=fields.get("window", ""),
         parts=tuple(part for part in parts if part.event),
         filters=tuple(parse_rows(fields)),
@@ -84,6 +94,7 @@ def parse_form(pairs: Iterable[tuple[str, str]]) -> ExploreForm:
 
 def _parse_part(fields: Mapping[str, str], prefix: str) -> Part:
     texts = {name: fields.get(f"{prefix}.{name}", "") for name in _PART_FIELDS}
+    texts |= {name: read_name(texts[name]) for name in _NAMES}
     texts["op"] = texts["op"] or "count"
     return Part(**texts, filters=tuple(parse_rows(fields, f"{prefix}.")))
 
@@ -98,21 +109,21 @@ def render_form(form: ExploreForm) -> list[tuple[str, str]]:
         ("tz", form.timezone if form.timezone != "UTC" else ""),
     ]
     if form.kind == "funnel":
-        pairs += [("by", form.by or DEFAULT_BY), ("window", form.window or DEFAULT_WINDOW)]
+        pairs += [("by", write_name(form.by or DEFAULT_BY)), ("window", form.window or DEFAULT_WINDOW)]
     for number, part in enumerate(form.parts):
         pairs += _render_part(form, part, f"s{number}")
     pairs += render_rows(form.filters)
-    pairs += [(f"b{number}", name) for number, name in enumerate(form.breakdown)]
+    pairs += [(f"b{number}", write_name(name)) for number, name in enumerate(form.breakdown)]
     pairs += [("limit", form.limit), ("others", form.others)]
     return [(name, value) for name, value in pairs if value]
 
 
 def _render_part(form: ExploreForm, part: Part, prefix: str) -> list[tuple[str, str]]:
-    pairs = [(f"{prefix}.event", part.event)]
+    pairs = [(f"{prefix}.event", write_name(part.event))]
     if form.kind != "ratio":
-        pairs.append((f"{prefix}.name", part.name))
+        pairs.append((f"{prefix}.name", write_name(part.name)))
     if _is_measured(form.kind, part):
-        pairs += [(f"{prefix}.op", part.op), (f"{prefix}.field", part.field)]
+        pairs += [(f"{prefix}.op", part.op), (f"{prefix}.field", write_name(part.field))]
         pairs.append((f"{prefix}.q", part.q if part.op == "quantile" else ""))
     return pairs + render_rows(part.filters, f"{prefix}.")
 

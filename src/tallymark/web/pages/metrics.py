@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.definitions import Definition, Use
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.metrics.digits import write_figure
+from tallymark.metrics.digits import EXACT, NOTHING, write_figure, write_number
 from tallymark.metrics.explain import DEFAULT_VALUES, find_obstacle
 from tallymark.metrics.periods import COMPARISONS, Comparison
 from tallymark.metrics.steps import write_share, write_steps
@@ -305,7 +305,9 @@ def _headline(metric: Metric, one: ComparedFigures, comparison: Comparison | Non
     before = one.compared.rows if one.compared else []
     return {
         "headline": headline.figures[0] if headline and headline.figures else None,
-        "delta": describe_difference(one.figures.rows, before, metric.figure_unit, comparison),
+        "delta": describe_difference(
+            one.figures.rows, before, metric.figure_unit, comparison, exact=one.figures.exact
+        ),
     }
 
 
@@ -389,6 +391,7 @@ def group_explanation(
     names = [column.name for column in answer.columns]
     rows = [dict(zip(names, row, strict=True)) for row in answer.rows]
     largest = max((abs(read_number(one["contribution"]) or 0.0) for one in rows), default=0.0) or 1.0
+    exact = any(column.name == "contribution" and column.is_exact for column in answer.columns)
     fields: dict[str, list[dict[str, Any]]] = {}
     for one in rows:
         contribution = float(read_number(one["contribution"]) or 0.0)
@@ -396,7 +399,7 @@ def group_explanation(
         counted = [n for n in samples if isinstance(n, int)]
         weak = [n for n in counted if n < minimum_sample]
         before, after = (
-            _write_side(read_number(one[side]), n, unit, is_share=is_share)
+            _write_side(read_number(one[side]), n, unit, is_share=is_share, exact=exact)
             for side, n in zip(("before", "after"), samples, strict=True)
         )
         row: dict[str, Any] = {
@@ -404,8 +407,8 @@ def group_explanation(
             "before": before,
             "after": after,
             "contribution": contribution,
-            "width": round(100 * abs(contribution) / largest),
-            "text": write_contribution(contribution, unit),
+            "width": round(100 * min(abs(contribution) / largest, 1)) if math.isfinite(contribution) else 100,
+            "text": write_contribution(contribution, unit, exact=exact),
             "n": f"n = {counted[0]:,} \N{RIGHTWARDS ARROW} {counted[1]:,}"
             if len(counted) == len(samples)
             else "",
@@ -415,19 +418,25 @@ def group_explanation(
     return [Explained(name, rows) for name, rows in fields.items()]
 
 
-def _write_side(value: float | None, n: Cell, unit: str, *, is_share: bool) -> str:
+def _write_side(value: float | None, n: Cell, unit: str, *, is_share: bool, exact: bool = False) -> str:
     """Write a figure before or after; units other than per cent stand above them all."""
     sample = n if isinstance(n, int) else None
+    if exact:
+        return write_figure(value, None, None, "", EXACT)
     if is_share and sample:
         return write_share(value, sample)
     return write_figure(value, None, None, "ratio" if unit == "ratio" else "", sample)
 
 
-def write_contribution(value: float, unit: str) -> str:
+def write_contribution(value: float, unit: str, *, exact: bool = False) -> str:
     """Write by how much something moved a figure, with its sign: shares in percentage points with one decimal.
 
-    Other figures keep three significant digits, whole ones all.
+    Exact figures keep all digits, others three significant ones, whole ones all.
     """
+    if not math.isfinite(value):
+        return NOTHING
+    if exact and value:
+        return f"{'+' if value > 0 else ''}{write_number(value, None)}"
     if unit == "ratio":
         # A rate changes by percentage points: per cent of what would be another figure.
         return f"{round(value * 100, 1) or 0.0:+.1f} pp".replace("+0.0", "0.0")

@@ -3,7 +3,7 @@
 // Data never reaches an expression: the specification has fixed field names, rows are plain values, and all
 // that people read beside the marks is put in with textContent.
 
-import { buildConfig, colours, number, time } from "./theme.js";
+import { buildConfig, colours, time, writer } from "./theme.js";
 
 const drawn = new Map();
 
@@ -149,10 +149,11 @@ function show(figure, index) {
   for (const row of rows) {
     const line = element("div");
     line.append(swatch(state.palette[Number(row.k.slice(1))]), element("bdi", "name", labels.get(row.k) ?? row.k));
-    line.append(element("span", "number", number(row.n ?? row.y ?? row.p ?? row.w, state.content.unit)));
+    const write = writer(state.content.unit, row.low, row.high, state.content.exact);
+    line.append(element("span", "number", write(row.n ?? row.y ?? row.p ?? row.w)));
     if (typeof row.p === "number") line.append(element("small", "", "in part"));
     if (typeof row.low === "number") {
-      line.append(element("small", "", `${number(row.low, state.content.unit)} – ${number(row.high, state.content.unit)}`));
+      line.append(element("small", "", `${write(row.low)} – ${write(row.high)}`));
     }
     box.append(line);
   }

@@ -37,13 +37,30 @@ export function buildConfig(palette) {
   };
 }
 
-const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
-const whole = new Intl.NumberFormat("en");
+const exactly = new Intl.NumberFormat("en", { maximumSignificantDigits: 15 });
+const roughly = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 
-export function number(value, unit) {
-  if (value === null || value === undefined) return "–";
-  if (unit === "ratio") return `${(value * 100).toFixed(2)} %`;
-  return Number.isInteger(value) ? whole.format(value) : plain.format(value);
+// How a figure and both ends of its interval are written: as metrics/digits.py does it.
+export function writer(unit, low, high, exact) {
+  const scale = unit === "ratio" ? 100 : 1;
+  const name = unit === "ratio" ? " %" : "";
+  const half = ((high ?? NaN) / 2 - (low ?? NaN) / 2) * scale;
+  let format = exact ? exactly : roughly;
+  if (half > 0 && Number.isFinite(half)) {
+    const places = Math.max(1 - Math.floor(Math.log10(half)), unit === "ratio" ? 1 : -15);
+    const digits = Math.min(Math.max(places, 0), 12);
+    const rounded = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    const step = 10 ** Math.max(-places, 0);
+    format = { format: (value) => rounded.format(Math.round(value / step) * step) };
+    if (places >= 0) format = rounded;
+  }
+  return (value) => {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value * scale);
+    // Beyond these, zeros say less than a power of ten.
+    if (size >= 1e21 || (size > 0 && size < 1e-12)) return `${Number((value * scale).toPrecision(exact ? 15 : 4))}${name}`;
+    return `${(Number.isInteger(value) && !(half > 0) ? exactly : format).format(value * scale)}${name}`;
+  };
 }
 
 // Times are the wall clock of the question's zone, carried as if it were UTC.

@@ -1,0 +1,214 @@
+"""Figures of values that doubles make hard: far from 0 and close together, of money, of both signs, very large and small."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from tallymark.metrics.figures import ask_metric
+from tallymark.metrics.intervals import mean_interval
+from tallymark.plan.kinds.metric import Average, Span, Sum
+from tallymark.queries.kinds.ratio import delta_interval
+from tallymark.queries.measures import Z, settle_sum
+
+DAY = {"from": "2024-01-01", "to": "2024-01-02"}
+SPAN = Span(start="2024-01-01", end="2024-01-02")
+many = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+OFFSETS = st.sampled_from([0.0, 1.0, 1e8, -1e8, 1e12, 1e15, -1e15])
+
+
+def measure(ask, project, op, field="value", **more):
+    series = [{"event_name": "seen", "name": "figure", "measure": {"op": op, "field": field}}]
+    return ask(project, {"kind": "trend", **DAY, "series": series}, **more).rows
+
+
+def exact_deviation(values):
+    numbers = [Fraction(value) for value in values]
+    return math.sqrt(statistics.variance(numbers))
+
+
+@pytest.mark.store
+def test_values_far_from_zero_deviate_by_what_they_differ(insert, ask):
+    """100000001, 100000002 and 100000003 deviate by 1, and their average has the interval of that."""
+    project = insert([{"value": 100_000_000.0 + number} for number in (1, 2, 3)])
+    assert measure(ask, project, "deviation") == [[1.0]]
+    found = ask_metric(
+        Average(name="m", event_name="seen"), SPAN, lambda question: _run(ask, project, question), {}
+    )
+    figure, n, low, high, enough = found.rows[0]
+    assert (figure, n, enough) == (100_000_002.0, 3, True)
+    assert high - low == pytest.approx(2 * Z / math.sqrt(3), rel=1e-6)
+
+
+def _run(ask, project, question):
+    import msgspec  # noqa: PLC0415 - here alone
+
+    return ask(project, msgspec.to_builtins(question))
+
+
+@pytest.mark.store
+@many
+@given(
+    offset=OFFSETS,
+    spread=st.lists(st.integers(-1000, 1000), min_size=2, max_size=40),
+    scale=st.sampled_from([1.0, 0.125, 1e-3, 1e6]),
+)
+def test_the_deviation_is_that_of_the_values(insert, ask, offset, spread, scale):
+    """Whatever the offset, the deviation is the exact one of the doubles that were sent, and 0 only of equal ones."""
+    values = [offset + number * scale for number in spread]
+    (row,) = measure(ask, insert([{"value": value} for value in values]), "deviation")
+    right = exact_deviation(values)
+    # The engine's mean is off by a unit in its last place, at most.
+    slack = 4 * math.ulp(max(map(abs, values)))
+    assert row[0] == pytest.approx(right, rel=1e-9, abs=slack)
+    assert (row[0] == 0) == (len(set(values)) == 1)
+
+
+@pytest.mark.store
+def test_two_neighbouring_doubles_differ(insert, ask):
+    """Where doubles can hardly tell values apart their deviation is not 0, and the average's interval has a width."""
+    low = 100_000_001.0
+    values = [low, math.nextafter(low, math.inf)]
+    project = insert([{"value": value} for value in values])
+    (deviation,) = measure(ask, project, "deviation")[0]
+    assert deviation == pytest.approx(exact_deviation(values))
+    ends = mean_interval(low, deviation, 2)
+    assert ends[0] < low < ends[1]
+
+
+@pytest.mark.store
+@many
+@given(
+    groups=st.lists(
+        st.tuples(OFFSETS, st.lists(st.integers(-9, 9), min_size=1, max_size=9)), min_size=1, max_size=4
+    )
+)
+def test_groups_and_others_deviate_by_themselves(insert, ask, groups):
+    """Each group has the deviation of its own values, whatever the offset of the others; so have all others as one."""
+    events = [
+        {"value": offset + number, "user_id": f"g{place}"}
+        for place, (offset, numbers) in enumerate(groups)
+        for number in numbers
+    ]
+    rows = measure(ask, insert(events), "deviation", breakdown=["user_id"], limit=1, others=True)
+    values: dict[str | None, list[float]] = {}
+    first = rows[0][0]
+    for event in events:
+        values.setdefault(
+            event["user_id"] if event["user_id"] == first or len(groups) <= 2 else None, []
+        ).append(event["value"])
+    for name, _, deviation in rows:
+        own = values[name]
+        if len(own) > 1:
+            assert deviation == pytest.approx(
+                exact_deviation(own), rel=1e-9, abs=4 * math.ulp(max(map(abs, own)))
+            )
+
+
+@pytest.mark.store
+@many
+@given(
+    offset=st.sampled_from([0.0, 1e8, 1e12]), numbers=st.lists(st.integers(0, 99), min_size=3, max_size=30)
+)
+def test_a_ratio_of_sums_has_the_interval_of_its_residuals(insert, ask, offset, numbers):
+    """The sum of values per event has the exact interval of the delta method, also far from 0."""
+    values = [offset + number for number in numbers]
+    question = {
+        "kind": "ratio", **DAY,
+        "numerator": {"event_name": "seen", "measure": {"op": "sum", "field": "value"}},
+        "denominator": {"event_name": "seen"},
+    }  # fmt: skip
+    row = ask(insert([{"value": value} for value in values]), question).rows[0]
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact) / len(exact)
+    reach = Z * math.sqrt(sum((one - mean) ** 2 for one in exact)) / len(values)
+    _, _, ratio, low, high = row
+    assert (high - low) / 2 == pytest.approx(reach, rel=1e-6, abs=4 * math.ulp(offset or 1.0))
+    assert low <= ratio <= high
+
+
+def test_rounding_is_no_certainty():
+    """A difference of sums of squares that rounding swallowed leaves the rounding as the interval, never none at all."""
+    low, high = delta_interval(3e9, 1e9, (9e18, 3e18, 1e18))
+    assert low < 3.0 < high
+    assert mean_interval(1e16, 1e-3, 100) == (math.nextafter(1e16, 0), math.nextafter(1e16, math.inf))
+    assert mean_interval(5.0, 0.0, 100) == (5.0, 5.0)
+    assert delta_interval(1e300, 1.0, (math.inf, 0, 0)) == (None, None)
+
+
+money = st.lists(st.integers(-(10**7), 10**9), min_size=1, max_size=60)
+
+
+@pytest.mark.store
+def test_money_adds_up_to_the_cent(insert, ask):
+    """1,248,025.57 in amounts of cents is 1248025.57, over all events and by group, with all others as one."""
+    cents = [1, 10, 20, 30, 70, 99, 12_345_678, 112_456_649]
+    assert sum(cents) == 124_802_557
+    events = [{"value": cent / 100, "user_id": f"u{place}"} for place, cent in enumerate(cents)]
+    project = insert(events)
+    assert measure(ask, project, "sum") == [[1248025.57]]
+    rows = measure(ask, project, "sum", breakdown=["user_id"], limit=3, others=True)
+    assert sum(Decimal(repr(row[-1])) for row in rows) == Decimal("1248025.57")
+    found = ask_metric(
+        Sum(name="m", event_name="seen"),
+        SPAN,
+        lambda one: _run(ask, project, one),
+        {},
+    )
+    assert found.rows[0][0] == 1248025.57
+    assert found.exact
+
+
+@pytest.mark.store
+@many
+@given(cents=money, places=st.integers(0, 4))
+def test_sums_of_decimals_are_decimals(insert, ask, cents, places):
+    """The sum of decimals of so many places is the decimal that they add up to, of both signs too."""
+    values = [Decimal(cent).scaleb(-places) for cent in cents]
+    (row,) = measure(ask, insert([{"value": float(value)} for value in values]), "sum")
+    assert Decimal(repr(row[0])) == sum(values)
+
+
+@given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=50))
+def test_settling_moves_a_sum_by_no_more_than_its_error(values):
+    """What is called the shortest decimal is nearer to the exact sum than the error that sums of doubles have."""
+    whole = math.fsum(values)
+    magnitude = math.fsum(map(abs, values))
+    assert (
+        abs(Fraction(settle_sum(whole, magnitude)) - Fraction(whole))
+        <= Fraction(magnitude) * Fraction(2) ** -51
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "magnitude", "settled"),
+    [(1248025.5699999998, 1248025.57, 1248025.57), (0.30000000000000004, 0.3, 0.3), (1 / 3, 1 / 3, 1 / 3), (2.0**53 - 1, 2.0**53, 2.0**53 - 1),
+     (0.04999999999999716, 200.15, 0.05), (math.inf, math.inf, math.inf), (0.0, 0.0, 0.0), (5e-324, 5e-324, 5e-324), (1e308, 1e308, 1e308)],
+)  # fmt: skip
+def test_settled(value, magnitude, settled):
+    """The shortest decimal within a sum's error; whole numbers and what cannot be told better stay."""
+    assert settle_sum(value, magnitude) == settled
+
+
+@pytest.mark.store
+@many
+@given(
+    values=st.lists(st.floats(1e-3, 1e9), min_size=2, max_size=20),
+    counts=st.lists(st.integers(1, 5), min_size=20, max_size=20),
+)
+def test_sketches_deviate_around_their_mean(insert, ask, values, counts):
+    """The deviation of sketches is that of their values as often as these were seen, also where they are nearly the same."""
+    assume(len(values) > 1)
+    events = [
+        {"sketch_values": [value], "sketch_counts": [count]}
+        for value, count in zip(values, counts, strict=False)
+    ]
+    (row,) = measure(ask, insert(events), "deviation", "sketch")
+    own = [value for value, count in zip(values, counts, strict=False) for _ in range(count)]
+    assert row[0] == pytest.approx(exact_deviation(own), rel=1e-6, abs=4 * math.ulp(max(own)))
