@@ -141,7 +141,7 @@ def find_parts(period: Period, now: datetime | None = None) -> Parts:
 
     `now`, where it is given, ends what can have been counted.
     """
-    if not period.interval or (now is not None and now <= period.start):
+    if not period.interval or period.is_empty or (now is not None and now <= period.start):
         return WHOLE
     end = period.end if now is None else min(period.end, now)
     first, last = _interval_of(period, period.start), _interval_of(period, end - _MOMENT)
