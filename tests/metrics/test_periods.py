@@ -102,7 +102,7 @@ def test_moved(start, end, zone, comparison, other):
     length=st.integers(1, 20 * 96),
     whole=st.booleans(),
 )
-@example("Pacific/Apia", "2011-12-30T10:00", "previous", 0, 96, True)  # noqa: FBT003 - hypothesis passes them in order
+@example("Pacific/Apia", "2011-12-30T10:00", "previous", 0, 96, True)
 def test_what_is_compared_is_as_long_and_before(zone, change, comparison, before, length, whole):
     """Every time has one to compare with: as long, or as many whole days; it is over when this one begins, if that is what is asked."""
     local = ZoneInfo(zone)

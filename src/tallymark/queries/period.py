@@ -13,7 +13,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
 from itertools import pairwise
 from typing import Final
@@ -189,7 +189,7 @@ def build_period(start: str, end: str, interval: str, timezone: str) -> Period:
     zone = parse_zone(timezone)
     period = Period(
         parse_time(start, zone, "from"), parse_time(end, zone, "to"), interval, zone,
-        _list_notes(start, end, zone),
+        list_clock_notes(start, end, zone),
     )  # fmt: skip
     if period.is_empty and not _is_skipped_whole(start, end, zone):
         raise refuse(f"'to' is exclusive and must be after 'from': {start} is not before {end}.", "to")
@@ -217,7 +217,7 @@ def parse_zone(text: str) -> tzinfo:
         raise refuse(message, "timezone") from None
 
 
-_DATE_LENGTH: Final = 10
+_MIDNIGHT: Final = time()
 _TIME: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}:?\d{2}(:?\d{2})?)?)?", re.ASCII
 )
@@ -227,8 +227,8 @@ def parse_time(text: str, zone: tzinfo, at: str) -> datetime:
     """Return the time, aware, in UTC; a date or a time without an offset is local to `zone` (see `resolve_local`)."""
     if _TIME.fullmatch(text):
         try:
-            time = datetime.fromisoformat(text)
-            return time.astimezone(UTC) if time.tzinfo else resolve_local(time, zone)
+            found = datetime.fromisoformat(text)
+            return found.astimezone(UTC) if found.tzinfo else resolve_local(found, zone)
         except (ValueError, OverflowError):
             pass
     raise refuse(
@@ -237,9 +237,11 @@ def parse_time(text: str, zone: tzinfo, at: str) -> datetime:
 
 
 def _read_local(text: str) -> datetime | None:
-    """Return a time that is written without an offset; None of others. The text has been read before."""
-    time = datetime.fromisoformat(text)
-    return None if time.tzinfo else time
+    """Return a time that is written without an offset; None of others and of ''. The text has been read before."""
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    return None if found.tzinfo else found
 
 
 def _is_skipped_whole(start: str, end: str, zone: tzinfo) -> bool:
@@ -250,12 +252,15 @@ def _is_skipped_whole(start: str, end: str, zone: tzinfo) -> bool:
     return resolve_local(first, zone) == resolve_local(last, zone)
 
 
-def _list_notes(start: str, end: str, zone: tzinfo) -> tuple[str, ...]:
-    """Say of local times that the clock skips, or shows twice, which moment is meant. Of a date that is clear."""
+def list_clock_notes(start: str, end: str, zone: tzinfo) -> tuple[str, ...]:
+    """Say of local times that the clock skips, or shows twice, which moment is meant; a day always begins with its first.
+
+    Both texts were read by `parse_time`, or are '' where nothing was asked.
+    """
     notes = []
     for text in dict.fromkeys((start, end)):
         local = _read_local(text)
-        if local is None or len(text) <= _DATE_LENGTH:
+        if local is None or local.time() == _MIDNIGHT:
             continue
         if is_skipped(local, zone):
             moment = resolve_local(local, zone).astimezone(zone)
@@ -275,12 +280,12 @@ def _list_notes(start: str, end: str, zone: tzinfo) -> tuple[str, ...]:
 
 
 def _check_size(period: Period) -> None:
-    for time, at in ((period.start, "from"), (period.end, "to")):
+    for moment, at in ((period.start, "from"), (period.end, "to")):
         # Dates of zones ahead of and behind UTC stay inside what the engine's small integers hold.
-        if not _FIRST_YEAR <= time.year <= _LAST_YEAR and time != datetime(_LAST_YEAR + 1, 1, 1, tzinfo=UTC):
-            message = (
-                f"With an interval the time lies between {_FIRST_YEAR} and {_LAST_YEAR}, not in {time.year}."
-            )
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR and moment != datetime(
+            _LAST_YEAR + 1, 1, 1, tzinfo=UTC
+        ):
+            message = f"With an interval the time lies between {_FIRST_YEAR} and {_LAST_YEAR}, not in {moment.year}."
             raise refuse(message, at)
     shortest = {"minute": 60, "hour": 3_600, "day": _DAY, "week": 7 * _DAY}.get(period.interval, 28 * _DAY)
     count = int((period.end - period.start).total_seconds() // shortest)
@@ -331,11 +336,11 @@ def _date_key(day: date, interval: str) -> int:
             return days + _SHIFT_DAYS
 
 
-def _unix(time: datetime) -> int:
+def _unix(moment: datetime) -> int:
     """Return whole Unix seconds, rounded down."""
-    return (time - _EPOCH) // timedelta(seconds=1)
+    return (moment - _EPOCH) // timedelta(seconds=1)
 
 
-def _unix_up(time: datetime) -> int:
+def _unix_up(moment: datetime) -> int:
     """Return whole Unix seconds, rounded up."""
-    return -((_EPOCH - time) // timedelta(seconds=1))
+    return -((_EPOCH - moment) // timedelta(seconds=1))

@@ -6,7 +6,7 @@ It also says which intervals of a picture are counted in part. `charts.py` and p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tallymark.queries.grid import OfTime
@@ -17,7 +17,7 @@ from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.period import Bucket, Period
 from tallymark.queries.question import Measure
-from tallymark.queries.result import Cell
+from tallymark.web.chart_times import Clock
 from tallymark.web.shapes import shape_cell, shape_share, shape_things
 
 
@@ -51,9 +51,9 @@ def _measure(measure: Measure, event: str) -> str:
 
 
 def describe_lines(
-    labels: list[tuple[str, str]], rows: list[dict[str, Any]], interval: str, unit: str
+    labels: list[tuple[str, str]], rows: list[dict[str, Any]], interval: str, unit: str, clock: Clock
 ) -> str:
-    """Return one sentence per line. `labels` are (key, name), rows have `k`, `x` (milliseconds) and `y`."""
+    """Return one sentence per line. `labels` are (key, name), rows have `k`, `x` (a place of the clock) and `y`."""
     sentences = [f"Line chart, one point per {interval}."]
     for key, name in labels:
         points = [(row["y"], row["x"]) for row in rows if row["k"] == key and row["y"] is not None]
@@ -64,8 +64,8 @@ def describe_lines(
         low, high = min(points), max(points)
         shape = "ratio" if unit == "ratio" else None
         sentences.append(
-            f"{name}: {shape_things(len(points), 'point')}, lowest {shape_cell(low[0], shape)} at {_date(low[1])},"
-            f" highest {shape_cell(high[0], shape)} at {_date(high[1])}, last {shape_cell(points[-1][0], shape)}."
+            f"{name}: {shape_things(len(points), 'point')}, lowest {shape_cell(low[0], shape)} at {clock.write(low[1])},"
+            f" highest {shape_cell(high[0], shape)} at {clock.write(high[1])}, last {shape_cell(points[-1][0], shape)}."
         )
     return " ".join(sentences)
 
@@ -111,17 +111,11 @@ def bar_notes(count: int, most: int) -> list[str]:
 # Times
 
 
-def wall_time(time: Cell | datetime) -> int:
-    """Return a row's time as milliseconds of its wall clock: the axis then shows the question's own zone."""
-    found = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
-    return round(found.replace(tzinfo=UTC).timestamp() * 1000)
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Intervals of which a time holds only a part: their begins (as `wall_time`), and a sentence for each."""
+    """Intervals of which a time holds only a part: their begins (local times of the zone), and a sentence for each."""
 
-    begins: frozenset[int] = frozenset()
+    begins: tuple[datetime, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -159,7 +153,7 @@ def find_parts(period: Period, now: datetime | None = None) -> Parts:
         until = _interval_end(period, bucket, end)
         covered = _days(begin.astimezone(period.zone), until.astimezone(period.zone), period.interval)
         notes.append(f"The {whose} {period.interval} is counted in part: {covered}.")
-    return Parts(frozenset(wall_time(bucket.start) for _, bucket, _ in found), tuple(notes))
+    return Parts(tuple(bucket.start for _, bucket, _ in found), tuple(notes))
 
 
 def _interval_of(period: Period, time: datetime) -> Bucket:
@@ -184,8 +178,3 @@ def _days(begin: datetime, end: datetime, interval: str) -> str:
     first = f"{begin:{day}}" + (f" {begin:%H:%M}" if (begin.hour, begin.minute) != (0, 0) else "")
     last = f"{end - _MOMENT:{day}}" + ("" if midnight else f" {end:%H:%M}")
     return first if first == last else f"{first} to {last}"
-
-
-def _date(milliseconds: int) -> str:
-    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return f"{time:%Y-%m-%d}" if time.hour == time.minute == 0 else f"{time:%Y-%m-%d %H:%M}"

@@ -145,7 +145,7 @@ function show(figure, index) {
   const labels = new Map(state.content.series.map((series) => [series.key, series.label]));
   const box = element("div", "hover");
   box.setAttribute("role", "status");
-  box.append(element("b", "", time(at, state.content.interval)));
+  box.append(element("b", "", time(at, state.content.interval, state.content.clock)));
   for (const row of rows) {
     const line = element("div");
     line.append(swatch(state.palette[Number(row.k.slice(1))]), element("bdi", "name", labels.get(row.k) ?? row.k));
