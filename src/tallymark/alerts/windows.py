@@ -81,6 +81,11 @@ def list_ends(step: int, timezone: str, after: datetime, until: datetime) -> lis
     return ends[::-1]
 
 
+def move_end(end: datetime, seconds: int, timezone: str) -> datetime:
+    """Return the end of another window, so many seconds later or, with a negative number, before."""
+    return _move(end, seconds, parse_zone(timezone))
+
+
 def _move(moment: datetime, seconds: int, zone: tzinfo) -> datetime:
     """Move by whole local days where it is whole days, else by the clock."""
     if seconds % DAY:

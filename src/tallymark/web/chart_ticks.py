@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from tallymark.web.chart_times import DATES, Clock
+from tallymark.web.chart_times import DATES, DATES_OF, Clock
 
 # As many as fit a wide chart; on a narrow one the axis leaves out every other label.
 MOST_TICKS: Final = 12
@@ -41,10 +41,10 @@ def choose_ticks(begins: Sequence[int], interval: str, clock: Clock = DATES) -> 
     if len(times) <= MOST_TICKS:
         return times
     # Where the clock skips midnight a day begins later; it is that day's begin nevertheless.
-    floor = 1 if interval in ("minute", "hour") else _DAY
+    floor = _DAY if interval in DATES_OF else 1
     walls = [(time, clock.wall(time)) for time in times]
     placed = [(time, wall - wall % floor) for time, wall in walls]
-    found = _find_even(placed, _EVEN.get(interval, ()))
+    found = _find_even(placed, _EVEN.get(interval, () if interval in DATES_OF else _EVEN["hour"]))
     if not found and interval != "week":
         found = _find_months(placed)
     # The begin of a round step may hardly be among them.

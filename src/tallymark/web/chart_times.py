@@ -18,7 +18,7 @@ import msgspec
 
 from tallymark.queries.result import Cell
 
-_DATES: Final = frozenset({"day", "week", "month", "quarter", "year"})
+DATES_OF: Final = frozenset({"day", "week", "month", "quarter", "year"})
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = 86_400_000
@@ -80,7 +80,7 @@ DATES: Final = Clock()
 
 def read_clock(times: Iterable[Cell | datetime], interval: str) -> Clock:
     """Return the clock of rows over time; `interval` is what they are cut into, '' and others are moments."""
-    if interval in _DATES:
+    if interval in DATES_OF:
         return DATES
     found = sorted({moment_of(time): _offset_of(time) for time in times}.items())
     if not found:

@@ -54,6 +54,8 @@ from tallymark.web.texts import show_line
 
 MAX_BARS: Final = 40
 MAX_POINTS: Final = 20_000
+# What a chart is cut into that shows windows of an alert, each at its end.
+WINDOW: Final = "window"
 # A share whose 95 % interval is wider than this says next to nothing; it is left out of the picture.
 WIDEST_INTERVAL: Final = 0.5
 
@@ -320,12 +322,13 @@ def build_lines(
         widen_bars(rows, times)
     # Stacked areas lie on one another: none has a place of its own, unless there is one time only.
     alone = mark != "bar" and (mark != "stacked" or len(times) == 1) and mark_alone(rows)
-    ticks = choose_ticks(times, interval, clock)
+    # Windows of alerts end at any time: there the axis finds round times itself, unless clocks change on it.
+    ticks = choose_ticks(times, interval, clock) if interval != WINDOW or clock.stretches else None
     spec = build_line_spec(
         unit,
         len(times),
         ticks,
-        labels=clock.label(ticks, times) if clock.stretches else None,
+        labels=clock.label(ticks, times) if ticks and clock.stretches else None,
         zero=zero,
         band=band,
         weak=weak,

@@ -116,7 +116,7 @@ def build_figures_chart(
         unit=unit,
         zero=unit == "count",
         band=band,
-        notes=_weak_notes(weak),
+        notes=weak_notes(weak),
         weak=weak > 0,
         mark=mark,
         parts=parts,
@@ -124,7 +124,7 @@ def build_figures_chart(
     )
 
 
-def _weak_notes(weak: int) -> list[str]:
+def weak_notes(weak: int) -> list[str]:
     """Say how many figures are drawn as what nobody should rely on."""
     if not weak:
         return []

@@ -150,6 +150,7 @@ function show(figure, index) {
     const line = element("div");
     line.append(swatch(state.palette[Number(row.k.slice(1))]), element("bdi", "name", labels.get(row.k) ?? row.k));
     line.append(element("span", "number", number(row.n ?? row.y ?? row.p ?? row.w, state.content.unit)));
+    if (typeof row.c === "number") line.append(element("small", "", `n ${number(row.c, "count")}`));
     if (typeof row.p === "number") line.append(element("small", "", "in part"));
     if (typeof row.low === "number") {
       line.append(element("small", "", `${number(row.low, state.content.unit)} – ${number(row.high, state.content.unit)}`));

@@ -57,6 +57,7 @@ export function time(place, interval, clock = []) {
     week: { year: "numeric", month: "short", day: "numeric" },
     day: { weekday: "short", year: "numeric", month: "short", day: "numeric" },
   }[interval] || { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  if (format.minute && place % 60_000) format.second = "2-digit";
   const text = new Intl.DateTimeFormat("en-GB", { ...format, timeZone: "UTC" }).format(place + shift);
   if (offset) return `${text} ${offset}`;
   return interval === "week" ? `week of ${text}` : text;
