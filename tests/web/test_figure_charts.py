@@ -9,7 +9,7 @@ import pytest
 from tallymark.metrics.figures import Figures
 from tallymark.queries.result import Column, Cost
 from tallymark.web.chart_specs import MAX_SERIES
-from tallymark.web.chart_words import Parts, wall_time
+from tallymark.web.chart_words import Parts
 from tallymark.web.figure_charts import Line, build_figures_chart, build_spark
 from tallymark.web.palette import METRICS
 
@@ -35,10 +35,10 @@ def test_a_metric_has_its_colour_also_alone():
     """A course, a small course and a chart of one group have the key of what they show."""
     chart = build_figures_chart([Line("Orders", figures([1, 2]))], "day", choose=choose)
     assert {row["k"] for row in chart.rows} == {"s6"}
-    assert {row["k"] for row in build_spark(figures([1, 2]), choose).rows} == {"s6"}
+    assert {row["k"] for row in build_spark(figures([1, 2]), "day", choose).rows} == {"s6"}
     grouped = build_figures_chart([Line("Orders", figures([1, 2], breakdown=["os"]))], "day", choose=choose)
     assert {row["k"] for row in grouped.rows} == {"s3"}
-    assert {row["k"] for row in build_spark(figures([1, 2])).rows} == {"s0"}
+    assert {row["k"] for row in build_spark(figures([1, 2]), "day").rows} == {"s0"}
 
 
 def test_bars_without_a_colour_each_have_that_of_their_metric():
@@ -66,7 +66,7 @@ def test_a_figure_between_weak_ones_is_seen_with_its_interval():
     assert [(row["a"], row["al"], row["ah"]) for row in chart.rows if "a" in row] == [(5, 4.5, 5.5)]
     (rule,) = [layer for layer in chart.spec["layer"] if layer["encoding"]["y"]["field"] == "al"]
     assert rule["mark"]["type"] == "rule"
-    spark = build_spark(figures([1, None, 2, None, 3]))
+    spark = build_spark(figures([1, None, 2, None, 3]), "day")
     assert [row.get("a") for row in spark.rows] == [1, None, 2, None, 3]
 
 
@@ -76,12 +76,12 @@ def test_zeros_lie_at_the_bottom(mark):
     chart = build_figures_chart([Line("Orders", figures([0, 0, 0]))], "day", mark, choose)
     domains = [layer["encoding"]["y"]["scale"].get("domain") for layer in chart.spec["layer"]]
     assert domains == [[0, 1]] * len(domains)
-    assert build_spark(figures([0, 0])).spec["layer"][0]["encoding"]["y"]["scale"] == {"domain": [0, 1]}
+    assert build_spark(figures([0, 0]), "day").spec["layer"][0]["encoding"]["y"]["scale"] == {
+        "domain": [0, 1]
+    }
 
 
-LAST = Parts(
-    frozenset({wall_time(START + timedelta(days=2))}), ("The last day is counted in part: 00:00 to 10:30.",)
-)
+LAST = Parts((START + timedelta(days=2),), ("The last day is counted in part: 00:00 to 10:30.",))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_what_is_counted_in_part_is_drawn_apart(mark, drawn):
 
 def test_a_small_course_ends_with_what_is_whole():
     """In a small line a part is a hollow point as well, and the words are about whole days."""
-    spark = build_spark(figures([7, 8, 1]), choose, LAST)
+    spark = build_spark(figures([7, 8, 1]), "day", choose, LAST)
     assert [(row["y"], row.get("p")) for row in spark.rows] == [(7, None), (8, None), (None, 1)]
     assert spark.text == "Its course: from 7 to 8."
     assert spark.notes == list(LAST.notes)
     assert [layer["mark"]["type"] for layer in spark.spec["layer"]] == ["line", "point"]
-    assert build_spark(figures([7, 1]), choose, Parts(frozenset({wall_time(START)}), ("x",))) is None
+    assert build_spark(figures([7, 1]), "day", choose, Parts((START,), ("x",))) is None
 
 
 @pytest.mark.parametrize("breakdown", [(), ("os",)])

@@ -229,7 +229,7 @@ def test_every_table_is_in_the_picture():
 
 def numbers(count):
     lead = [[f"2026-01-0{day}T00:00:00Z", float(day), 9, None, None, True] for day in (1, 2, 3)]
-    spark = build_spark(Figures("put", "", COLUMNS, lead, [], Cost(1.0, 1)))
+    spark = build_spark(Figures("put", "", COLUMNS, lead, [], Cost(1.0, 1)), "day")
     made = View(Panel(name="total", kind="number", metrics=("put",)), "Total")
     made.numbers = [Number(Figure(f"Carts {n}", "5,000", "n = 9,000"), "4,000 before", spark) for n in range(count)]  # fmt: skip
     return made

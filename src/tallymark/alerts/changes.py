@@ -30,6 +30,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     is_stuck: bool = False
     breakdown: tuple[str, ...] = ()
+    # How many seconds lie between the ends of windows that are judged; 0 where an older version judged last.
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

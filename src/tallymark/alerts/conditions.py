@@ -45,7 +45,7 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def list_needed(when: Condition) -> list[tuple[Against, int]]:
     """Return the earlier windows that a condition needs: against what, and how many times over."""
-    needed, _ = _JUDGES[type(when)]
+    needed, _, _ = _JUDGES[type(when)]
     return needed(when)
 
 
@@ -85,7 +85,7 @@ def judge(
             found, verdict="too few", reason=f"Fewer than {least:,} events." if least else "Too few events."
         )
     known = [one if one.value is not None and _is_enough(one, least) else NOTHING for one in earlier]
-    _, decide = _JUDGES[type(alert.when)]
+    _, decide, _ = _JUDGES[type(alert.when)]
     changes = decide(alert.when, metric, figure, known)
     return msgspec.structs.replace(found, **changes)
 
@@ -112,7 +112,7 @@ def _judge_change(
         }
     value, normal = figure.value or 0.0, base.value
     change = normal - value if isinstance(when, Falls) else value - normal
-    wanted = when.by if when.by is not None else abs(normal) * (when.percent or 0.0) / 100
+    wanted = _find_wanted(when, normal)
     found = {"verdict": "not met", "normal": normal}
     if when.percent is not None and not normal:
         return found | {"reason": "No percentage of 0 can be told."}
@@ -121,6 +121,33 @@ def _judge_change(
     if change < math.hypot(_half_width(figure), _half_width(base)):
         return found | {"reason": "The change is no larger than chance gives (95 % intervals)."}
     return found | {"verdict": "met"}
+
+
+def find_limits(when: Condition, judged: Judged) -> list[float]:
+    """Return the figures beyond which a window would have met the condition: one or two; none where nothing was held against."""
+    if judged.normal is None:
+        return []
+    _, _, limits = _JUDGES[type(when)]
+    return limits(when, judged)
+
+
+def _limit_value(when: Below | Above, _: Judged) -> list[float]:
+    return [when.value]
+
+
+def _limit_change(when: Falls | Rises, judged: Judged) -> list[float]:
+    normal = judged.normal or 0.0
+    return [normal + _find_wanted(when, normal) * (-1 if isinstance(when, Falls) else 1)]
+
+
+def _limit_usual(when: Unusual, judged: Judged) -> list[float]:
+    ends = {"below": judged.usual_low, "above": judged.usual_high}
+    return [end for side, end in ends.items() if end is not None and when.side in ("both", side)]
+
+
+def _find_wanted(when: Falls | Rises, normal: float) -> float:
+    """Return by how much a figure has to differ from that of the earlier window."""
+    return when.by if when.by is not None else abs(normal) * (when.percent or 0.0) / 100
 
 
 def _half_width(figure: Figure) -> float:
@@ -151,11 +178,12 @@ AGAINST_WORDS: Final[dict[Against, str]] = {
 }
 _Need = Callable[[Any], list[tuple[Against, int]]]
 _Judge = Callable[[Any, Metric, Figure, Sequence[Figure]], dict[str, Any]]
-# Of each condition: the earlier windows that it needs, and whether a figure meets it.
-_JUDGES: Final[dict[type, tuple[_Need, _Judge]]] = {
-    Below: (_need_none, _judge_value),
-    Above: (_need_none, _judge_value),
-    Falls: (_need_one, _judge_change),
-    Rises: (_need_one, _judge_change),
-    Unusual: (_need_weeks, _judge_usual),
+_Limit = Callable[[Any, Judged], list[float]]
+# Of each condition: the earlier windows that it needs, whether a figure meets it, and from which figure on one would.
+_JUDGES: Final[dict[type, tuple[_Need, _Judge, _Limit]]] = {
+    Below: (_need_none, _judge_value, _limit_value),
+    Above: (_need_none, _judge_value, _limit_value),
+    Falls: (_need_one, _judge_change, _limit_change),
+    Rises: (_need_one, _judge_change, _limit_change),
+    Unusual: (_need_weeks, _judge_usual, _limit_usual),
 }

@@ -106,6 +106,7 @@ class _Work:
             # The clock was ahead. What it judged then is not waited for.
             watch = msgspec.structs.replace(watch, judged_until=before, settled_until=before)
             standings = {values: step_back(standing, newest) for values, standing in standings.items()}
+        watch = msgspec.structs.replace(watch, step=step)
         ends = list_ends(step, alert.timezone, watch.judged_until, newest)
         over = min(complete - timedelta(seconds=alert.delay_seconds), watch.judged_until)
         again = list_ends(step, alert.timezone, watch.settled_until, over)

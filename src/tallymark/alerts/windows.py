@@ -7,15 +7,17 @@ hour, and a day may have 23 or 25 of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
 from tallymark.plan.kinds.alert import Against, Alert
 from tallymark.plan.lengths import DAY
+from tallymark.queries.local_time import find_midnight, is_midnight, move_days
 from tallymark.queries.period import parse_zone
 
 # A Monday: weeks end where Mondays begin.
 _ANCHOR: Final = date(2024, 1, 1)
+_MOMENT: Final = timedelta(microseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,7 +41,7 @@ def shift_window(alert: Alert, window: Window, against: Against, times: int = 1)
     if against == "previous":
         return Window(_move(window.start, -seconds, zone), _move(window.end, -seconds, zone))
     # As long as the window itself, also where clocks changed within it that day.
-    return find_window(alert, _move_days(window.end, -seconds // DAY, zone))
+    return find_window(alert, move_days(window.end, -seconds // DAY, zone))
 
 
 def find_last_end(step: int, timezone: str, before: datetime) -> datetime:
@@ -49,7 +51,7 @@ def find_last_end(step: int, timezone: str, before: datetime) -> datetime:
         return _EPOCH + (before - _EPOCH) // timedelta(seconds=step) * timedelta(seconds=step)
     days = step // DAY
     local = before.astimezone(zone).date()
-    return _midnight(_ANCHOR + (local - _ANCHOR) // timedelta(days=days) * timedelta(days=days), zone)
+    return find_midnight(_ANCHOR + (local - _ANCHOR) // timedelta(days=days) * timedelta(days=days), zone)
 
 
 def find_day(alert: Alert, end: datetime) -> datetime | None:
@@ -58,9 +60,9 @@ def find_day(alert: Alert, end: datetime) -> datetime | None:
     What is known at midnight is said of the day before, or of as many as lie between two ends.
     """
     zone = parse_zone(alert.timezone)
-    if alert.step % DAY or end != _midnight(end.astimezone(zone).date(), zone):
+    if alert.step % DAY or not is_midnight(end, zone):
         return None
-    return _move_days(end, -(alert.step // DAY), zone)
+    return move_days(end, -(alert.step // DAY), zone)
 
 
 def find_next_end(step: int, timezone: str, after: datetime) -> datetime:
@@ -70,33 +72,22 @@ def find_next_end(step: int, timezone: str, after: datetime) -> datetime:
 
 def list_ends(step: int, timezone: str, after: datetime, until: datetime) -> list[datetime]:
     """Return the ends of windows after one time and up to another, in order."""
-    zone = parse_zone(timezone)
     ends = []
     end = find_last_end(step, timezone, until)
     while end > after:
         ends.append(end)
-        end = _move(end, -step, zone)
+        # From just before it the last one is found anew: so a day that a zone skips moves none of the others.
+        end = find_last_end(step, timezone, end - _MOMENT)
     return ends[::-1]
+
+
+def move_end(end: datetime, seconds: int, timezone: str) -> datetime:
+    """Return the end of another window, so many seconds later or, with a negative number, before."""
+    return _move(end, seconds, parse_zone(timezone))
 
 
 def _move(moment: datetime, seconds: int, zone: tzinfo) -> datetime:
     """Move by whole local days where it is whole days, else by the clock."""
     if seconds % DAY:
         return moment + timedelta(seconds=seconds)
-    return _move_days(moment, seconds // DAY, zone)
-
-
-def _move_days(moment: datetime, days: int, zone: tzinfo) -> datetime:
-    """Move on the local calendar; a time that a clock change skips is the same distance behind it.
-
-    A day's first moment becomes another day's, which is not midnight where clocks skip that.
-    """
-    local = moment.astimezone(zone).replace(tzinfo=None)
-    if moment == _midnight(local.date(), zone):
-        return _midnight(local.date() + timedelta(days=days), zone)
-    return (local + timedelta(days=days)).replace(tzinfo=zone).astimezone(UTC)
-
-
-def _midnight(day: date, zone: tzinfo) -> datetime:
-    """Return a day's first moment."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+    return move_days(moment, seconds // DAY, zone)

@@ -35,6 +35,7 @@ from tallymark.plan.kinds.metric import (
 from tallymark.queries.fields import SKETCH
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.ratio import wilson_interval
+from tallymark.queries.local_time import write_moment
 from tallymark.queries.measures import SKETCH_ACCURACY
 from tallymark.queries.period import build_period
 from tallymark.queries.result import Answer, Cell, Column, Cost
@@ -121,10 +122,7 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
             + (f": fewer than {metric.minimum_sample:,}." if metric.minimum_sample else ".")
         )
     period = build_period(span.start, span.end, "", span.timezone)
-    start, end = (
-        moment.astimezone(period.zone).isoformat().replace("+00:00", "Z")
-        for moment in (period.start, period.end)
-    )
+    start, end = (write_moment(moment, period.zone) for moment in (period.start, period.end))
     return Figures(metric.name, unit, columns, rows, notes, found.cost, start, end, is_exact(metric, others))
 
 

@@ -66,6 +66,8 @@ def count_hours(span: Span) -> dict[tuple[str, int], float]:
     period = build_period(span.start, span.end, "hour", span.timezone)
     begins = [bucket.start.astimezone(UTC) for bucket in period.buckets]
     hours: dict[tuple[str, int], float] = {}
+    if period.is_empty:
+        return hours
     for bucket, begin, end in zip(period.buckets, begins, [*begins[1:], period.end], strict=True):
         key = WEEKDAYS[bucket.start.weekday()], bucket.start.hour
         lasts = (min(end, period.end) - max(begin, period.start)) / timedelta(hours=1)

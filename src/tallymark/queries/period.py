@@ -13,12 +13,20 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
 from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from tallymark.queries.local_time import (
+    find_change,
+    find_midnight,
+    find_offset,
+    is_repeated,
+    is_skipped,
+    resolve_local,
+)
 from tallymark.queries.question import refuse
 
 MAX_INTERVALS: Final = 50_000
@@ -52,15 +60,22 @@ class Period:
     end: datetime
     interval: str
     zone: tzinfo
+    # What must be said of local times that the clock skips or shows twice.
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
         """Return every interval that begins before `end` and ends after `start`, in the order of time."""
-        if not self.interval:
+        if not self.interval or self.is_empty:
             return ()
         if self.interval in _SHORT:
             return tuple(self._short_buckets(_SHORT[self.interval]))
         return tuple(self._date_buckets())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the period has no length: its local times are among those that the clock skips."""
+        return self.start >= self.end
 
     @property
     def starts_inside(self) -> bool:
@@ -119,32 +134,17 @@ class Period:
     def _offsets(self) -> tuple[tuple[int, int], ...]:
         """Return (from this Unix second, local offset in seconds) pieces that cover the period."""
         first, last = _unix(self.start), _unix(self.end)
-        pieces = [(first, self._offset_at(first))]
+        pieces = [(first, find_offset(first, self.zone))]
         at = first
         while at < last:
             step = min(at + _LOOK, last)
-            if self._offset_at(step) != pieces[-1][1]:
-                changed = self._find_change(at, step)
-                pieces.append((changed, self._offset_at(changed)))
+            if find_offset(step, self.zone) != pieces[-1][1]:
+                changed = find_change(at, step, self.zone)
+                pieces.append((changed, find_offset(changed, self.zone)))
                 at = changed
             else:
                 at = step
         return tuple(pieces)
-
-    def _find_change(self, before: int, after: int) -> int:
-        """Return the first Unix second with another offset than `before`, which `after` has."""
-        old = self._offset_at(before)
-        while after - before > 1:
-            middle = (before + after) // 2
-            if self._offset_at(middle) == old:
-                before = middle
-            else:
-                after = middle
-        return after
-
-    def _offset_at(self, second: int) -> int:
-        offset = (_EPOCH + timedelta(seconds=second)).astimezone(self.zone).utcoffset()
-        return 0 if offset is None else int(offset.total_seconds())
 
     def _short_buckets(self, size: int) -> Iterator[Bucket]:
         last = _unix_up(self.end)
@@ -173,8 +173,7 @@ class Period:
 
     def _begin(self, day: date) -> datetime | None:
         """Return the first instant of the interval that begins with the local date, None where all of it is skipped."""
-        midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
-        begin = self._local(_unix(midnight.astimezone(UTC)))
+        begin = find_midnight(day, self.zone).astimezone(self.zone)
         return begin if begin.date() < _next_of(day, self.interval) else None
 
     def _local(self, second: int) -> datetime:
@@ -184,11 +183,15 @@ class Period:
 def build_period(start: str, end: str, interval: str, timezone: str) -> Period:
     """Build the period of a question from its texts; `interval` is '' for one figure.
 
+    From a local time up to a later one is always a period. Where the clock skips all of it, it is empty and says so.
     Raises `RequestRefused` for what is no time or zone, an empty period, and more than `MAX_INTERVALS` intervals.
     """
     zone = parse_zone(timezone)
-    period = Period(parse_time(start, zone, "from"), parse_time(end, zone, "to"), interval, zone)
-    if period.start >= period.end:
+    period = Period(
+        parse_time(start, zone, "from"), parse_time(end, zone, "to"), interval, zone,
+        list_clock_notes(start, end, zone),
+    )  # fmt: skip
+    if period.is_empty and not _is_skipped_whole(start, end, zone):
         raise refuse(f"'to' is exclusive and must be after 'from': {start} is not before {end}.", "to")
     if interval:
         _check_size(period)
@@ -214,17 +217,18 @@ def parse_zone(text: str) -> tzinfo:
         raise refuse(message, "timezone") from None
 
 
+_MIDNIGHT: Final = time()
 _TIME: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
+    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}:?\d{2}(:?\d{2})?)?)?", re.ASCII
 )
 
 
 def parse_time(text: str, zone: tzinfo, at: str) -> datetime:
-    """Return the time, aware, in UTC; a date or a time without an offset is local to `zone`."""
+    """Return the time, aware, in UTC; a date or a time without an offset is local to `zone` (see `resolve_local`)."""
     if _TIME.fullmatch(text):
         try:
-            time = datetime.fromisoformat(text)
-            return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+            found = datetime.fromisoformat(text)
+            return found.astimezone(UTC) if found.tzinfo else resolve_local(found, zone)
         except (ValueError, OverflowError):
             pass
     raise refuse(
@@ -232,13 +236,56 @@ def parse_time(text: str, zone: tzinfo, at: str) -> datetime:
     )
 
 
-def _check_size(period: Period) -> None:
-    for time, at in ((period.start, "from"), (period.end, "to")):
-        # Dates of zones ahead of and behind UTC stay inside what the engine's small integers hold.
-        if not _FIRST_YEAR <= time.year <= _LAST_YEAR and time != datetime(_LAST_YEAR + 1, 1, 1, tzinfo=UTC):
-            message = (
-                f"With an interval the time lies between {_FIRST_YEAR} and {_LAST_YEAR}, not in {time.year}."
+def _read_local(text: str) -> datetime | None:
+    """Return a time that is written without an offset; None of others and of ''. The text has been read before."""
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    return None if found.tzinfo else found
+
+
+def _is_skipped_whole(start: str, end: str, zone: tzinfo) -> bool:
+    """Return whether a later local time follows an earlier one, and the clock skips all that lies between."""
+    first, last = _read_local(start), _read_local(end)
+    if first is None or last is None or first >= last:
+        return False
+    return resolve_local(first, zone) == resolve_local(last, zone)
+
+
+def list_clock_notes(start: str, end: str, zone: tzinfo) -> tuple[str, ...]:
+    """Say of local times that the clock skips, or shows twice, which moment is meant; a day always begins with its first.
+
+    Both texts were read by `parse_time`, or are '' where nothing was asked.
+    """
+    notes = []
+    for text in dict.fromkeys((start, end)):
+        local = _read_local(text)
+        if local is None or local.time() == _MIDNIGHT:
+            continue
+        if is_skipped(local, zone):
+            moment = resolve_local(local, zone).astimezone(zone)
+            notes.append(
+                f"The clock in {zone} skips {local:%H:%M} on {local:%Y-%m-%d}: it means {moment:%H:%M},"
+                " the moment of the change."
             )
+        elif is_repeated(local, zone):
+            moment = resolve_local(local, zone).astimezone(zone)
+            notes.append(
+                f"The clock in {zone} shows {local:%H:%M} on {local:%Y-%m-%d} twice: the first one is meant."
+                f" Write {moment.replace(fold=1).isoformat()} for the second."
+            )
+    if _is_skipped_whole(start, end, zone):
+        notes.append("All of this time is skipped: nothing can have happened in it.")
+    return tuple(notes)
+
+
+def _check_size(period: Period) -> None:
+    for moment, at in ((period.start, "from"), (period.end, "to")):
+        # Dates of zones ahead of and behind UTC stay inside what the engine's small integers hold.
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR and moment != datetime(
+            _LAST_YEAR + 1, 1, 1, tzinfo=UTC
+        ):
+            message = f"With an interval the time lies between {_FIRST_YEAR} and {_LAST_YEAR}, not in {moment.year}."
             raise refuse(message, at)
     shortest = {"minute": 60, "hour": 3_600, "day": _DAY, "week": 7 * _DAY}.get(period.interval, 28 * _DAY)
     count = int((period.end - period.start).total_seconds() // shortest)
@@ -289,11 +336,11 @@ def _date_key(day: date, interval: str) -> int:
             return days + _SHIFT_DAYS
 
 
-def _unix(time: datetime) -> int:
+def _unix(moment: datetime) -> int:
     """Return whole Unix seconds, rounded down."""
-    return (time - _EPOCH) // timedelta(seconds=1)
+    return (moment - _EPOCH) // timedelta(seconds=1)
 
 
-def _unix_up(time: datetime) -> int:
+def _unix_up(moment: datetime) -> int:
     """Return whole Unix seconds, rounded up."""
-    return -((_EPOCH - time) // timedelta(seconds=1))
+    return -((_EPOCH - moment) // timedelta(seconds=1))

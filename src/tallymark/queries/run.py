@@ -49,7 +49,7 @@ def run_question(
     doubts = [at for at in table.doubts if explain or at.startswith("breakdown")]
     if doubts:
         missing = find_missing(question, doubts, store, project, limits)
-    notes = list(dict.fromkeys([*table.notes, *missing.notes]))
+    notes = list(dict.fromkeys([*period.notes, *table.notes, *missing.notes]))
     elapsed = round((time.perf_counter() - began) * 1000, 3)
     shown = [] if _found_nothing(question, table.doubts, missing) else table.rows
     return Answer(table.columns, shown, notes, Cost(elapsed, rows_read))

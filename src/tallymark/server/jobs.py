@@ -23,6 +23,7 @@ from tallymark.alerts.book import Book
 from tallymark.alerts.notices import Notices
 from tallymark.alerts.outlets import Outlets
 from tallymark.alerts.pulse import write_pulse
+from tallymark.alerts.questions import Questions
 from tallymark.alerts.silences import Silences
 from tallymark.alerts.teller import Teller
 from tallymark.alerts.watcher import Watcher
@@ -177,9 +178,13 @@ class Jobs:
         now = SYSTEM_CLOCK.now()
         metrics = self._watcher.metrics_of(batch.project)
         changes = self._book.list_brief(batch.project, [batch.alert], now)
-        return build_message_spec(
-            batch, lambda question: self._ask_quickly(batch.project, question), metrics, changes, now
+        questions = Questions(
+            metrics,
+            lambda question: self._ask_quickly(batch.project, question),
+            lambda window: self._look(batch.project, window),
         )
+        seconds = round(self._config.alert_seconds)
+        return build_message_spec(batch, metrics, questions, seconds, changes, now)
 
 
 def run_jobs(orders: Orders, stopping: threading.Event, say_ready: Callable[[], None]) -> None:

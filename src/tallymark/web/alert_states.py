@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from tallymark.alerts.changes import ChangeRow, Kept
+from tallymark.alerts.changes import ChangeRow, Kept, Watch
 from tallymark.alerts.notices import Delivery
 from tallymark.alerts.own import OWN
 from tallymark.alerts.routing import Routing, find_owner
@@ -48,6 +48,8 @@ class Shown:
     # Names that it tells and that nobody has.
     unknown: list[str]
     silence: Silence | None
+    # Of the last round that judged it; None before the first.
+    watch: Watch | None
     # Windows that never were judged, and the ends of the first and the last of the newest stretches of them.
     missed: int
     gaps: tuple[tuple[datetime, datetime], ...]
@@ -167,6 +169,7 @@ def _show(
         routing.find_told(alert, metric, standings, now),
         routing.find_unknown(alert),
         silence,
+        kept.watch if kept else None,
         kept.watch.missed if kept else 0,
         kept.watch.gaps if kept else (),
         definition,

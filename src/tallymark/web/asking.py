@@ -14,7 +14,7 @@ from tallymark.errors import RequestRefused
 from tallymark.ledger.report import read_cursor
 from tallymark.metrics.explain import ask_explanation
 from tallymark.metrics.figures import Figures, ask_metric
-from tallymark.metrics.periods import Comparison, shift_span
+from tallymark.metrics.periods import Comparison, note_lengths, shift_span
 from tallymark.metrics.rhythm import ask_rhythm
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.metric import Metric, Span
@@ -61,7 +61,10 @@ class Asker:
         figures = self.figures(name, span)
         if comparison is None:
             return ComparedFigures(figures)
-        return ComparedFigures(figures, self.figures(name, shift_span(span, comparison)), comparison)
+        other = shift_span(span, comparison)
+        lengths = note_lengths(span, other)
+        figures = msgspec.structs.replace(figures, notes=[*figures.notes, *lengths])
+        return ComparedFigures(figures, self.figures(name, other), comparison)
 
     def rhythm(self, name: str, span: Span) -> Figures:
         """Return a metric's figures by weekday and hour."""
@@ -69,7 +72,9 @@ class Asker:
 
     def explain(self, name: str, span: Span, comparison: Comparison, dimensions: tuple[str, ...]) -> Answer:
         """Return what a metric's change since the compared time is made of."""
-        return ask_explanation(self.find(name), span, shift_span(span, comparison), dimensions, self.ask)
+        other = shift_span(span, comparison)
+        answer = ask_explanation(self.find(name), span, other, dimensions, self.ask)
+        return msgspec.structs.replace(answer, notes=[*answer.notes, *note_lengths(span, other)])
 
     def ask(self, question: Question) -> Answer:
         """Return a question's answer, remembered where it was asked before over the same data."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from tallymark.web.chart_times import DATES, Clock
+
 
 class Label(msgspec.Struct, frozen=True):
     """A series of the chart: its key in the rows, and how people call it."""
@@ -45,6 +47,8 @@ class Chart(msgspec.Struct, frozen=True):
     exact: bool = False
     # How bars below each other are drawn (see `build_bar_spec`), so that a picture can do it with less room.
     bars: dict[str, Any] = {}
+    # Of charts over time: where its times stand.
+    clock: Clock = DATES
 
     def content(self) -> dict[str, Any]:
         """Return what the browser needs to draw it."""
@@ -55,4 +59,5 @@ class Chart(msgspec.Struct, frozen=True):
             "interval": self.interval,
             "unit": self.unit,
             "exact": self.exact,
+            "clock": self.clock.stretches,
         }

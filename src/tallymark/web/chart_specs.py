@@ -39,6 +39,10 @@ _TIME: Final = {
 }
 
 
+# Of ticks that bring their own texts: where clocks change, a place on the axis is not what the clock shows.
+_LABELLED: Final = "labels[toNumber(datum.value)]"
+
+
 # Whether a chart's figures are all the same, or all zero: a scale of no length would put them in mid-air.
 Flat = Literal["", "same", "zero"]
 
@@ -66,7 +70,7 @@ _SHADE: Final = {"type": "rect", "color": "#d03b2f", "opacity": 0.14}
 
 
 def shade_spec(spec: dict[str, Any], shades: list[dict[str, int]]) -> dict[str, Any]:
-    """Return a chart over time with stretches from `x` to `x2` (milliseconds of the wall clock) shaded behind its lines."""
+    """Return a chart over time with stretches from `x` to `x2` (places of its clock) shaded behind its lines."""
     shade = {
         "data": {"values": shades},
         "mark": _SHADE,
@@ -78,12 +82,29 @@ def shade_spec(spec: dict[str, Any], shades: list[dict[str, int]]) -> dict[str, 
     return {**spec, "layer": [shade, *spec.get("layer", [])]}
 
 
+_LIMIT: Final = {"color": "#d03b2f", "strokeDash": [5, 4], "strokeWidth": 1.25}
+
+
 def limit_spec(spec: dict[str, Any], limit: float) -> dict[str, Any]:
     """Return a chart over time with a dashed line at a value."""
     line = {
         "data": {"values": [{"y": limit}]},
-        "mark": {"type": "rule", "color": "#d03b2f", "strokeDash": [5, 4], "strokeWidth": 1.25},
+        "mark": {"type": "rule", **_LIMIT},
         "encoding": {"y": {"field": "y", "type": "quantitative"}},
+    }
+    return {**spec, "layer": [*spec.get("layer", []), line]}
+
+
+def limits_spec(spec: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a chart over time with dashed lines through `y` at `x`, one for each `g`."""
+    line = {
+        "data": {"values": rows},
+        "mark": {"type": "line", **_LIMIT, "aria": False},
+        "encoding": {
+            "x": {"field": "x", "type": "temporal", "scale": {"type": "utc"}},
+            "y": {"field": "y", "type": "quantitative"},
+            "detail": {"field": "g", "type": "nominal"},
+        },
     }
     return {**spec, "layer": [*spec.get("layer", []), line]}
 
@@ -99,8 +120,9 @@ _STACKS: Final = {"stacked": "zero"}
 def build_line_spec(
     unit: str,
     points: int,
-    ticks: list[int],
+    ticks: list[int] | None,
     *,
+    labels: dict[str, str] | None = None,
     zero: bool,
     band: bool,
     weak: bool = False,
@@ -111,13 +133,17 @@ def build_line_spec(
 ) -> dict[str, Any]:
     """Return a course over time; `band` draws each point's interval, few `points` are marked one by one.
 
-    `ticks` are the times that the axis names, in milliseconds. `weak` draws figures in the field `w`, which nobody
+    `ticks` are the places that the axis names, in milliseconds, with `labels` by their texts; without, by their times. None leaves
+    the choice to the axis. `weak` draws figures in the field `w`, which nobody
     should rely on, as hollow grey points that no line joins. `alone` draws figures in the field `a`, which no line
     joins either because there is none beside them, as points with their interval from `al` to `ah`. `part` draws those of
     the field `p`, of intervals that are counted in part, hollow and not joined either. `mark` is line, area, stacked (areas
     that add up) or bar (from `x` to `x2`, over `y0`).
     """
-    x = {**_TIME, "axis": {"format": _CLOCK, "values": ticks}}
+    x: dict[str, Any] = _TIME
+    if ticks is not None:
+        named = {"format": _CLOCK} if labels is None else {"labelExpr": _LABELLED}
+        x = {**_TIME, "axis": {**named, "values": ticks}}
     y = _value_axis(unit, zero=zero or mark != "line", flat=flat)
     shared = {"x": x, "y": y, "color": _COLOR}
     if mark == "bar":
@@ -141,7 +167,9 @@ def build_line_spec(
     if weak:
         hollow = {"x": x, "y": {**y, "field": "w"}}
         layers.append(_layer("point", hollow, filled=False, size=18, stroke="#8a8f98", strokeWidth=1))
-    return {"width": "container", "height": 300, "layer": layers}
+    # What the ticks say is a value, and no part of an expression.
+    params = {} if labels is None else {"params": [{"name": "labels", "value": labels}]}
+    return {"width": "container", "height": 300, **params, "layer": layers}
 
 
 def _layer(kind: str, encoding: dict[str, Any], **look: Any) -> dict[str, Any]:

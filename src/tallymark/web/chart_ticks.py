@@ -1,6 +1,6 @@
 """Which of a time axis's intervals get a tick: the begins of intervals themselves, at a step that people count in.
 
-Comes in: the begins as milliseconds of the wall clock, and the interval's name. Goes out: a few of them. `charts.py`
+Comes in: the begins as places of the chart's clock, and the interval's name. Goes out: a few of them. `charts.py`
 calls it. Vega's own ticks know neither ISO weeks nor which intervals there are.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
+
+from tallymark.web.chart_times import DATES, DATES_OF, Clock
 
 # As many as fit a wide chart; on a narrow one the axis leaves out every other label.
 MOST_TICKS: Final = 12
@@ -33,15 +35,16 @@ _EVEN: Final = {
 }
 
 
-def choose_ticks(begins: Sequence[int], interval: str) -> list[int]:
-    """Return at most `MOST_TICKS` of the begins (in any order), in the order of time."""
+def choose_ticks(begins: Sequence[int], interval: str, clock: Clock = DATES) -> list[int]:
+    """Return at most `MOST_TICKS` of the begins (in any order), in the order of time; the clock tells their local times."""
     times = sorted(set(begins))
     if len(times) <= MOST_TICKS:
         return times
     # Where the clock skips midnight a day begins later; it is that day's begin nevertheless.
-    floor = 1 if interval in ("minute", "hour") else _DAY
-    placed = [(time, time - time % floor) for time in times]
-    found = _find_even(placed, _EVEN.get(interval, ()))
+    floor = _DAY if interval in DATES_OF else 1
+    walls = [(time, clock.wall(time)) for time in times]
+    placed = [(time, wall - wall % floor) for time, wall in walls]
+    found = _find_even(placed, _EVEN.get(interval, () if interval in DATES_OF else _EVEN["hour"]))
     if not found and interval != "week":
         found = _find_months(placed)
     # The begin of a round step may hardly be among them.
@@ -49,10 +52,21 @@ def choose_ticks(begins: Sequence[int], interval: str) -> list[int]:
 
 
 def _find_even(placed: list[tuple[int, int]], steps: Sequence[int]) -> list[int]:
-    """Return the begins at the shortest step that gives few enough; none where all give too many."""
+    """Return the begins at the shortest step that gives few enough; none where all give too many.
+
+    Where the clock skips a tick the first begin after it stands for it, if it is near. What the clock shows twice has two
+    ticks where there is room for both.
+    """
     for step in steps:
         offset = _MONDAY if step % _WEEK == 0 else 0
-        found = [time for time, place in placed if (place - offset) % step == 0]
+        found: list[int] = []
+        newest = (placed[0][1] - offset - 1) // step
+        for time, place in placed:
+            number, over = divmod(place - offset, step)
+            is_new = number > newest and over < step / 2
+            if is_new or (over == 0 and (not found or time - found[-1] >= step)):
+                found.append(time)
+            newest = max(newest, number)
         if len(found) <= MOST_TICKS:
             return found
     return []

@@ -6,7 +6,7 @@ It also says which intervals of a picture are counted in part. `charts.py` and p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tallymark.metrics.digits import EXACT, write_figure
@@ -18,7 +18,7 @@ from tallymark.queries.kinds.ratio import Ratio
 from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.period import Bucket, Period
 from tallymark.queries.question import Measure
-from tallymark.queries.result import Cell
+from tallymark.web.chart_times import Clock
 from tallymark.web.shapes import shape_share, shape_things
 
 
@@ -56,10 +56,11 @@ def describe_lines(
     rows: list[dict[str, Any]],
     interval: str,
     unit: str,
+    clock: Clock,
     *,
     exact: bool = False,
 ) -> str:
-    """Return one sentence per line. `labels` are (key, name), rows have `k`, `x` (milliseconds) and `y`.
+    """Return one sentence per line. `labels` are (key, name), rows have `k`, `x` (a place of the clock) and `y`.
 
     `exact` says that figures are written in full.
     """
@@ -73,8 +74,8 @@ def describe_lines(
         ends = [pick(points, key=lambda row: (row["y"], row["x"])) for pick in (min, max)]
         low, high, last = (_write_point(row, unit, exact=exact) for row in (*ends, points[-1]))
         sentences.append(
-            f"{name}: {shape_things(len(points), 'point')}, lowest {low} at {_date(ends[0]['x'])},"
-            f" highest {high} at {_date(ends[1]['x'])}, last {last}."
+            f"{name}: {shape_things(len(points), 'point')}, lowest {low} at {clock.write(ends[0]['x'])},"
+            f" highest {high} at {clock.write(ends[1]['x'])}, last {last}."
         )
     return " ".join(sentences)
 
@@ -125,17 +126,11 @@ def bar_notes(count: int, most: int) -> list[str]:
 # Times
 
 
-def wall_time(time: Cell | datetime) -> int:
-    """Return a row's time as milliseconds of its wall clock: the axis then shows the question's own zone."""
-    found = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
-    return round(found.replace(tzinfo=UTC).timestamp() * 1000)
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Intervals of which a time holds only a part: their begins (as `wall_time`), and a sentence for each."""
+    """Intervals of which a time holds only a part: their begins (local times of the zone), and a sentence for each."""
 
-    begins: frozenset[int] = frozenset()
+    begins: tuple[datetime, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -155,7 +150,7 @@ def find_parts(period: Period, now: datetime | None = None) -> Parts:
 
     `now`, where it is given, ends what can have been counted.
     """
-    if not period.interval or (now is not None and now <= period.start):
+    if not period.interval or period.is_empty or (now is not None and now <= period.start):
         return WHOLE
     end = period.end if now is None else min(period.end, now)
     first, last = _interval_of(period, period.start), _interval_of(period, end - _MOMENT)
@@ -173,7 +168,7 @@ def find_parts(period: Period, now: datetime | None = None) -> Parts:
         until = _interval_end(period, bucket, end)
         covered = _days(begin.astimezone(period.zone), until.astimezone(period.zone), period.interval)
         notes.append(f"The {whose} {period.interval} is counted in part: {covered}.")
-    return Parts(frozenset(wall_time(bucket.start) for _, bucket, _ in found), tuple(notes))
+    return Parts(tuple(bucket.start for _, bucket, _ in found), tuple(notes))
 
 
 def _interval_of(period: Period, time: datetime) -> Bucket:
@@ -198,8 +193,3 @@ def _days(begin: datetime, end: datetime, interval: str) -> str:
     first = f"{begin:{day}}" + (f" {begin:%H:%M}" if (begin.hour, begin.minute) != (0, 0) else "")
     last = f"{end - _MOMENT:{day}}" + ("" if midnight else f" {end:%H:%M}")
     return first if first == last else f"{first} to {last}"
-
-
-def _date(milliseconds: int) -> str:
-    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return f"{time:%Y-%m-%d}" if time.hour == time.minute == 0 else f"{time:%Y-%m-%d %H:%M}"

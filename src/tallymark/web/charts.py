@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Final
 
 from tallymark.metrics.digits import write_estimate, write_figure
@@ -21,15 +20,16 @@ from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.measures import COUNTED
 from tallymark.queries.result import Answer, Cell, Column, read_number
 from tallymark.web.chart import Chart, Figure, Label
+from tallymark.web.chart_rows import find_flat, mark_alone, set_apart, widen_bars
 from tallymark.web.chart_specs import (
     BALANCE_SPEC,
     MAX_SERIES,
     OTHERS_KEY,
-    Flat,
     build_bar_spec,
     build_line_spec,
 )
 from tallymark.web.chart_ticks import choose_ticks
+from tallymark.web.chart_times import DATES, Clock, read_clock
 from tallymark.web.chart_words import (
     WHOLE,
     Parts,
@@ -39,7 +39,6 @@ from tallymark.web.chart_words import (
     describe_step,
     find_parts,
     vague_notes,
-    wall_time,
 )
 from tallymark.web.palette import ChooseKeys, keys_in_order
 from tallymark.web.shapes import (
@@ -54,6 +53,8 @@ from tallymark.web.texts import show_line
 
 MAX_BARS: Final = 40
 MAX_POINTS: Final = 20_000
+# What a chart is cut into that shows windows of an alert, each at its end.
+WINDOW: Final = "window"
 # A share whose 95 % interval is wider than this says next to nothing; it is left out of the picture.
 WIDEST_INTERVAL: Final = 0.5
 
@@ -174,8 +175,9 @@ def _build_trend(
             identity += " others" if gathered > 1 else ""
             groups.add(identity, " · ".join(names), gathered=gathered > 1 and one_field)
             drawn.append((identity, row[0], row[first + number], place))
+    clock = read_clock((row[0] for row in answer.rows), question.interval)
     rows = [
-        lead_on({"x": wall_time(time), "k": key, "y": value}, drills, place)
+        lead_on({"x": clock.place(time), "k": key, "y": value}, drills, place)
         for identity, time, value, place in drawn
         if (key := groups.key(identity))
     ]
@@ -191,6 +193,7 @@ def _build_trend(
         notes=[],
         parts=parts,
         exact=all(column.is_exact for column in columns),
+        clock=clock,
     )
 
 
@@ -208,6 +211,7 @@ def _build_ratio(
         groups.add(identity, label, gathered=gathered > 1)
         drawn.append((identity, row))
     rows: list[dict[str, Any]] = []
+    clock = read_clock((row[0] for row in answer.rows), question.interval)
     for place, (identity, row) in enumerate(drawn):
         ratio, low, high = row[-3:]
         key = groups.key(identity)
@@ -216,7 +220,7 @@ def _build_ratio(
         if is_vague(low, high):
             vague += 1
             ratio = low = high = None
-        point = {"x": wall_time(row[0]), "k": key, "y": ratio, "low": low, "high": high}
+        point = {"x": clock.place(row[0]), "k": key, "y": ratio, "low": low, "high": high}
         rows.append(lead_on(point, drills, place))
     if not vague and all(row["y"] is None for row in rows):
         return None
@@ -229,6 +233,7 @@ def _build_ratio(
         band=True,
         notes=vague_notes(vague, WIDEST_INTERVAL),
         parts=find_parts(question.period(), now),
+        clock=clock,
     )
 
 
@@ -250,13 +255,15 @@ def build_lines(
     mark: str = "line",
     parts: Parts = WHOLE,
     exact: bool = False,
+    clock: Clock = DATES,
 ) -> Chart:
-    """Return lines over time of rows with `x` (milliseconds), `k`, `y` and, for a band, `low` and `high`.
+    """Return lines over time of rows with `x` (a place of the clock), `k`, `y` and, for a band, `low` and `high`.
 
     `exact` figures are written in full. `weak` and `mark` are those of `build_line_spec`; what stands in `parts` is drawn apart.
     """
-    part = set_apart(rows, parts)
-    told = any(row["x"] in parts.begins and (part or row.get("w") is not None) for row in rows)
+    part = set_apart(rows, parts, clock)
+    begins = {clock.place(begin) for begin in parts.begins}
+    told = any(row["x"] in begins and (part or row.get("w") is not None) for row in rows)
     notes = [*(parts.notes if told else ()), *groups.notes(), *notes]
     if len(rows) > MAX_POINTS:
         notes.append(
@@ -265,13 +272,16 @@ def build_lines(
         rows = rows[:MAX_POINTS]
     times = sorted({row["x"] for row in rows})
     if mark == "bar":
-        _widen(rows, times)
+        widen_bars(rows, times)
     # Stacked areas lie on one another: none has a place of its own, unless there is one time only.
     alone = mark != "bar" and (mark != "stacked" or len(times) == 1) and mark_alone(rows)
+    # Windows of alerts end at any time: there the axis finds round times itself, unless clocks change on it.
+    ticks = choose_ticks(times, interval, clock) if interval != WINDOW or clock.stretches else None
     spec = build_line_spec(
         unit,
         len(times),
-        choose_ticks(times, interval),
+        ticks,
+        labels=clock.label(ticks, times) if ticks and clock.stretches else None,
         zero=zero,
         band=band,
         weak=weak,
@@ -281,52 +291,9 @@ def build_lines(
         mark=mark,
     )
     text = describe_lines(
-        [(label.key, label.label) for label in groups.labels], rows, interval, unit, exact=exact
+        [(label.key, label.label) for label in groups.labels], rows, interval, unit, clock, exact=exact
     )
-    return Chart(spec, rows, groups.labels, interval, unit, text, notes, exact=exact)
-
-
-def _widen(rows: list[dict[str, Any]], times: list[int]) -> None:
-    """Give bars their width: up to the next interval, less a gap."""
-    step = min((later - earlier for earlier, later in pairwise(times)), default=3_600_000)
-    for row in rows:
-        row["x2"] = row["x"] + step - step // 6
-        row["y0"] = 0
-
-
-def set_apart(rows: list[dict[str, Any]], parts: Parts) -> bool:
-    """Give figures of intervals that are counted in part the field `p` for `y`; tell whether there are any."""
-    found = [row for row in rows if row["x"] in parts.begins and row["y"] is not None]
-    for row in found:
-        row["p"] = row["y"]
-        row.update(dict.fromkeys(name for name in ("y", "low", "high") if name in row))
-    return bool(found)
-
-
-def mark_alone(rows: list[dict[str, Any]]) -> bool:
-    """Give figures that no line joins, as there is none beside them, the fields that draw them; tell whether there are any."""
-    lines: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        lines.setdefault(row["k"], []).append(row)
-    found = False
-    for line in lines.values():
-        line.sort(key=lambda row: row["x"])
-        there = [False, *(row["y"] is not None for row in line), False]
-        for place, row in enumerate(line, 1):
-            if there[place] and not there[place - 1] and not there[place + 1]:
-                found = True
-                row["a"] = row["y"]
-                if row.get("low") is not None:
-                    row |= {"al": row["low"], "ah": row["high"]}
-    return found
-
-
-def find_flat(rows: list[dict[str, Any]], fields: Sequence[str] = ("y", "low", "high", "w", "p")) -> Flat:
-    """Tell whether all that is drawn lies at zero, or in one other place."""
-    places = {row[name] for row in rows for name in fields if isinstance(row.get(name), int | float)}
-    if len(places) != 1:
-        return ""
-    return "same" if places.pop() else "zero"
+    return Chart(spec, rows, groups.labels, interval, unit, text, notes, exact=exact, clock=clock)
 
 
 # Without time

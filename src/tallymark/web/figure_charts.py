@@ -15,18 +15,17 @@ from tallymark.metrics.periods import Comparison
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Cell, read_number
 from tallymark.web.chart import Chart, Figure
+from tallymark.web.chart_rows import find_flat, mark_alone, set_apart
 from tallymark.web.chart_specs import OTHERS_KEY, build_bar_spec, build_spark_spec
-from tallymark.web.chart_words import WHOLE, Parts, bar_notes, describe_bars, wall_time
+from tallymark.web.chart_times import read_clock
+from tallymark.web.chart_words import WHOLE, Parts, bar_notes, describe_bars
 from tallymark.web.charts import (
     MAX_BARS,
     MAX_POINTS,
     Groups,
     build_lines,
-    find_flat,
     lead_on,
-    mark_alone,
     row_label,
-    set_apart,
 )
 from tallymark.web.palette import METRICS, ChooseKeys, keys_in_order
 from tallymark.web.shapes import shape_things
@@ -90,13 +89,20 @@ def build_figures_chart(
         return _build_bars(lines, unit, groups, choose)
     rows: list[dict[str, Any]] = []
     weak = 0
+    clock = read_clock((row[0] for line in lines for row in line.figures.rows), interval)
     for line in lines:
         for place, row in enumerate(line.figures.rows):
             figure, _, low, high, enough = row[-_TAIL:]
             key = groups.key(line.name_of(row)[0])
             if key is None:
                 continue
-            point: dict[str, Any] = {"x": wall_time(row[0]), "k": key, "y": figure, "low": low, "high": high}
+            point: dict[str, Any] = {
+                "x": clock.place(row[0]),
+                "k": key,
+                "y": figure,
+                "low": low,
+                "high": high,
+            }
             if not enough and figure is not None:
                 weak += 1
                 point |= {"y": None, "low": None, "high": None, "w": figure}
@@ -109,15 +115,16 @@ def build_figures_chart(
         unit=unit,
         zero=unit == "count",
         band=band,
-        notes=_weak_notes(weak),
+        notes=weak_notes(weak),
         weak=weak > 0,
         mark=mark,
         parts=parts,
         exact=all(line.figures.exact for line in lines),
+        clock=clock,
     )
 
 
-def _weak_notes(weak: int) -> list[str]:
+def weak_notes(weak: int) -> list[str]:
     """Say how many figures are drawn as what nobody should rely on."""
     if not weak:
         return []
@@ -147,18 +154,20 @@ def unit_of(lines: Sequence[Line]) -> str:
     return "count" if whole else "number"
 
 
-def build_spark(figures: Figures, choose: ChooseKeys = keys_in_order, parts: Parts = WHOLE) -> Chart | None:
+def build_spark(
+    figures: Figures, interval: str, choose: ChooseKeys = keys_in_order, parts: Parts = WHOLE
+) -> Chart | None:
     """Return the course of a metric as a small line; None with fewer than two figures that can be relied on.
 
     `choose` gives the metric its colour; what stands in `parts` is drawn apart.
     """
     key = choose(METRICS, [figures.metric])[figures.metric]
+    timed = figures.rows if figures.columns[0].name == "time" else []
+    clock = read_clock((row[0] for row in timed), interval)
     rows: list[dict[str, Any]] = [
-        {"x": wall_time(row[0]), "k": key, "y": row[-_TAIL] if row[-1] else None}
-        for row in figures.rows
-        if figures.columns[0].name == "time"
+        {"x": clock.place(row[0]), "k": key, "y": row[-_TAIL] if row[-1] else None} for row in timed
     ]
-    part = set_apart(rows, parts)
+    part = set_apart(rows, parts, clock)
     values = [value for row in rows if (value := read_number(row["y"])) is not None]
     if len(values) < 2 or len(rows) > MAX_POINTS:
         return None

@@ -246,7 +246,7 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         spark = None
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))
-            spark = build_spark(course, asker.services.palette.of(asker.project), parts)
+            spark = build_spark(course, span.interval or "", asker.services.palette.of(asker.project), parts)
         view.told += [note for note in (spark.notes if spark else []) if note not in view.told]
         _note(view, compared.figures.notes)
         drills = drill_figures(metric, whole, compared.figures, asker.project) if view.linked else []

@@ -18,6 +18,15 @@ from tallymark.web.services import Services
 LAST_WEEK: Final = timedelta(days=7)
 
 
+def open_questions(services: Services, project: str, metrics: Mapping[str, Metric]) -> Questions:
+    """Return what answers questions about the windows of a project's alerts, for one page or answer."""
+    return Questions(
+        metrics,
+        lambda question: services.answer(question, project, explain=False),
+        lambda window: find_present(services.store, project, window.start, window.end, services.query_limits),
+    )
+
+
 def preview_alert(
     services: Services,
     project: str,
@@ -37,9 +46,5 @@ def preview_alert(
     if metric is None:
         raise RequestRefused("not_found", f"There is no metric {alert.metric!r}.", at="metric")
 
-    questions = Questions(
-        metrics,
-        lambda question: services.answer(question, project, explain=False),
-        lambda window: find_present(services.store, project, window.start, window.end, services.query_limits),
-    )
+    questions = open_questions(services, project, metrics)
     return replay(alert, metric, start, end, questions, services.desk.pool, most)

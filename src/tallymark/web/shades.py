@@ -19,7 +19,6 @@ from tallymark.queries.period import Period, build_period
 from tallymark.web.bells import Bell
 from tallymark.web.chart import Chart
 from tallymark.web.chart_specs import shade_spec
-from tallymark.web.chart_words import wall_time
 from tallymark.web.services import Services
 
 # From when to when something was wrong, both aware.
@@ -74,15 +73,17 @@ def build_shades(
 
 def shade_chart(chart: Chart | None, span: Span, shades: Iterable[Shade]) -> Chart | None:
     """Return a chart over time with times of trouble shaded; another one as it is."""
-    marks = [{"x": _wall(begin, span), "x2": _wall(end, span)} for begin, end in shades]
-    if chart is None or not marks or not chart.interval:
+    if chart is None or not chart.interval:
+        return chart
+    zone = _period(span).zone
+    marks = [
+        {"x": chart.clock.place(begin.astimezone(zone)), "x2": chart.clock.place(end.astimezone(zone))}
+        for begin, end in shades
+    ]
+    if not marks:
         return chart
     return msgspec.structs.replace(chart, spec=shade_spec(chart.spec, marks))
 
 
 def _period(span: Span) -> Period:
     return build_period(span.start, span.end, "", span.timezone)
-
-
-def _wall(moment: datetime, span: Span) -> int:
-    return wall_time(moment.astimezone(_period(span).zone).isoformat())

@@ -14,8 +14,9 @@ from tallymark.metrics.rhythm import HOURS
 from tallymark.queries.fields import WEEKDAYS
 from tallymark.queries.result import Answer, Cell, read_number
 from tallymark.web.chart import Chart
+from tallymark.web.chart_rows import find_flat
 from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
-from tallymark.web.charts import find_flat, lead_on
+from tallymark.web.charts import lead_on
 from tallymark.web.shapes import shape_cell, shape_count, shape_share, shape_things
 
 

@@ -41,6 +41,7 @@ EXPRESSIONS = {
     "abs(datum.value) < 10000 ? format(datum.value, ',~r') : format(datum.value, '~s')",
     "format(datum.value, '~%')",
     "format(abs(datum.value), '~s')",
+    "labels[toNumber(datum.value)]",
 }
 
 
@@ -99,6 +100,19 @@ def test_what_users_sent_never_reaches_the_specification(texts, kind, interval):
         assert {name: row[name] for name in row if name not in ("label", "figure")} == {
             name: other[name] for name in other if name not in ("label", "figure")
         }
+
+
+def test_labels_of_an_axis_are_values():
+    """Where clocks change the axis has texts of ours: they stand in a value, and the expression that reads them is constant."""
+    question = msgspec.structs.replace(_question("trend", HOSTILE[:4], "hour"), timezone="Europe/Berlin")
+    answer = _answer("trend", HOSTILE[:4], "day")
+    rows = [[f"2026-10-25T02:00:00+0{offset}:00", "g", 1, 2.0] for offset in (2, 1)]
+    chart = build_chart(question, msgspec.structs.replace(answer, rows=rows))
+    assert chart is not None
+    assert len(chart.spec["params"]) == 1
+    assert set(chart.spec["params"][0]["value"].values()) == {"02:00"}
+    assert "labels[toNumber(datum.value)]" in _expressions(chart.spec)
+    assert _expressions(chart.spec) <= EXPRESSIONS
 
 
 @given(st.sampled_from(HOSTILE) | st.text())

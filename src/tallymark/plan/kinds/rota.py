@@ -6,13 +6,14 @@ Its people are receivers, one after another, a turn each. An alert tells a rota 
 from __future__ import annotations
 
 from collections.abc import Container
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
 
 from tallymark.plan.lengths import DAY, Length, parse_length, write_length
 from tallymark.plan.words import MAX_TAGS, MOMENT_PATTERN, Name, Prose, ShortText, refuse
+from tallymark.queries.local_time import resolve_local
 from tallymark.queries.period import build_period, parse_zone
 
 KIND: Final = "rota"
@@ -82,7 +83,7 @@ class Rota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         length = timedelta(seconds=parse_length(self.turn))
 
         def begin(number: int) -> datetime:
-            return (first + number * length).replace(tzinfo=zone).astimezone(UTC)
+            return resolve_local(first + number * length, zone)
 
         number = (now.astimezone(zone).replace(tzinfo=None) - first) // length
         # Within the hour that clocks repeat the wall alone does not tell.

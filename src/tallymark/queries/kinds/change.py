@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -61,8 +61,10 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     dimensions: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=MAX_DIMENSIONS)]
 
     def period(self) -> Period:
-        """Return the later time. Raises `RequestRefused`."""
-        return build_period(self.start, self.end, "", self.timezone)
+        """Return the later time, with what must be said of both. Raises `RequestRefused`."""
+        period = build_period(self.start, self.end, "", self.timezone)
+        earlier = build_period(self.before.start, self.before.end, "", self.timezone)
+        return replace(period, notes=(*period.notes, *earlier.notes))
 
     def selections(self) -> list[tuple[str, Selection]]:
         """Return what is counted, with paths."""

@@ -257,16 +257,20 @@ def _build_chains(packing: _Packing, people: str, window: str, *, values: bool) 
     """Build the statement that gives each person's `depth`, the times `t1`, `t2`, ... of the chain and `first_values`."""
     steps = range(1, packing.steps + 1)
     firsts = ", firsts" if values else ""
-    first_values = ", arraySort(arrayFilter(one -> one.1 = t1, firsts))[1].2 AS first_values" if values else ""
+    first_values = (
+        ", arraySort(arrayFilter(one -> one.1 = t1, firsts))[1].2 AS first_values" if values else ""
+    )
     straight = _build_straight(packing, people, window, firsts)
     searched = _build_search(packing, straight, window, firsts)
     # No if: the engine would put off the search, and then do each part of it once for every use.
-    columns = [("straight_depth", "searched_depth", "depth"), *((f"s{step}", f"w{step}", f"t{step}") for step in steps)]
-    chosen = ", ".join(f"straight * {one} + (NOT straight) * {other} AS {name}" for one, other, name in columns)
-    return (
-        f"SELECT {chosen}{first_values}\n"
-        f"FROM (\n{searched}\n)"
+    columns = [
+        ("straight_depth", "searched_depth", "depth"),
+        *((f"s{step}", f"w{step}", f"t{step}") for step in steps),
+    ]
+    chosen = ", ".join(
+        f"straight * {one} + (NOT straight) * {other} AS {name}" for one, other, name in columns
     )
+    return f"SELECT {chosen}{first_values}\nFROM (\n{searched}\n)"
 
 
 def _build_straight(packing: _Packing, people: str, window: str, firsts: str) -> str:
@@ -338,7 +342,5 @@ def _build_search(packing: _Packing, people: str, window: str, firsts: str) -> s
 
 def _choose(packing: _Packing, condition: str, value: str, otherwise: str) -> str:
     """Build the value of the highest step that meets the condition."""
-    branches = [
-        f"{condition.format(step)}, {value.format(step)}" for step in range(packing.steps, 0, -1)
-    ]
+    branches = [f"{condition.format(step)}, {value.format(step)}" for step in range(packing.steps, 0, -1)]
     return f"multiIf({', '.join(branches)}, {otherwise})"

@@ -12,12 +12,13 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.alerts.links import parse_token
 from tallymark.alerts.pulse import is_stale
 from tallymark.alerts.standing import is_told
+from tallymark.alerts.windows import find_last_end
 from tallymark.alerts.words import name_values, write_judged, write_moment, write_since
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.objects import render_yaml
-from tallymark.web.alert_pictures import build_alert_view, find_span
+from tallymark.web.alert_pictures import build_page_chart
 from tallymark.web.alert_receivers import add_receiver, try_receiver
 from tallymark.web.alert_states import Shown, find_alert, list_alerts, list_history, list_on_call
 from tallymark.web.answers import parse_count, parse_span
@@ -27,7 +28,7 @@ from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
-from tallymark.web.previews import LAST_WEEK, preview_alert
+from tallymark.web.previews import LAST_WEEK, open_questions, preview_alert
 from tallymark.web.services import Services
 
 log = structlog.get_logger("tallymark.web")
@@ -208,10 +209,14 @@ def _read_alert(services: Services, visit: Visit, name: str) -> dict[str, Any]:
     chart, problem = None, ""
     metric = asker.metrics.get(shown.alert.metric)
     if metric is not None:
-        span = find_span(shown.alert, now)
         changes = services.desk.book.list_brief(visit.project, [name], now)
+        step = (shown.watch.step if shown.watch else 0) or shown.alert.step
+        last = find_last_end(step, shown.alert.timezone, shown.watch.judged_until if shown.watch else now)
+        questions = open_questions(services, visit.project, asker.metrics)
         try:
-            view = build_alert_view(shown.alert, span, asker.ask, asker.metrics, changes, now)
+            view = build_page_chart(
+                shown.alert, asker.metrics, questions, dict(shown.values), last, step, changes, now
+            )
             chart, problem = view.chart, view.problem
         except TallymarkError as error:
             problem = error.message

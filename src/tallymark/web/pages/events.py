@@ -18,6 +18,7 @@ from tallymark.errors import DROP_REASONS, EVENT_CODES, RequestRefused, Tallymar
 from tallymark.event import MAX_ID_BYTES
 from tallymark.queries.events import EventPage, find_event, list_events
 from tallymark.queries.names import list_event_names, list_fields
+from tallymark.queries.period import list_clock_notes, parse_zone
 from tallymark.web.api.events import Trace, read_trace
 from tallymark.web.filter_rows import (
     OPERATOR_WORDS,
@@ -108,10 +109,13 @@ def _render_state(visit: Visit) -> list[tuple[str, str]]:
 def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
     fields, rows = visit.fields, parse_rows(visit.fields)
     names, known, error, page = [], [], None, EventPage([], None)
+    notes: tuple[str, ...] = ()
     try:
         names = list_event_names(services.store, visit.project)
         known = list_fields(services.store, visit.project, fields.get("name") or None) if names else []
         page = _search(services, visit, rows)
+        zone = parse_zone(fields.get("tz") or "UTC")
+        notes = list_clock_notes(fields.get("from", ""), fields.get("to", ""), zone)
     except msgspec.ValidationError as failed:
         error = {"at": "f", "message": str(failed)}
     except TallymarkError as failed:
@@ -124,6 +128,7 @@ def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
         "names": names,
         "known": known,
         "error": error,
+        "notes": notes,
         "events": [{**event, "short": shape_attributes(event["attributes"])} for event in page.events],
         "older": "/events?" + urlencode([*state, ("before", page.next_cursor)]) if page.next_cursor else "",
         "newest": "/events?" + urlencode(state) if fields.get("before") else "",

@@ -145,12 +145,13 @@ function show(figure, index) {
   const labels = new Map(state.content.series.map((series) => [series.key, series.label]));
   const box = element("div", "hover");
   box.setAttribute("role", "status");
-  box.append(element("b", "", time(at, state.content.interval)));
+  box.append(element("b", "", time(at, state.content.interval, state.content.clock)));
   for (const row of rows) {
     const line = element("div");
     line.append(swatch(state.palette[Number(row.k.slice(1))]), element("bdi", "name", labels.get(row.k) ?? row.k));
     const write = writer(state.content.unit, row.low, row.high, state.content.exact);
     line.append(element("span", "number", write(row.n ?? row.y ?? row.p ?? row.w)));
+    if (typeof row.c === "number") line.append(element("small", "", `n ${writer("count")(row.c)}`));
     if (typeof row.p === "number") line.append(element("small", "", "in part"));
     if (typeof row.low === "number") {
       line.append(element("small", "", `${write(row.low)} – ${write(row.high)}`));

@@ -63,8 +63,10 @@ export function writer(unit, low, high, exact) {
   };
 }
 
-// Times are the wall clock of the question's zone, carried as if it were UTC.
-export function time(milliseconds, interval) {
+// A place on the axis is the wall clock of the question's zone, carried as if it were UTC. Where clocks change in the chart,
+// `clock` has the stretches in between: from which place on how much more the clock shows, and its offset.
+export function time(place, interval, clock = []) {
+  const [, shift, offset] = clock.findLast(([start]) => start <= place) ?? clock[0] ?? [0, 0, ""];
   const format = {
     year: { year: "numeric" },
     quarter: { year: "numeric", month: "short" },
@@ -72,6 +74,8 @@ export function time(milliseconds, interval) {
     week: { year: "numeric", month: "short", day: "numeric" },
     day: { weekday: "short", year: "numeric", month: "short", day: "numeric" },
   }[interval] || { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  const text = new Intl.DateTimeFormat("en-GB", { ...format, timeZone: "UTC" }).format(milliseconds);
+  if (format.minute && place % 60_000) format.second = "2-digit";
+  const text = new Intl.DateTimeFormat("en-GB", { ...format, timeZone: "UTC" }).format(place + shift);
+  if (offset) return `${text} ${offset}`;
   return interval === "week" ? `week of ${text}` : text;
 }
