@@ -51,6 +51,8 @@ class Exchange(Protocol):
     path: str
     query: bytes
     headers: list[tuple[bytes, bytes]]
+    # The project whose answer it is, once that is known.
+    owner: str
     # Bytes of the body that are there.
     size: int
 
@@ -93,8 +95,6 @@ class Upload:
         if exchange.method == "OPTIONS":
             self._answer((204, PREFLIGHT, b""))
             return
-        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
-        self._query = dict(parse_qsl(exchange.query.decode("latin-1"))) if exchange.query else {}
         self._run(self._judge_head)
 
     def advance(self) -> None:
@@ -114,13 +114,16 @@ class Upload:
             self._close()
 
     def _judge_head(self) -> None:
-        intake, headers = self._intake, self._headers
+        intake, exchange = self._intake, self._exchange
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
+        self._headers = headers
+        self._query = dict(parse_qsl(exchange.query.decode("latin-1"))) if exchange.query else {}
         if self._exchange.method != "POST":
             raise RequestRefused("method_not_allowed")
         self._snapshot: Snapshot = intake.snapshots.current()
         holder = find_holder(self._snapshot, parse_key(headers.get("authorization"), self._query))
         # Known before its scope is judged: a 403 is this project's, and nobody else's to see.
-        self._project = holder.project
+        self._project = exchange.owner = holder.project
         check_scope(holder, "write")
         self._reservation = intake.budget.request(holder.project)
         intake.journal.check()
