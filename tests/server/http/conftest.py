@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -52,13 +53,21 @@ class SmallUpload:
         body = b"x" * size or json.dumps({"size": len(self._request.read())}).encode()
         self._request.answer(status, {"content-type": "application/json"}, body)
 
-    def expire(self, pause: float, total: float) -> None:
+    def expire(self, pause: float, _: float) -> None:
         if not self._done and pause > self._site.patience:
             self._done = True
             self._request.answer(408, {}, b"", close=True)
 
     def leave(self) -> None:
         self._site.seen["left"] += 1
+
+
+@dataclass
+class Ask:
+    scope: Any
+    query: dict[str, str]
+    receive: Any
+    send: Any
 
 
 class Site:
@@ -122,6 +131,9 @@ class Site:
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_SECONDS)
 
+    def connections(self) -> list[Any]:
+        return self.call(self.server._serving.connections.all)
+
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             for _ in range(2):
@@ -131,58 +143,60 @@ class Site:
             return
         self.seen[scope["path"]] += 1
         query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
-        await getattr(self, f"_{scope['path'].strip('/').partition('/')[0]}")(scope, query, receive, send)
+        await getattr(self, f"_{scope['path'].strip('/').partition('/')[0]}")(
+            Ask(scope, query, receive, send)
+        )
 
-    async def _echo(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
+    async def _echo(self, ask: Ask) -> None:
         body = b""
         while True:
-            message = await receive()
+            message = await ask.receive()
             if message["type"] == "http.disconnect":
                 self.seen["disconnected"] += 1
                 return
             body += message["body"]
             if not message["more_body"]:
                 break
-        found = {name: scope[name] for name in ("method", "path", "http_version", "client", "scheme")}
-        text = json.dumps({**found, "query": query, "body": body.decode("latin-1")}).encode()
-        await self._answer(send, text)
+        found = {name: ask.scope[name] for name in ("method", "path", "http_version", "client", "scheme")}
+        text = json.dumps({**found, "query": ask.query, "body": body.decode("latin-1")}).encode()
+        await self._answer(ask.send, text)
 
-    async def _slow(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
+    async def _slow(self, ask: Ask) -> None:
         await self.gate.wait()
-        await self._echo(scope, query, receive, send)
+        await self._echo(ask)
 
-    async def _large(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
-        scope["state"]["owner"] = query.get("owner", "")
-        await self._answer(send, b"x" * int(query["bytes"]))
+    async def _large(self, ask: Ask) -> None:
+        ask.scope["state"]["owner"] = ask.query.get("owner", "")
+        await self._answer(ask.send, b"x" * int(ask.query["bytes"]))
 
-    async def _stream(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for number in range(int(query["pieces"])):
+    async def _stream(self, ask: Ask) -> None:
+        await ask.send({"type": "http.response.start", "status": 200, "headers": []})
+        for number in range(int(ask.query["pieces"])):
             self.seen["pieces"] = number + 1
-            await send({"type": "http.response.body", "body": b"y" * 65_536, "more_body": True})
-        await send({"type": "http.response.body", "body": b"end"})
+            await ask.send({"type": "http.response.body", "body": b"y" * 65_536, "more_body": True})
+        await ask.send({"type": "http.response.body", "body": b"end"})
 
-    async def _empty(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+    async def _empty(self, ask: Ask) -> None:
+        await ask.send({"type": "http.response.start", "status": 204, "headers": []})
+        await ask.send({"type": "http.response.body", "body": b""})
 
-    async def _gone(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    async def _gone(self, ask: Ask) -> None:
+        while (await ask.receive())["type"] != "http.disconnect":
             self.seen["asked"] += 1
         self.seen["disconnected"] += 1
 
-    async def _boom(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
+    async def _boom(self, _: Ask) -> None:
         raise ValueError("boom")
 
-    async def _short(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
+    async def _short(self, ask: Ask) -> None:
         headers = [(b"content-length", b"10")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"abc"})
+        await ask.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await ask.send({"type": "http.response.body", "body": b"abc"})
 
-    async def _broken(self, scope: Any, query: Any, receive: Any, send: Any) -> None:
-        headers = [(b"x-name", query["value"].encode("latin-1"))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"abc"})
+    async def _broken(self, ask: Ask) -> None:
+        headers = [(b"x-name", ask.query["value"].encode("latin-1"))]
+        await ask.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await ask.send({"type": "http.response.body", "body": b"abc"})
 
     async def _answer(self, send: Any, body: bytes, status: int = 200) -> None:
         headers = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(body)).encode())]

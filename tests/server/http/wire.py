@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from dataclasses import dataclass, field
@@ -30,6 +31,15 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def send_until_full(self, data: bytes, most: int) -> int:
+        """Send until the server takes no more for a moment, `most` at most; return how many bytes it took."""
+        sent = 0
+        self.socket.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            while sent < most:
+                sent += self.socket.send(data)
+        return sent
 
     def get(self, path: str, headers: str = "", method: str = "GET", body: bytes = b"") -> Answer:
         """Send a request and read its answer."""

@@ -7,19 +7,15 @@ nothing more is read meanwhile. So neither the depth of calls nor memory grows w
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
-
-import httptools
+from typing import cast
 
 from tallymark.errors import RequestRefused
 from tallymark.intake.answers import build_refusal
 from tallymark.server.http.answer_text import render_answer
 from tallymark.server.http.asgi import AppExchange
+from tallymark.server.http.reader import RequestReader
 from tallymark.server.http.request import BadHead, Request, Taker
 from tallymark.server.http.serving import Serving
-
-_END: Final = b"\r\n\r\n"
-_VERSIONS: Final = ("1.0", "1.1")
 
 
 class Connection(asyncio.Protocol):
@@ -35,22 +31,12 @@ class Connection(asyncio.Protocol):
         # Nothing more is answered; what still comes is thrown away.
         self.closing = False
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
-        self._request: Request | None = None
+        self._reader = RequestReader(self)
         self._taker: Taker | None = None
-        self._begun = False
-        # The head that is being read.
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        # The last bytes that were read of a head or of a chunked body.
-        self._tail = b""
         # What was read and not looked at yet, from `_at` on.
         self._rest = b""
         self._at = 0
         self._busy = self._paused = self._put_off = False
-        # The parser reads what its client never sent.
-        self._deaf = False
         # Times of the loop: of the last byte that counts, of the request's head.
         self._since = self._head_at = self._loop.time()
         self._wasted = 0
@@ -94,8 +80,9 @@ class Connection(asyncio.Protocol):
         """Tell whoever works for this client that it is gone."""
         self.closing = True
         self.serving.connections.close(self)
-        taker, request = self._taker, self._request
-        self._taker = self._request = None
+        taker, request = self._taker, self._reader.request
+        self._taker = None
+        self._reader.clear()
         self._rest = b""
         if taker is not None and request is not None and not request.answered:
             taker.leave()
@@ -110,7 +97,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on: the reader has caught up."""
         self._write_paused = False
-        if self._request is not None and not self._request.answered:
+        if self._reader.request is not None and not self._reader.request.answered:
             self.serving.connections.work(self)
         self._let_go()
         self._wake_writers()
@@ -131,7 +118,7 @@ class Connection(asyncio.Protocol):
     def _go_on(self) -> None:
         bounds, requests, start = self.serving.bounds, 0, self._at
         while not self.closing:
-            request = self._request
+            request = self._reader.request
             if self._at >= len(self._rest):
                 # A body that nobody wants yet stays with the client.
                 if request is not None and request.held:
@@ -167,136 +154,35 @@ class Connection(asyncio.Protocol):
         self.proceed()
 
     def _feed_head(self) -> None:
-        """Read up to the end of a head, or all that there is of it."""
-        at = self._at
-        end = self._find_end(len(self._rest))
-        if not self._head_bytes:
+        """Read a head, or all that there is of it, and begin its request."""
+        reader = self._reader
+        if not reader.head_bytes:
             self._head_at = self._since
-        self._head_bytes += end - at
-        if self._head_bytes > self.serving.bounds.head_bytes:
-            self.end(431)
+        try:
+            self._at = reader.read_head(self._rest, self._at)
+        except BadHead as bad:
+            self.end(bad.status)
             return
-        self._at = end
-        if not self._feed(at, end):
-            return
-        request = self._request
-        if request is not None:
-            self._head_bytes, self._tail = 0, b""
-            self._begin(request)
+        if reader.request is not None:
+            self._begin(reader.request)
 
     def _feed_body(self, request: Request) -> None:
         """Read as much of the body as is there."""
-        at, there = self._at, len(self._rest)
-        if request.length is not None:
-            end = min(there, at + request.length)
-            request.length -= end - at
-        else:
-            end = self._find_end(min(there, at + self.serving.bounds.turn_bytes))
-        self._at = end
-        if not self._feed(at, end):
+        at = self._at
+        try:
+            self._at = self._reader.read_body(request, self._rest, at)
+        except BadHead as bad:
+            self.end(bad.status)
             return
         if request.answered:
             if request.complete:
                 self._release(request)
             else:
-                self._waste(end - at)
+                self._waste(self._at - at)
         elif self._taker is not None:
             if request.complete:
                 self.serving.connections.work(self)
             self._taker.advance()
-
-    def _find_end(self, most: int) -> int:
-        """Return where the empty line ends with which a head ends, and a chunked body; `most` where there is none before.
-
-        So never more than one request is read at once: what stands behind it belongs to the next one.
-        """
-        data, at, tail = self._rest, self._at, self._tail
-        # It may have come in two pieces.
-        cut = (tail + data[at : min(at + 3, most)]).find(_END) if tail else -1
-        if cut >= 0:
-            end = at + cut + 4 - len(tail)
-        else:
-            cut = data.find(_END, at, most)
-            end = most if cut < 0 else cut + 4
-        self._tail = (tail + data[max(at, end - 3) : end])[-3:]
-        return end
-
-    def _feed(self, start: int, end: int) -> bool:
-        """Have the parser read a piece; False when that was the end of it."""
-        piece = self._rest if start == 0 and end == len(self._rest) else memoryview(self._rest)[start:end]
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            self._stay_http()
-        except httptools.HttpParserInvalidMethodError:
-            self.end(501)
-            return False
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            self.end(cause.status if isinstance(cause, BadHead) else 400)
-            return False
-        return True
-
-    def _stay_http(self) -> None:
-        """Go on after a head that asks for another protocol, which nobody here speaks.
-
-        The parser stops behind such a head and takes its body for that protocol. A new one is told of the body.
-        """
-        self._parser = httptools.HttpRequestParser(self)
-        request = self._request
-        if request is not None and request.length != 0:
-            request.complete = False
-            framing = (
-                b"transfer-encoding: chunked"
-                if request.length is None
-                else b"content-length: %d" % request.length
-            )
-            self._deaf = True
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
-            self._deaf = False
-
-    # What the parser tells
-
-    def on_message_begin(self) -> None:
-        """Begin a head."""
-        if self._deaf:
-            return
-        if self._request is not None:
-            raise BadHead(400)
-        self._url, self._headers = b"", []
-
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the target."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what stands behind a chunked body is none."""
-        if self._request is None:
-            if len(self._headers) >= self.serving.bounds.headers:
-                raise BadHead(431)
-            self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        """Make a request of the head."""
-        if self._deaf:
-            return
-        parser = self._parser
-        version = parser.get_http_version()
-        if version not in _VERSIONS:
-            raise BadHead(505)
-        request = Request(self, parser.get_method().decode("ascii"), version, self._url, self._headers)
-        request.keep_alive = version == "1.1" and parser.should_keep_alive()
-        self._request = request
-
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
-        if self._request is not None:
-            self._request.grow(body)
-
-    def on_message_complete(self) -> None:
-        """Take note that the body is whole."""
-        if self._request is not None:
-            self._request.complete = True
 
     # Requests
 
@@ -328,7 +214,7 @@ class Connection(asyncio.Protocol):
         """Take note that a request has its whole answer."""
         request.answered = True
         request.held = False
-        if request is not self._request:
+        if request is not self._reader.request:
             return
         if not request.keep_alive:
             self._close_gently(listen=not request.complete)
@@ -340,8 +226,8 @@ class Connection(asyncio.Protocol):
 
     def _release(self, request: Request) -> None:
         """Go on to the next request."""
-        self._request = self._taker = None
-        self._tail = b""
+        self._taker = None
+        self._reader.clear()
         self._since = self._loop.time()
         if not request.keep_alive or self.serving.stopping:
             self._close_gently(listen=False)
@@ -391,37 +277,39 @@ class Connection(asyncio.Protocol):
     @property
     def in_head(self) -> bool:
         """Whether a head has begun and is not whole."""
-        return self._head_bytes > 0
+        return self._reader.head_bytes > 0
 
     @property
     def asks(self) -> bool:
         """Whether its client has said something that has no answer yet."""
-        return self.in_head or (self._request is not None and not self._request.answered)
+        return self.in_head or (self._reader.request is not None and not self._reader.request.answered)
 
     def end(self, status: int, reason: str = "") -> None:
-        """Say why and close; who has said nothing yet, or has half an answer, is closed without a word."""
+        """Say why and close. Who has said nothing yet, has half an answer or was told already is closed without a word."""
         if self.closing:
+            self.abort()
             return
         if reason:
             self.serving.connections.count(reason)
-        request = self._request
+        request = self._reader.request
         if request is not None and request.started:
             self.abort()
             return
         if request is not None or self.in_head:
             self.write(_render_end(status, self.serving.date))
-        taker, self._taker, self._request = self._taker, None, None
+        taker, self._taker = self._taker, None
+        self._reader.clear()
         if taker is not None:
             taker.leave()
         self._close_gently(listen=self.in_head or (request is not None and not request.complete))
 
     def shut_down(self) -> None:
         """Close, behind the answer that is under way where there is one."""
-        if self._request is None:
+        if self._reader.request is None:
             self.closing = True
             self._transport.close()
         else:
-            self._request.keep_alive = False
+            self._reader.request.keep_alive = False
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
@@ -439,6 +327,7 @@ class Connection(asyncio.Protocol):
         self._rest, self._at = b"", 0
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        self.serving.connections.wait(self)
         self._resume()
 
     def _waste(self, size: int) -> None:
@@ -470,8 +359,8 @@ class Connection(asyncio.Protocol):
         elif self.closing:
             if waited > bounds.linger_seconds and not unread:
                 self.abort()
-        elif self._request is not None:
-            self._look_at_body(self._request, now)
+        elif self._reader.request is not None:
+            self._look_at_body(self._reader.request, now)
         elif self._paused:
             return
         elif self.in_head:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from tallymark.server.http.asgi import ASGIApp, Lifespan
 from tallymark.server.http.bounds import Bounds
-from tallymark.server.http.connection import Connection
 from tallymark.server.http.connections import Connections
+from tallymark.server.http.listener import Listener, open_sockets
 from tallymark.server.http.serving import Opener, Serving
 
 log = structlog.get_logger("tallymark.web")
@@ -22,7 +21,6 @@ _BACKLOG: Final = 1024
 _LOOK_SECONDS: Final = 1.0
 # What the application may take to end a request when it is told to.
 _CANCEL_SECONDS: Final = 1.0
-_NO_DESCRIPTOR: Final = (errno.EMFILE, errno.ENFILE)
 
 
 def _ignore(_: str) -> None:
@@ -45,19 +43,16 @@ class HttpServer:
         found = bounds or Bounds()
         self._serving = Serving(app, opener, found, Connections(found, on_turned_away))
         self._lifespan = Lifespan(app)
-        self._listening: asyncio.Server | None = None
+        self._listeners: list[Listener] = []
         self._looking: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Start to listen; return the port. Raises OSError where the address cannot be had."""
-        loop = asyncio.get_running_loop()
         await self._lifespan.start()
-        loop.set_exception_handler(self._handle)
-        self._listening = await loop.create_server(
-            lambda: Connection(self._serving), host or None, port, backlog=_BACKLOG
-        )
+        sockets = await open_sockets(host, port, _BACKLOG)
+        self._listeners = [Listener(self._serving, one) for one in sockets]
         self._look()
-        return int(self._listening.sockets[0].getsockname()[1])
+        return self._listeners[0].port
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -68,20 +63,12 @@ class HttpServer:
         self._serving.connections.say()
         self._looking = loop.call_later(_LOOK_SECONDS, self._look)
 
-    def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Make room where the system had no descriptor for a new connection; leave the rest to the loop."""
-        error = context.get("exception")
-        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
-            self._serving.connections.free_descriptors()
-        else:
-            loop.default_exception_handler(context)
-
     async def stop(self) -> None:
         """Take no more connections, answer what is under way within `stop_seconds`, end the rest."""
         serving = self._serving
         serving.stopping = True
-        if self._listening is not None:
-            self._listening.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in serving.connections.all():
             connection.shut_down()
         with contextlib.suppress(TimeoutError):
