@@ -6,7 +6,6 @@ Comes in: a store, a project, conditions. Goes out: events as dictionaries of wh
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -168,8 +167,9 @@ def _parse_cursor(text: str) -> _Cursor:
     try:
         decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         cursor = msgspec.json.decode(decoded, type=_Cursor)
-        is_whole = datetime.fromisoformat(cursor.time).tzinfo is not None and "\0" not in cursor.event_id
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+        time = datetime.fromisoformat(cursor.time)
+        is_whole = time.tzinfo is not None and 1970 <= time.year < 9000 and "\0" not in cursor.event_id
+    except (ValueError, RecursionError, msgspec.DecodeError):
         is_whole = False
     if not is_whole:
         message = f"The cursor {text[:80]!r} is not one. Allowed is the next_cursor of a page, or none."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import urllib3
 from litestar import Request, Response, route
@@ -107,7 +107,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             "X-ClickHouse-Key": services.store_password,
             PROJECT_HEADER: project,
         }
-        url = f"{services.store_url}/{tail.lstrip('/')}?{urlencode(fields)}"
+        url = f"{services.store_url}/{quote(tail.lstrip('/'))}?{urlencode(fields)}"
         try:
             services.store.check_alive()
             return pool.request(method, url, headers=headers, body=body or None, preload_content=False)

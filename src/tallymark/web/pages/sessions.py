@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tallymark.web.services import Services
 SESSION_COOKIE: Final = "tallymark_session"
 FORM_COOKIE: Final = "tallymark_form"
 CSRF_FIELD: Final = "csrf"
+_FORM_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _FORM_BYTES: Final = 16 * 1024
 _FORM_SECONDS: Final = 15.0
 _MOST_FIELDS: Final = 1000
@@ -129,8 +131,21 @@ def check_origin(request: Request[Any, Any, Any], services: Services) -> None:
     if origin is None:
         return
     own = {request.headers.get("host", ""), urlsplit(services.public_url).netloc}
-    if urlsplit(origin).netloc not in own - {""}:
+    if find_site(origin) not in own - {""}:
         raise RequestRefused("forbidden", "The form was sent from another site.")
+
+
+def find_site(origin: str) -> str:
+    """Return host and port of an Origin header; '' where it names none, such as `null`."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def parse_form_token(text: str) -> str:
+    """Return the form cookie's token where it is one that we could have made, else ''."""
+    return text if _FORM_TOKEN.fullmatch(text) else ""
 
 
 def mask_token(token: str) -> str:

@@ -27,6 +27,7 @@ from tallymark.web.pages.sessions import (
     find_session,
     mask_token,
     open_form,
+    parse_form_token,
     parse_pairs,
     parse_target,
     read_form,
@@ -71,19 +72,20 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Open a session."""
         check_origin(request, services)
         fields = dict(parse_pairs(await read_form(request)))
-        check_token(fields.get(CSRF_FIELD, ""), request.cookies.get(FORM_COOKIE) or secrets.token_hex())
+        token = parse_form_token(request.cookies.get(FORM_COOKIE, ""))
+        check_token(fields.get(CSRF_FIELD, ""), token or secrets.token_hex())
         target = parse_target(fields.get("next", "/"))
         address = request.client.host if request.client else ""
         name, password = fields.get("name", "")[:_MOST_NAME], fields.get("password", "")[:_MOST_PASSWORD]
-        token = await try_password(name, password, address)
-        if token is None:
+        session = await try_password(name, password, address)
+        if session is None:
             return _render_form(request, services, target, name, _REFUSED)
         response = render_move(target)
         secure = is_secure(request, services)
         response.set_cookie(
             Cookie(
                 SESSION_COOKIE,
-                value=token,
+                value=session,
                 httponly=True,
                 secure=secure,
                 samesite="lax",
@@ -114,7 +116,7 @@ def is_secure(request: Request[Any, Any, Any], services: Services) -> bool:
 def _render_form(
     request: Request[Any, Any, Any], services: Services, target: str, name: str = "", error: str = ""
 ) -> Response[bytes]:
-    token = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
+    token = parse_form_token(request.cookies.get(FORM_COOKIE, "")) or secrets.token_urlsafe(24)
     values = {"csrf": mask_token(token), "target": target, "name": name, "error": error}
     response = render_html(request, "sign_in.html", values, 401 if error else 200)
     response.set_cookie(
