@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from urllib.parse import quote_from_bytes
@@ -39,8 +40,69 @@ PREFIXES = {
     ],
     "Accept": [b"", b"text/", b"application/openmetrics-text; version=", b"text/csv;q="],
 }
-FIELDS = ["from", "to", "interval", "timezone", "filters", "breakdown", "others", "compare", "event_name", "limit", "before", "after", "code", "event_id", "query", "version", "default_format", "project", "name", "names", "next", "q", "width", "height", "format", "last", "cursor", "panel", "dashboard", "metric", "kind", "key", "hasty", "sent_at", "group", "by", "field", "op", "value", "span", "start", "end", "day", "window", "type", "again", "row", "column", "theme", "shape", "series", "id", "ids", "page", "order", "search", "user", "password", "session_id"]
-ROUTES = sorted({*TABLE, *PAGES, *OPEN_PAGES})
+FIELDS = [
+    "from",
+    "to",
+    "interval",
+    "timezone",
+    "filters",
+    "breakdown",
+    "others",
+    "compare",
+    "event_name",
+    "limit",
+    "before",
+    "after",
+    "code",
+    "event_id",
+    "query",
+    "version",
+    "default_format",
+    "project",
+    "name",
+    "names",
+    "next",
+    "q",
+    "width",
+    "height",
+    "format",
+    "last",
+    "cursor",
+    "panel",
+    "dashboard",
+    "metric",
+    "kind",
+    "key",
+    "hasty",
+    "sent_at",
+    "group",
+    "by",
+    "field",
+    "op",
+    "value",
+    "span",
+    "start",
+    "end",
+    "day",
+    "window",
+    "type",
+    "again",
+    "row",
+    "column",
+    "theme",
+    "shape",
+    "series",
+    "id",
+    "ids",
+    "page",
+    "order",
+    "search",
+    "user",
+    "password",
+    "session_id",
+]
+# Signing out would end the session that the others need.
+ROUTES = sorted({*TABLE, *PAGES, *OPEN_PAGES} - {("POST", "/sign-out")})
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +155,9 @@ def _build_head(method: str, path: str, credentials: bytes, dice: random.Random)
     # What says who it is stands first, where it is not what is tried.
     if credentials and not {"Authorization", "Cookie"} & set(names):
         lines.append(credentials)
-    for name in names:
-        lines.append(name.encode() + b": " + dice.choice(PREFIXES.get(name, [b""])) + dice.choice(BYTES))
+    lines += [
+        name.encode() + b": " + dice.choice(PREFIXES.get(name, [b""])) + dice.choice(BYTES) for name in names
+    ]
     body = dice.choice(BYTES) if method in ("POST", "PUT") else b""
     if method != "GET":
         lines.append(b"Content-Length: %d" % len(body))
@@ -105,7 +168,7 @@ def _host(dice: random.Random) -> bytes:
     return b"x" if dice.random() < 0.8 else dice.choice(BYTES)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("TALLYMARK_FUZZ_SEEDS", "4"))))
 def test_no_head_is_a_fault(hostile, seed):
     """Whatever stands in a head, the answer is never 500, and the log knows of no fault."""
     server, session = hostile
@@ -116,9 +179,7 @@ def test_no_head_is_a_fault(hostile, seed):
         f"Cookie: tallymark_session={session}".encode(),
     ]
     statuses: dict[int, int] = {}
-    for method, path in ROUTES * 3:
-        if (method, path) in {("POST", "/sign-out")}:
-            continue
+    for method, path in ROUTES * 4:
         head = _build_head(method, path, dice.choice(keys), dice)
         with socket.create_connection(("127.0.0.1", server.port), timeout=90) as connection:
             connection.sendall(head)

@@ -76,6 +76,7 @@ BAD = {
     "a NUL in a header": (b"GET /echo HTTP/1.1\r\nHost: x\r\nA: \0\r\n\r\n", 400),
     "no host": (b"GET /echo HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /echo HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "a host that is none": (b"GET /echo HTTP/1.1\r\nHost: x:00:00\r\n\r\n", 400),
     "no path": (b"GET ?x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "a byte that no path has": (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "an asterisk": (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400),

@@ -6,6 +6,7 @@ scope of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # Of these an address takes some and answers 405 to the others; of CONNECT too, since we are no proxy.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
+
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class BadHead(Exception):
@@ -104,6 +108,8 @@ class Request:
                 self.expects_continue = self.version == "1.1" and value.lower() == b"100-continue"
             elif name == b"host":
                 hosts += 1
+                if not _HOST.fullmatch(value):
+                    raise BadHead(400)
         if hosts > 1 or (not hosts and self.version == "1.1"):
             raise BadHead(400)
 
