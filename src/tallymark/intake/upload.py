@@ -17,7 +17,7 @@ import structlog
 from tallymark.catalog.snapshot import Snapshot
 from tallymark.errors import RequestRefused
 from tallymark.intake.accept import Outcome, build_batch
-from tallymark.intake.answers import ALLOWED, PREFLIGHT, Answer, build_answer, build_refusal
+from tallymark.intake.answers import ALLOWED, Answer, build_answer, build_preflight, build_refusal
 from tallymark.intake.asides import read_asides
 from tallymark.intake.auth import check_scope, find_holder, parse_key
 from tallymark.intake.decode import decompress
@@ -93,7 +93,8 @@ class Upload:
         """Judge the head: who is turned away by it is so at once."""
         exchange = self._exchange
         if exchange.method == "OPTIONS":
-            self._answer((204, PREFLIGHT, b""))
+            asked = [value for name, value in exchange.headers if name == b"access-control-request-headers"]
+            self._answer(build_preflight(b",".join(asked).decode("latin-1")))
             return
         self._run(self._judge_head)
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tallymark.errors import RequestRefused
 from tallymark.intake.auth import parse_key
@@ -20,7 +19,7 @@ from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
-from tallymark.web.scrape import list_chosen, render_scrape
+from tallymark.web.scrape import list_chosen, read_scrape, render_exposition
 from tallymark.web.services import Services
 
 
@@ -67,14 +66,18 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         "/metrics", summary="Numbers for Prometheus", tags=["health"], security=[{}], media_type="text/plain"
     )
     async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return the server's own numbers, and with a read key the project's chosen metrics, in Prometheus' text format."""
-        text = generate_latest(REGISTRY)
+        """Return the server's own numbers, and with a read key the project's chosen metrics.
+
+        In Prometheus' text format, or in OpenMetrics where Accept asks for that.
+        """
+        registries = [REGISTRY]
         if parse_key(request.headers.get("authorization"), request.query_params):
             holder = require_key(request, services, "read")
             asker = await services.run(open_asker, services, holder.project)
             for metric in list_chosen(asker):
                 services.uses.note(holder.project, "metric", metric.name, "Prometheus")
-            text += await services.run(render_scrape, asker, services.clock.now())
-        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            registries.append(await services.run(read_scrape, asker, services.clock.now()))
+        text, media_type = render_exposition(registries, request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": media_type})
 
     return [get_health, get_readiness, get_metrics]

@@ -20,6 +20,7 @@ from litestar import Request
 from tallymark.catalog.repository import SessionRow
 from tallymark.clock import Clock
 from tallymark.errors import RequestRefused
+from tallymark.web.access import name_owner
 from tallymark.web.addresses import find_address
 from tallymark.web.services import Services
 
@@ -106,6 +107,7 @@ def _visit(
     )
     if project not in projects:
         raise RequestRefused("not_found", f"There is no project {project[:80]!r}.", at="project")
+    name_owner(request, project)
     return Visit(
         request, session, token, project, projects, fields, pairs, find_address(services.public_url, request)
     )
