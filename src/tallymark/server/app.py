@@ -31,11 +31,12 @@ from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
 from tallymark.queries.ask import Limits
+from tallymark.server.address import format_address
 from tallymark.server.alert_events import AlertEvents
 from tallymark.server.config import Config
 from tallymark.server.http.asgi import ASGIApp
 from tallymark.server.http.bounds import Bounds, fit_bounds
-from tallymark.server.http.server import HttpServer, format_address
+from tallymark.server.http.server import HttpServer
 from tallymark.server.orders import Orders, find_paths
 from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient

@@ -20,6 +20,7 @@ from tallymark.catalog.migrations import run_migrations
 from tallymark.catalog.repository import Catalog, check_given_key
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.errors import ConfigError, TallymarkError
+from tallymark.server.address import format_address, format_place
 from tallymark.server.config import Config
 from tallymark.server.orders import find_paths
 
@@ -73,7 +74,8 @@ def check_address(config: Config) -> None:
     except OSError as error:
         code = "port_in_use" if error.errno == errno.EADDRINUSE else "address_unusable"
         message = (
-            f"Cannot listen at {config.host}:{config.port}: {error.strerror}. Give another --host or --port."
+            f"Cannot listen at {format_place(config.host, config.port)}: {error.strerror}. "
+            "Give another --host or --port."
         )
         raise TallymarkError(code, message) from error
 
@@ -82,7 +84,7 @@ def _describe_holder(descriptor: int, folder: Path) -> str:
     who = ""
     with contextlib.suppress(ValueError, KeyError):
         holder = json.loads(os.pread(descriptor, 4096, 0))
-        who = f" by process {holder['pid']} at http://{holder['host']}:{holder['port']}"
+        who = f" by process {holder['pid']} at {format_address(holder['host'], holder['port'])}"
     return f"The data folder {folder} is in use{who}. Stop that server, or give another folder with --data."
 
 

@@ -7,7 +7,7 @@ looks back on. One that cannot be asked, or has no figure, is told by gauges of 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -56,7 +56,8 @@ def render_exposition(registries: Iterable[CollectorRegistry], accept: str) -> t
 
     One encoding of all, since OpenMetrics has one end. An Accept that cannot be read asks for nothing.
     """
-    encode, media_type = generate_latest, CONTENT_TYPE_LATEST
+    encode: Callable[[Collector], bytes] = generate_latest
+    media_type = CONTENT_TYPE_LATEST
     # Of a version that is none the library compares a text with a number.
     with contextlib.suppress(TypeError, ValueError):
         encode, media_type = choose_encoder(accept)

@@ -11,7 +11,6 @@ import pytest
 
 from tallymark.meters import ANSWERS_REFUSED, CONNECTIONS_CLOSED
 from tallymark.server.http.bounds import Bounds, fit_bounds
-from tallymark.server.http.server import format_address
 from tests.server.http.wire import Wire, build, wait_until
 
 MIB = 1024 * 1024
@@ -239,12 +238,3 @@ def test_no_descriptor_left(site, connect):
 def test_bounds_leave_descriptors(descriptors, connections):
     """There are never more connections than leave room for the journal and the store."""
     assert fit_bounds(Bounds(), descriptors).connections == connections
-
-
-@pytest.mark.parametrize(
-    ("host", "address"),
-    [("127.0.0.1", "http://127.0.0.1:8600"), ("::1", "http://[::1]:8600"), ("tally.example", "http://tally.example:8600"), ("[::1]", "http://[::1]:8600")],
-)  # fmt: skip
-def test_addresses(host, address):
-    """An IPv6 address stands in brackets."""
-    assert format_address(host, 8600) == address

@@ -84,8 +84,3 @@ class HttpServer:
         if tasks:
             await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
         await self._lifespan.stop()
-
-
-def format_address(host: str, port: int) -> str:
-    """Return the address under which a server on `host` is reached: `http://127.0.0.1:8600`, `http://[::1]:8600`."""
-    return f"http://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"http://{host}:{port}"
