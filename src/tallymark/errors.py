@@ -181,6 +181,12 @@ REQUEST_CODES = _by_code(
         "There are more connections than the server has room for.",
         "Close connections that are not used; try again after Retry-After seconds.",
     ),
+    Code(
+        "no_answer",
+        503,
+        "The server did not come to an answer in time.",
+        "GET /readyz says what does not answer: the disk or the store. Try again.",
+    ),
     Code("disk_full", 503, "The disk is nearly full.", "Free room; the intake goes on by itself."),
     Code("journal_unavailable", 503, "The journal cannot be written.", "Look into the server's log."),
     Code("store_unavailable", 503, "The store cannot be reached.", "It is restarted by itself; try again."),

@@ -34,6 +34,8 @@ class Bounds:
 
     # Of a body that the application has not asked for yet.
     held_body_bytes: int = 64 * 1024
+    # From a request's head to the head of its answer: what hangs inside must not hold its client for ever.
+    answer_seconds: float = 150.0
     # An answer goes to the system in such pieces, each when the ones before are gone.
     piece_bytes: int = 32 * 1024
     # A reader has to take `write_bytes` of its answer, or all that is left of it, within `write_seconds`.

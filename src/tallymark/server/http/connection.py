@@ -296,7 +296,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         if request is not None or self.in_head:
-            self.write(_render_end(status, self.serving.date))
+            self.write(_render_end(status, reason, self.serving.date))
         taker, self._taker = self._taker, None
         self._reader.clear()
         if taker is not None:
@@ -371,6 +371,8 @@ class Connection(asyncio.Protocol):
 
     def _look_at_body(self, request: Request, now: float) -> None:
         if request.complete or self._paused:
+            if not request.started and now - self._head_at > self.serving.bounds.answer_seconds:
+                self.end(503, "no_answer")
             return
         pause = now - self._since
         if request.answered:
@@ -392,9 +394,11 @@ def _read_end(transport: asyncio.Transport, which: str) -> tuple[str, int] | Non
     return (str(found[0]), int(found[1])) if isinstance(found, tuple | list) and len(found) >= 2 else None
 
 
-def _render_end(status: int, date: bytes) -> bytes:
+def _render_end(status: int, reason: str, date: bytes) -> bytes:
     """Return the answer that ends a connection: JSON where one of our codes fits."""
     code = {408: "request_timeout", 503: "too_many_connections"}.get(status)
+    if reason == "no_answer":
+        code = reason
     if code is None:
         return render_answer(status, {}, b"", date, close=True)
     _, headers, body = build_refusal(RequestRefused(code, retry_after=1))

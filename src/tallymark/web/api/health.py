@@ -19,18 +19,26 @@ from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
+from tallymark.web.probe import Probe
 from tallymark.web.scrape import list_chosen, read_scrape, render_exposition
 from tallymark.web.services import Services
 
+# Within so long `/readyz` answers, whatever hangs.
+READY_SECONDS = 5.0
+
 
 class Readiness(msgspec.Struct):
-    """What `GET /readyz` answers. Lag: events in the journal that are not in the store, and the oldest's age."""
+    """What `GET /readyz` answers. Lag: events in the journal that are not in the store, and the oldest's age.
+
+    `problem` says why nothing is known.
+    """
 
     ready: bool
     journal: str
     store: str
     lag_events: int
     lag_seconds: float
+    problem: str = ""
 
 
 def read_readiness(services: Services) -> Readiness:
@@ -48,8 +56,17 @@ def read_readiness(services: Services) -> Readiness:
     return Readiness(ready, journal, store, events, round(age, 3))
 
 
+def render_silence(seconds: float) -> Readiness:
+    """Return what is said while the check hangs. All that it asks but the disk answers, or is given up, within its time."""
+    problem = f"The check has not ended for {seconds:.0f} s: the disk under the data folder does not answer."
+    return Readiness(
+        ready=False, journal="unknown", store="unknown", lag_events=0, lag_seconds=0.0, problem=problem
+    )
+
+
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
+    probe = Probe(lambda: read_readiness(services), READY_SECONDS)
 
     @get("/healthz", summary="Alive?", tags=["health"], security=[{}])
     async def get_health() -> Response[bytes]:
@@ -59,7 +76,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     @get("/readyz", summary="Ready?", tags=["health"], security=[{}])
     async def get_readiness() -> Response[bytes]:
         """Answer 200 when the journal can be written and the store be reached, else 503; says the lag."""
-        readiness = await services.run_health(read_readiness, services)
+        readiness = await probe.ask() or render_silence(probe.hanging_seconds)
         return render_json(readiness, 200 if readiness.ready else 503)
 
     @get(

@@ -29,6 +29,8 @@ FORM_COOKIE: Final = "tallymark_form"
 CSRF_FIELD: Final = "csrf"
 _FORM_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _FORM_BYTES: Final = 16 * 1024
+# How long the catalog may take to know a session: a disk that hangs must not hold the page for ever.
+_CATALOG_SECONDS: Final = 15.0
 _FORM_SECONDS: Final = 15.0
 _MOST_FIELDS: Final = 1000
 _DEFAULT_PROJECT: Final = "default"
@@ -119,7 +121,11 @@ async def find_session(request: Request[Any, Any, Any], services: Services) -> t
     if not token or len(token) > 200:
         return None, ""
     # Not among the questions' threads: a page must not wait for eight slow questions to be recognised.
-    return await asyncio.to_thread(services.catalog.find_session, token), token
+    try:
+        async with asyncio.timeout(_CATALOG_SECONDS):
+            return await asyncio.to_thread(services.catalog.find_session, token), token
+    except TimeoutError as error:
+        raise RequestRefused("no_answer", retry_after=5) from error
 
 
 def check_origin(request: Request[Any, Any, Any], services: Services) -> None:

@@ -14,6 +14,7 @@ from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.repository import SESSION_DAYS
+from tallymark.errors import RequestRefused
 from tallymark.web.addresses import find_address
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
@@ -36,6 +37,8 @@ from tallymark.web.services import Services
 
 # Each takes 64 MiB for its hash.
 _AT_ONCE: Final = 2
+# As long as it may wait for its turn and for the catalog, together.
+_SIGN_IN_SECONDS: Final = 30.0
 _MOST_NAME: Final = 200
 _MOST_PASSWORD: Final = 1000
 _REFUSED: Final = "Name or password is wrong. After ten failed tries every try fails for five minutes."
@@ -50,8 +53,11 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         who = (name, address)
         if attempts.is_blocked(who) or not name or not password:
             return None
-        async with hashing:
-            found = await services.run(services.catalog.sign_in, name, password)
+        try:
+            async with asyncio.timeout(_SIGN_IN_SECONDS), hashing:
+                found = await services.run(services.catalog.sign_in, name, password)
+        except TimeoutError as error:
+            raise RequestRefused("no_answer", retry_after=5) from error
         if found is None:
             attempts.fail(who)
             return None
