@@ -66,7 +66,7 @@ def describe_machine() -> dict[str, Any]:
     """Say on what was measured: versions, cores, and the device's fsync."""
     versions = {
         name: importlib.metadata.version(name)
-        for name in ("tallymark", "chdb", "uvicorn", "litestar", "msgspec", "posthog", "prometheus-client")
+        for name in ("tallymark", "chdb", "httptools", "litestar", "msgspec", "posthog", "prometheus-client")
     }
     model = next(
         (

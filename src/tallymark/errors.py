@@ -181,6 +181,18 @@ REQUEST_CODES = _by_code(
         "internal_error", 500, "A fault of ours.", "Look into the server's log; the answer names the request."
     ),
     Code("overloaded", 503, "More requests wait for the disk than may.", "Wait for Retry-After seconds."),
+    Code(
+        "too_many_connections",
+        503,
+        "There are more connections than the server has room for.",
+        "Close connections that are not used; try again after Retry-After seconds.",
+    ),
+    Code(
+        "no_answer",
+        503,
+        "The server did not come to an answer in time.",
+        "GET /readyz says what does not answer: the disk or the store. Try again.",
+    ),
     Code("disk_full", 503, "The disk is nearly full.", "Free room; the intake goes on by itself."),
     Code("journal_unavailable", 503, "The journal cannot be written.", "Look into the server's log."),
     Code("store_unavailable", 503, "The store cannot be reached.", "It is restarted by itself; try again."),

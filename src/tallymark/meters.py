@@ -71,6 +71,20 @@ INTAKE_SECONDS = Timings(
         registry=REGISTRY,
     )
 )
+CONNECTIONS_OPEN = Gauge("tallymark_connections_open", "Open connections of clients.", registry=REGISTRY)
+CONNECTIONS_CLOSED = Counter(
+    "tallymark_connections_closed",
+    "Connections that were closed against their clients' wish: to make room (room, address, no_descriptor), "
+    ""
+    "because the client was too slow (head_timeout, body_timeout, slow_reader), or without an answer (no_answer).",
+    ["reason"],
+    registry=REGISTRY,
+)
+ANSWERS_REFUSED = Counter(
+    "tallymark_answers_refused",
+    "Answers that were not given because too many waited for readers that did not read.",
+    registry=REGISTRY,
+)
 JOURNAL_WAITING_BYTES = Gauge(
     "tallymark_journal_waiting_bytes", "Bytes that wait for the disk.", registry=REGISTRY
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
 import shutil
+import threading
+import time
 
 import pytest
 
@@ -231,6 +234,74 @@ def test_no_room_for_a_new_segment(shard, monkeypatch):
     assert shard.contents() == [0, 2]
 
 
+def wait_until(condition) -> bool:
+    """Wait for what another thread does; False after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def refusal_of(writer) -> str:
+    """Return the code with which the journal would refuse a record now; '' where it takes it."""
+    try:
+        writer.check()
+    except RequestRefused as refusal:
+        return refusal.code
+    return ""
+
+
+def test_disk_that_does_not_answer_about_its_room(shard, monkeypatch):
+    """A file system that holds whoever asks it holds no one here: records are refused once it is silent for too long."""
+    clock, answered = FixedClock(), threading.Event()
+    shard.open(clock=clock)
+    real = os.statvfs
+
+    def hang(path):
+        answered.wait(60)
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tallymark.journal.room.os.statvfs", hang)
+        clock.advance(2)
+        began = time.monotonic()
+        assert refusal_of(shard.writer) == ""
+        clock.advance(11)
+        with pytest.raises(RequestRefused, match="has not answered for 11 s"):
+            shard.writer.check()
+        assert time.monotonic() - began < 30
+        answered.set()
+        assert wait_until(lambda: refusal_of(shard.writer) == "")
+    assert shard.append(1) == [None]
+
+
+def test_disk_that_does_not_take_a_write(shard, build_record):
+    """While a sync hangs nothing more is taken, after a while; when it ends, what waited is durable and all goes on."""
+    clock, answered, hanging = FixedClock(), threading.Event(), threading.Event()
+
+    def sync(descriptor: int) -> None:
+        if hanging.is_set():
+            answered.wait(60)
+        os.fdatasync(descriptor)
+
+    writer = shard.open(clock=clock, sync=sync)
+    hanging.set()
+
+    async def write() -> None:
+        done = writer.append(build_record(0, 100))
+        assert await asyncio.to_thread(wait_until, lambda: writer._room._writing_since is not None)
+        assert refusal_of(writer) == ""
+        clock.advance(11)
+        assert refusal_of(writer) == "journal_unavailable"
+        answered.set()
+        await done
+
+    shard.loop.run_until_complete(write())
+    assert wait_until(lambda: refusal_of(writer) == "")
+
+
 def test_reserve_turns_requests_away_before_the_disk_is_full(shard, monkeypatch):
     """Below the reserve nothing is admitted; above it again, requests pass, a second later at most."""
     clock = FixedClock()
@@ -243,11 +314,10 @@ def test_reserve_turns_requests_away_before_the_disk_is_full(shard, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr("tallymark.journal.segments.os.fstatvfs", lambda _: Full)
         clock.advance(2)
-        with pytest.raises(RequestRefused, match="disk_full"):
-            shard.writer.check()
+        assert wait_until(lambda: refusal_of(shard.writer) == "disk_full")
     assert room.f_bavail
     clock.advance(2)
-    shard.writer.check()
+    assert wait_until(lambda: refusal_of(shard.writer) == "")
     assert shard.append(1) == [None]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import psutil
 import pytest
@@ -65,6 +69,54 @@ def test_fsync_error(strace, fresh, build_event):
     assert stored == set(acknowledged)
     assert totals["received"] == totals["stored"] == len(acknowledged)
     assert fresh.run("journal", "verify", "--data", "data").returncode == 0
+
+
+@pytest.mark.parametrize("calls", ["fdatasync", "statfs,fstatfs,openat,fdatasync,pread64"])
+def test_frozen_disk(strace, fresh, build_event, calls):
+    """While the disk does not answer `/readyz` says so, 503, in time; `/healthz` stays 200, and a page is answered, too."""
+    assert fresh.send(build_event("before")).status == 200
+    web = fresh.pids()["web"]
+    # The catalog, the journal, the ledger: what is asked from now on takes an hour.
+    command = [strace, "-f", "-q", "-P", str(fresh.data), "-P", str(fresh.data / "journal" / "0000")]
+    command += [
+        item
+        for path in sorted(fresh.data.rglob("*"))
+        if path.is_file() and path.parent.name in ("data", "0000")
+        for item in ("-P", str(path))
+    ]
+    command += ["-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter=3600s", "-p", str(web)]
+    tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    sender = threading.Thread(target=_send_quietly, args=(fresh, build_event("during")), daemon=True)
+    try:
+        fresh.wait_until(lambda: tracer.poll() is not None or _is_traced(web), "strace is there")
+        if tracer.poll() is not None:
+            lack("this machine does not let strace attach")
+        sender.start()
+        answer = fresh.wait_until(
+            lambda: (got := fresh.get("/readyz")).status == 503 and got, "readyz says 503"
+        )
+        told = answer.json
+        assert told["journal"] == "journal_unavailable" or "does not answer" in told["problem"]
+        assert fresh.get("/healthz").status == 200
+        assert fresh.request("GET", "/sign-in").status in (200, 503)
+        assert fresh.request("GET", "/", headers={"Cookie": "tallymark_session=abc"}).status in (303, 503)
+        assert fresh.get("/readyz").status == 503
+    finally:
+        tracer.terminate()
+        tracer.wait(60)
+    fresh.wait_until(lambda: fresh.send(build_event("after")).status == 200, "the journal works again")
+    fresh.wait_until(lambda: fresh.get("/readyz").status == 200, "the server is ready again")
+
+
+def _send_quietly(server, event) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        server.send(event, timeout=300)
+
+
+def _is_traced(pid: int) -> bool:
+    """Tell whether every thread of a process has its tracer."""
+    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    return all("TracerPid:\t0\n" not in state for state in states)
 
 
 def test_file_size_limit(fresh, build_event):

@@ -179,6 +179,14 @@ def test_browsers_may_send(server, build_event, path):
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "authorization" in answer.headers["access-control-allow-headers"].lower()
     assert "access-control-allow-credentials" not in answer.headers
+    names = "authorization, content-type, traceparent,TraceState , x-\xe4, bad name, ,x-b3-" + "a" * 300
+    asked["Access-Control-Request-Headers"] = names
+    answer = server.request("OPTIONS", path, headers=asked)
+    allowed = answer.headers["access-control-allow-headers"].split(", ")
+    assert {"Authorization", "traceparent", "TraceState"} <= set(allowed)
+    assert len(allowed) == 7
+    assert answer.headers["vary"] == "Access-Control-Request-Headers"
+    assert answer.headers["access-control-max-age"] == "86400"
     for key, status in ((server.write_key, 200), ("wrong", 401)):
         sent = server.request("POST", path, json.dumps(build_event("cors-1")), key=key)
         assert (sent.status, sent.headers["access-control-allow-origin"]) == (status, "*")

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metrics")]
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -89,3 +90,32 @@ def test_without_a_key_no_projects_figures(server):
     assert "tallymark_events_received_total" in own
     assert "tallymark_figure" not in own
     assert server.request("GET", "/metrics", key="no-such-key").status == 401
+
+
+OPEN_METRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+def test_open_metrics(server, with_key):
+    """Who asks for OpenMetrics gets valid OpenMetrics, with one end, also with a project's figures in it."""
+    _put(server, "told_openly", kind="count", event_name="scraped", scrape="1h")
+    try:
+        headers = {"Accept": OPEN_METRICS}
+        answer = server.request("GET", "/metrics", key=server.read_key if with_key else None, headers=headers)
+    finally:
+        assert server.request("DELETE", "/v1/metrics/told_openly", key=server.admin_key).status == 200
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    text = answer.body.decode()
+    assert text.endswith("# EOF\n")
+    assert text.count("# EOF") == 1
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["tallymark_events_received"].type == "counter"
+    assert ("tallymark_figure" in families) == with_key
+
+
+@pytest.mark.parametrize("accept", ["", "text/plain", "*/*", "application/openmetrics-text;version=x", "application/openmetrics-text;version=0.0.1"])  # fmt: skip
+def test_text_format(server, accept):
+    """Everybody else gets Prometheus' text format."""
+    answer = server.request("GET", "/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert b"# EOF" not in answer.body

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from tallymark.errors import RequestRefused
@@ -142,3 +143,32 @@ def test_what_cannot_be_searched_is_refused_with_its_place(store, words, at):
     with pytest.raises(RequestRefused) as caught:
         list_events(store, "any", **words)
     assert caught.value.at == at
+
+
+def test_page_of_large_events_ends_by_its_bytes(store, insert, monkeypatch):
+    """A page holds so many bytes and says where it goes on: large events come whole, each once, on more pages."""
+    monkeypatch.setattr(events, "PAGE_BYTES", 100_000)
+    many = [
+        {
+            "event_name": "large",
+            "event_time": "2024-01-01T00:00:00Z",
+            "attributes": {"n": n, "text": "x" * 30_000},
+        }
+        for n in range(10)
+    ]
+    project = insert(many)
+    page = list_events(store, project, limit=500)
+    assert 3 <= len(page.events) <= 5
+    assert page.next_cursor
+    assert f"after {len(page.events)} of 500" in page.note
+    pages = walk(store, project, limit=500)
+    assert sorted(n for found in pages for n in found) == list(range(10))
+    assert len(pages) <= 4
+    monkeypatch.setattr(events, "PAGE_BYTES", 1)
+    assert [len(found) for found in walk(store, project, limit=500)] == [1] * 10
+
+
+def test_page_of_small_events_says_nothing(store, project):
+    """Where all fit there is no note."""
+    assert list_events(store, project, limit=7).note is msgspec.UNSET
+    assert list_events(store, project, limit=500).note is msgspec.UNSET

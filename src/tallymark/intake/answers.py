@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -16,12 +17,9 @@ Answer = tuple[int, Mapping[str, str], bytes]
 ALLOWED = "GET, POST, OPTIONS"
 _CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After"}
 _HEADERS = {**_CORS, "content-type": "application/json"}
-PREFLIGHT = {
-    **_CORS,
-    "access-control-allow-methods": "POST, OPTIONS",
-    "access-control-allow-headers": f"Authorization, Content-Type, Content-Encoding, {SENT_AT_HEADER}, {REPORT_HEADER}",
-    "access-control-max-age": "86400",
-}
+_OURS = ("Authorization", "Content-Type", "Content-Encoding", SENT_AT_HEADER, REPORT_HEADER)
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}", re.ASCII)
+_MOST_TOKENS = 64
 _encoder = msgspec.json.Encoder()
 
 
@@ -40,6 +38,26 @@ class EventsAnswer(msgspec.Struct):
     accepted: int
     rejected: list[Rejected]
     notes: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+def build_preflight(asked: str) -> Answer:
+    """Return the answer to a preflight: what a browser asks to send may be sent.
+
+    Tracing libraries add headers of theirs to every request; we do not read them, and they must not cost an event.
+    `asked` is Access-Control-Request-Headers; what is no header's name in it is left out.
+    """
+    names = {name.lower(): name for name in _OURS}
+    for name in asked.split(",")[:_MOST_TOKENS]:
+        if _TOKEN.fullmatch(name.strip()):
+            names.setdefault(name.strip().lower(), name.strip())
+    headers = {
+        **_CORS,
+        "access-control-allow-methods": "POST, OPTIONS",
+        "access-control-allow-headers": ", ".join(names.values()),
+        "access-control-max-age": "86400",
+        "vary": "Access-Control-Request-Headers",
+    }
+    return 204, headers, b""
 
 
 def build_answer(outcome: Outcome, notes: list[str]) -> Answer:

@@ -6,7 +6,6 @@ Used by every route that takes a key, also outside the intake. Keys are compared
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 
 from tallymark.catalog.snapshot import KeyHolder, Snapshot
@@ -31,7 +30,8 @@ def parse_basic(value: str) -> tuple[str, str]:
     """Return user name and password of a Basic header's value; empty texts when it is none."""
     try:
         user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
+        # Of base64, of UTF-8, and of a character outside ASCII, which is neither.
         return "", ""
     return user, password
 

@@ -17,7 +17,7 @@ import structlog
 from tallymark.catalog.snapshot import Snapshot
 from tallymark.errors import RequestRefused
 from tallymark.intake.accept import Outcome, build_batch
-from tallymark.intake.answers import ALLOWED, PREFLIGHT, Answer, build_answer, build_refusal
+from tallymark.intake.answers import ALLOWED, Answer, build_answer, build_preflight, build_refusal
 from tallymark.intake.asides import read_asides
 from tallymark.intake.auth import check_scope, find_holder, parse_key
 from tallymark.intake.decode import decompress
@@ -51,6 +51,8 @@ class Exchange(Protocol):
     path: str
     query: bytes
     headers: list[tuple[bytes, bytes]]
+    # The project whose answer it is, once that is known.
+    owner: str
     # Bytes of the body that are there.
     size: int
 
@@ -91,10 +93,9 @@ class Upload:
         """Judge the head: who is turned away by it is so at once."""
         exchange = self._exchange
         if exchange.method == "OPTIONS":
-            self._answer((204, PREFLIGHT, b""))
+            asked = [value for name, value in exchange.headers if name == b"access-control-request-headers"]
+            self._answer(build_preflight(b",".join(asked).decode("latin-1")))
             return
-        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
-        self._query = dict(parse_qsl(exchange.query.decode("latin-1"))) if exchange.query else {}
         self._run(self._judge_head)
 
     def advance(self) -> None:
@@ -114,13 +115,16 @@ class Upload:
             self._close()
 
     def _judge_head(self) -> None:
-        intake, headers = self._intake, self._headers
+        intake, exchange = self._intake, self._exchange
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
+        self._headers = headers
+        self._query = dict(parse_qsl(exchange.query.decode("latin-1"))) if exchange.query else {}
         if self._exchange.method != "POST":
             raise RequestRefused("method_not_allowed")
         self._snapshot: Snapshot = intake.snapshots.current()
         holder = find_holder(self._snapshot, parse_key(headers.get("authorization"), self._query))
         # Known before its scope is judged: a 403 is this project's, and nobody else's to see.
-        self._project = holder.project
+        self._project = exchange.owner = holder.project
         check_scope(holder, "write")
         self._reservation = intake.budget.request(holder.project)
         intake.journal.check()

@@ -32,6 +32,7 @@ from tallymark.journal.files import (
 )
 from tallymark.journal.folder_lock import FolderLock
 from tallymark.journal.record import Payload, Record, render_frame, render_payload
+from tallymark.journal.room import Room
 
 log = structlog.get_logger("tallymark.journal")
 
@@ -87,7 +88,9 @@ class SegmentWriter:
         self._size = 0
         self._unfit = False
         self._refusal: RequestRefused | None = None
-        self._checked_at = self._placed_at = -1e9
+        self._placed_at = -1e9
+        self._looked = False
+        self._room = Room(folder, clock)
         # The number of the next record. They rise without a gap inside a segment; only this thread, and later
         # the writing one, gives them.
         self._next, earlier_end = self._recover(at_least)
@@ -157,6 +160,7 @@ class SegmentWriter:
             self._stopping = True
             self._wake.notify()
         self._thread.join()
+        self._room.close()
         if self._segment >= 0:
             os.close(self._segment)
         self._end.close()
@@ -242,6 +246,7 @@ class SegmentWriter:
                     return
                 group, self._queue, self._ready = self._queue, [], False
             refusal: RequestRefused | None = None
+            self._room.begin_write()
             try:
                 self._write(group)
             except RequestRefused as error:
@@ -250,6 +255,8 @@ class SegmentWriter:
                 log.exception("journal_write_failed")
                 refusal = RequestRefused("journal_unavailable", str(error), retry_after=5)
                 self._unfit = True
+            finally:
+                self._room.end_write()
             with self._wake:
                 self._waiting_bytes -= sum(payload.size for payload, _ in group)
             _answer(group, refusal)
@@ -329,7 +336,7 @@ class SegmentWriter:
     def _refuse(self, what: str, error: OSError) -> RequestRefused:
         if error.errno in _NO_ROOM:
             self._refusal = RequestRefused("disk_full", retry_after=10)
-            self._checked_at = self._clock.monotonic()
+            self._room.put_off()
             return self._refusal
         log.error(
             "journal_unavailable", what=what, error=str(error), fix="check the disk under the data folder"
@@ -337,13 +344,15 @@ class SegmentWriter:
         return RequestRefused("journal_unavailable", f"The journal {what}: {error.strerror}.", retry_after=5)
 
     def _check_room(self) -> None:
-        """Look at the free room, at most once a second."""
-        now = self._clock.monotonic()
-        if now - self._checked_at < 1.0:
+        """Look at the free room, at most once a second, and whether the disk answers."""
+        looked = self._room.look_again()
+        if silence := self._room.find_silence():
+            message = f"The disk under the data folder has not answered for {silence:.0f} s."
+            raise RequestRefused("journal_unavailable", message, retry_after=5)
+        if not looked and self._looked:
             return
-        self._checked_at = now
-        state = os.fstatvfs(self._lock.fileno())
-        if state.f_bavail * state.f_frsize < self._reserve_bytes:
+        self._looked = True
+        if self._room.free_bytes < self._reserve_bytes:
             if self._refusal is None:
                 log.error(
                     "disk_nearly_full", reserve_bytes=self._reserve_bytes, fix="free room on the data disk"

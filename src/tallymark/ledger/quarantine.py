@@ -16,6 +16,10 @@ from tallymark.ledger.tables import open_for_reading, parse_microseconds
 
 _COLUMNS = "id, source, received_us, record, code, message, place, event_id, event_name, body, replayed_us"
 
+# Bytes of events that one page of the quarantine holds, and that one replay takes.
+PAGE_BYTES = 8 * 1024 * 1024
+REPLAY_BYTES = 64 * 1024 * 1024
+
 
 class QuarantinedEvent(msgspec.Struct):
     """One event in quarantine. `body` is its JSON text after redaction, `place` where it failed."""
@@ -45,20 +49,28 @@ class QuarantineCount(msgspec.Struct):
 def list_quarantined(
     path: Path, project: str, *, code: str = "", before_id: int = 0, limit: int = 100
 ) -> list[QuarantinedEvent]:
-    """Return the newest quarantined events of a project, newest first; `before_id` pages on."""
+    """Return the newest quarantined events of a project, newest first; `before_id` pages on.
+
+    They end with the one that brings them past `PAGE_BYTES`.
+    """
     return _select(
         path,
         "project = ? AND (? = '' OR code = ?) AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
         (project, code, code, before_id, before_id, limit),
+        PAGE_BYTES,
     )
 
 
 def list_waiting(path: Path, project: str, code: str, limit: int) -> list[QuarantinedEvent]:
-    """Return the oldest events of a project (of one code, where it is given) that nobody replayed, oldest first."""
+    """Return the oldest events of a project (of one code, where it is given) that nobody replayed, oldest first.
+
+    They end with the one that brings them past `REPLAY_BYTES`.
+    """
     return _select(
         path,
         "project = ? AND (? = '' OR code = ?) AND replayed_us IS NULL ORDER BY id LIMIT ?",
         (project, code, code, limit),
+        REPLAY_BYTES,
     )
 
 
@@ -71,13 +83,23 @@ def find_quarantined(path: Path, project: str, ids: list[int]) -> list[Quarantin
     )
 
 
-def _select(path: Path, condition: str, values: tuple[object, ...]) -> list[QuarantinedEvent]:
+def _select(
+    path: Path, condition: str, values: tuple[object, ...], most_bytes: int = 0
+) -> list[QuarantinedEvent]:
+    """Return events; `most_bytes` of their texts and one event more, 0: all."""
     connection = open_for_reading(path)
+    found: list[QuarantinedEvent] = []
+    size = 0
     try:
-        rows = connection.execute(f"SELECT {_COLUMNS} FROM quarantine WHERE {condition}", values).fetchall()  # noqa: S608 - conditions are constants of this file
+        rows = connection.execute(f"SELECT {_COLUMNS} FROM quarantine WHERE {condition}", values)  # noqa: S608 - conditions are constants of this file
+        for row in rows:
+            found.append(_parse_row(row))
+            size += len(found[-1].body)
+            if most_bytes and size >= most_bytes:
+                break
     finally:
         connection.close()
-    return [_parse_row(row) for row in rows]
+    return found
 
 
 class RefusedEvent(msgspec.Struct):

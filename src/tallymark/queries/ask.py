@@ -37,6 +37,10 @@ class QueryStore(Protocol):
         ...
 
 
+# Of an answer of the store's, as it counts them: it is held whole, decoded, and several may be at once.
+ANSWER_BYTES: Final = 64 * 1024 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one question may take in the store; 0 = the store's own limit."""
@@ -51,6 +55,7 @@ class Limits:
             "max_execution_time": self.seconds,
             "max_memory_usage": self.memory_bytes,
             "max_rows_to_read": self.rows_to_read,
+            "max_result_bytes": ANSWER_BYTES,
         }
         return {name: str(value) for name, value in wanted.items() if value}
 

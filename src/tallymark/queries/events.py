@@ -6,7 +6,6 @@ Comes in: a store, a project, conditions. Goes out: events as dictionaries of wh
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +21,8 @@ from tallymark.queries.question import Filter, refuse
 from tallymark.queries.sql import Parameters, build_scope
 
 MAX_PAGE: Final = 500
+# A page ends with the event that brings it past so many bytes, as the store counts them.
+PAGE_BYTES: Final = 8 * 1024 * 1024
 _MOST_NAMES: Final = 2_000
 _TIMES: Final = ("event_time", "client_time", "received_at")
 _OTHERS: Final = tuple(field for field in CORE_FIELDS if field != "event_time")
@@ -33,10 +34,14 @@ _ALWAYS: Final = frozenset(
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """Some events, newest first, and the cursor of the next page (None on the last)."""
+    """Some events, newest first, and the cursor of the next page (None on the last).
+
+    `note` says that the page ended by its bytes, before as many events as were asked for.
+    """
 
     events: list[dict[str, Any]]
     next_cursor: str | None
+    note: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -62,7 +67,8 @@ def list_events(
     """Return events by falling time, from `start` up to, not including, `end` (as in a question).
 
     `cursor` is a page's `next_cursor`: paging by it neither repeats nor skips an event that was there at the start.
-    Raises `RequestRefused` for what is not well formed, and as `ask_store` does.
+    A page of large events ends early, and says so. Raises `RequestRefused` for what is not well formed, and as
+    `ask_store` does.
     """
     if not 1 <= limit <= MAX_PAGE:
         raise refuse(f"limit is {limit}; allowed are 1 to {MAX_PAGE}.", "limit")
@@ -84,11 +90,30 @@ def list_events(
     newest = f"SELECT event_time {scope} ORDER BY event_time DESC LIMIT {count}"
     oldest = f"SELECT min(event_time) FROM ({newest})"  # noqa: S608 - made of fixed words and placeholders
     page_scope = f"{scope} AND event_time >= ({oldest})"
-    sql = f"SELECT {_columns()}\n{page_scope}\nORDER BY events.event_time DESC, event_id DESC LIMIT {count}"
+    sql = _bound_bytes(
+        f"SELECT {_columns(named=True)}, events.event_time AS at, byteSize({', '.join(_COLUMNS)}) AS size\n"
+        f"{page_scope}\nORDER BY events.event_time DESC, event_id DESC LIMIT {count}",
+        parameters,
+    )
     rows, _ = ask_store(store, parameters.statement(sql), limits)
-    events = [_event(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return EventPage(events, _render_cursor(events[-1]) if more else None)
+    events = [_event(row[:-1]) for row in rows[:limit]]
+    if not rows or rows[0][-1] <= len(events):
+        return EventPage(events, None)
+    cursor = _render_cursor(events[-1])
+    if len(events) == limit:
+        return EventPage(events, cursor)
+    note = f"The page ends after {len(events)} of {limit} events: it holds {PAGE_BYTES >> 20} MiB at most. Go on with next_cursor."
+    return EventPage(events, cursor, note)
+
+
+def _bound_bytes(page: str, parameters: Parameters) -> str:
+    """Return the first events of a page up to its bytes, each with how many the page has."""
+    order = "ORDER BY at DESC, c_event_id DESC"
+    before = f"sum(size) OVER ({order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    most = parameters.add(PAGE_BYTES, "UInt64")
+    names = ", ".join(f"c_{name}" for name in _COLUMNS)
+    counted = f"SELECT *, {before} AS before, count() OVER () AS there FROM (\n{page}\n)"  # noqa: S608 - made of fixed words and placeholders
+    return f"SELECT {names}, there FROM (\n{counted}\n) WHERE before < {most}\n{order}"  # noqa: S608 - the same
 
 
 def list_arrivals(
@@ -137,9 +162,12 @@ def find_event(
     return _event(rows[0]) if rows else None
 
 
-def _columns() -> str:
+def _columns(*, named: bool = False) -> str:
     times = [f"formatDateTime(events.{name}, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC')" for name in _TIMES]
-    return ", ".join([*times, *_COLUMNS[len(_TIMES) :]])
+    columns = [*times, *_COLUMNS[len(_TIMES) :]]
+    if named:
+        columns = [f"{column} AS c_{name}" for column, name in zip(columns, _COLUMNS, strict=True)]
+    return ", ".join(columns)
 
 
 def _event(row: list[Any]) -> dict[str, Any]:
@@ -168,8 +196,9 @@ def _parse_cursor(text: str) -> _Cursor:
     try:
         decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         cursor = msgspec.json.decode(decoded, type=_Cursor)
-        is_whole = datetime.fromisoformat(cursor.time).tzinfo is not None and "\0" not in cursor.event_id
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+        time = datetime.fromisoformat(cursor.time)
+        is_whole = time.tzinfo is not None and 1970 <= time.year < 9000 and "\0" not in cursor.event_id
+    except (ValueError, RecursionError, msgspec.DecodeError):
         is_whole = False
     if not is_whole:
         message = f"The cursor {text[:80]!r} is not one. Allowed is the next_cursor of a page, or none."

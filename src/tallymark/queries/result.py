@@ -13,6 +13,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from tallymark.errors import RequestRefused
+
+# Characters of text in an answer's rows: a group's value stands in each row of its group.
+MOST_TEXT: Final = 64 * 1024 * 1024
+
 Cell = str | int | float | bool | None
 
 
@@ -69,10 +74,25 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 
 
 def render_answer(answer: Answer, media_type: str) -> bytes:
-    """Return the answer as bytes in one of `MEDIA_TYPES`. Raises ValueError for another media type."""
+    """Return the answer as bytes in one of `MEDIA_TYPES`.
+
+    Raises ValueError for another media type, RequestRefused (query_too_expensive) for an answer that is too long.
+    """
     if media_type not in _RENDERERS:
         raise ValueError(f"There is no media type {media_type!r}. Allowed: {', '.join(MEDIA_TYPES)}.")
+    _check_size(answer)
     return _RENDERERS[media_type](answer)
+
+
+def _check_size(answer: Answer) -> None:
+    """Refuse an answer whose text would be too long: a value of many bytes stands in each of its rows."""
+    size = sum(len(cell) for row in answer.rows for cell in row if isinstance(cell, str))
+    if size > MOST_TEXT:
+        message = (
+            f"The answer's rows hold {size:,} characters of text; {MOST_TEXT:,} are allowed. "
+            "Ask for fewer groups, a longer interval or a shorter time."
+        )
+        raise RequestRefused("query_too_expensive", message)
 
 
 def _render_json(answer: Answer) -> bytes:

@@ -7,12 +7,11 @@ else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,12 @@ from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
 from tallymark.queries.ask import Limits
+from tallymark.server.address import format_address
 from tallymark.server.alert_events import AlertEvents
 from tallymark.server.config import Config
-from tallymark.server.http_server import MOST_CONNECTIONS, HttpServer
+from tallymark.server.http.asgi import ASGIApp
+from tallymark.server.http.bounds import Bounds, fit_bounds
+from tallymark.server.http.server import HttpServer
 from tallymark.server.orders import Orders, find_paths
 from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient
@@ -43,7 +45,6 @@ from tallymark.web.app import build_app
 from tallymark.web.desk import open_desk
 from tallymark.web.services import Services
 
-ASGIApp = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 log = structlog.get_logger("tallymark.web")
 
 
@@ -124,12 +125,17 @@ def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
 async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     config = orders.config
     framework, intake, services = build_application(orders)
-    server = HttpServer(answer_heads(framework), intake.open, config.host, config.port)
+    bounds = fit_bounds(
+        Bounds(connections=config.connections, per_address=config.address_connections),
+        allow_descriptors(config.connections),
+    )
+    server = HttpServer(
+        answer_heads(framework), intake.open, bounds, on_turned_away=lambda code: intake.turn_away("", code)
+    )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    serving = asyncio.create_task(server.serve())
     background = [
         asyncio.create_task(intake.keep_counting()),
         asyncio.create_task(_keep_looking(services.snapshots)),
@@ -139,16 +145,13 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     own = OwnNumbers(config, intake, services) if config.own_project else None
     if own is not None:
         own.start()
-    await server.wait_started(serving)
-    _allow_connections()
+    port = await server.start(config.host, config.port)
     _tune_interpreter()
-    say_ready(f"http://{config.host}:{config.port}")
-    await asyncio.wait({asyncio.ensure_future(stopping.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
+    say_ready(format_address(config.host, port))
+    await stopping.wait()
     for task in background:
         task.cancel()
-    server.stop()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    await server.stop()
     await intake.write_turned_away()
     if own is not None:
         await own.finish()
@@ -168,12 +171,16 @@ async def _keep_looking(snapshots: SnapshotSource) -> None:
             log.exception("catalog_not_read", fix="the server goes on with the keys that it knows")
 
 
-def _allow_connections() -> None:
-    """Raise the limit on open files: a connection takes one, and the usual soft limit is 1024."""
+def allow_descriptors(connections: int) -> int:
+    """Raise the limit on open files, since a connection takes one and the usual soft limit is 1024; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * MOST_CONNECTIONS, hard)
+    wanted = max(2 * connections, 1024)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return wanted if soft == resource.RLIM_INFINITY else soft
 
 
 def _tune_interpreter() -> None:

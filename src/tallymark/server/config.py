@@ -44,6 +44,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     log_format: str = "auto"
     log_level: str = "info"
 
+    connections: Annotated[int, msgspec.Meta(ge=16)] = 4096
+    address_connections: Annotated[int, msgspec.Meta(ge=0)] = 512
     body_bytes: _Size = 4 * _MIB
     text_bytes: _Size = 16 * _MIB
     batch_events: Annotated[int, msgspec.Meta(ge=1)] = 20_000
@@ -99,6 +101,8 @@ MEANINGS: dict[str, str] = {
     "clickhouse_url": "URL of a ClickHouse server to use instead of the embedded store.",
     "log_format": "auto (text on a terminal, else JSON), text or json.",
     "log_level": "debug, info, warning or error.",
+    "connections": "Most connections at once; the limit on open files may allow fewer.",
+    "address_connections": "Most connections from one address, of IPv6 from one /64; none for loopback. 0: no such bound, as behind a proxy on another machine.",
     "body_bytes": "Largest body of one request, as sent.",
     "text_bytes": "Largest body of one request, after decompression.",
     "batch_events": "Most events in one request.",

@@ -20,6 +20,7 @@ from tallymark.catalog.repository import Catalog, check_given_key
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.errors import ConfigError, TallymarkError
 from tallymark.journal.folder_lock import FolderLock
+from tallymark.server.address import format_address, format_place
 from tallymark.server.config import Config
 
 DEFAULT_PROJECT = "default"
@@ -70,7 +71,8 @@ def check_address(config: Config) -> None:
     except OSError as error:
         code = "port_in_use" if error.errno == errno.EADDRINUSE else "address_unusable"
         message = (
-            f"Cannot listen at {config.host}:{config.port}: {error.strerror}. Give another --host or --port."
+            f"Cannot listen at {format_place(config.host, config.port)}: {error.strerror}. "
+            "Give another --host or --port."
         )
         raise TallymarkError(code, message) from error
 
@@ -80,7 +82,7 @@ def _describe_holder(folder: Path) -> str:
     # The note may be missing: somebody deleted the file, or the holder has not written it yet.
     with contextlib.suppress(OSError, ValueError, KeyError):
         holder = json.loads((folder / LOCK_FILE).read_bytes())
-        who = f" by process {holder['pid']} at http://{holder['host']}:{holder['port']}"
+        who = f" by process {holder['pid']} at {format_address(holder['host'], holder['port'])}"
     return f"The data folder {folder} is in use{who}. Stop that server, or give another folder with --data."
 
 

@@ -31,8 +31,6 @@ def set_up_logs(log_format: str, level: str, process: str) -> None:
     # The driver prints every failed connection, without a word of what failed; our own line says it.
     logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
     logging.getLogger("clickhouse_connect").propagate = False
-    # What clients do wrong is answered, not logged; what the application does wrong is.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _keep(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -150,7 +150,7 @@ class StoreClient:
             raise ConfigError(f"The store's URL {url!r} is not one: http://HOST:PORT is needed")
         self.url = url
         self._secure = parts.scheme == "https"
-        self._host = parts.hostname
+        self._host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self._port = parts.port or (8443 if self._secure else 8123)
         self._path = parts.path.strip("/")
         self._user = user

@@ -7,7 +7,6 @@ A parameter that is neither part of the interface nor a setting of the engine is
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import uuid
 from dataclasses import dataclass, field
@@ -79,7 +78,7 @@ def run_login(headers: Message, fields: list[tuple[str, str]], password: str) ->
     elif authorization[:6].lower() == "basic ":
         try:
             user, _, secret = base64.b64decode(authorization[6:], validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise EngineError(516, "The Authorization header is not valid Basic authentication") from None
     elif "user" in given:
         user, secret = given["user"], given.get("password", "")

@@ -14,4 +14,11 @@ from tallymark.web.services import Services
 def require_key(request: Request[Any, Any, Any], services: Services, action: str) -> KeyHolder:
     """Return the project and scope of the request's key; raises RequestRefused (unauthorized, forbidden)."""
     key = parse_key(request.headers.get("authorization"), request.query_params)
-    return check_key(services.snapshots.current(), key, action)
+    holder = check_key(services.snapshots.current(), key, action)
+    name_owner(request, holder.project)
+    return holder
+
+
+def name_owner(request: Request[Any, Any, Any], project: str) -> None:
+    """Tell the HTTP server whose the answer is: answers that wait for their readers are bounded for each project."""
+    request.scope["state"]["owner"] = project

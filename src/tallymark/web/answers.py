@@ -72,7 +72,7 @@ def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Re
 
 def answer_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a fault of ours: say nothing of its inside, and leave the whole of it in the log."""
-    log.error("request_failed", path=request.url.path, exc_info=error)
+    log.error("request_failed", path=request.scope["path"], exc_info=error)
     return render_refusal(RequestRefused("internal_error"))
 
 

@@ -22,7 +22,7 @@ def answer_missing(
     request: Request[Any, Any, Any], error: NotFoundException | MethodNotAllowedException
 ) -> Response[bytes]:
     """Answer an unknown address or method: a page for a person in a browser, JSON for everybody else."""
-    if isinstance(error, MethodNotAllowedException) and request.url.path.startswith("/clickhouse"):
+    if isinstance(error, MethodNotAllowedException) and request.scope["path"].startswith("/clickhouse"):
         return clickhouse.answer_http_exception(request, error)
     wants_page = "text/html" in request.headers.get("accept", "")
     return show_http_error(request, error) if wants_page else answer_http_exception(request, error)

@@ -6,11 +6,15 @@ looks back on. One that cannot be asked, or has no figure, is told by gauges of 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from tallymark.errors import TallymarkError
@@ -40,11 +44,48 @@ def list_chosen(asker: Asker) -> list[Metric]:
     return [metric for metric in asker.metrics.values() if metric.scrape]
 
 
-def render_scrape(asker: Asker, now: datetime) -> bytes:
-    """Return the project's chosen metrics in Prometheus' text format; blocking."""
+def read_scrape(asker: Asker, now: datetime) -> CollectorRegistry:
+    """Return the project's chosen metrics as they are now; blocking."""
     registry = CollectorRegistry()
-    registry.register(_Found(asker, now))
-    return generate_latest(registry)
+    registry.register(_Asked(_Found(asker, now).collect()))
+    return registry
+
+
+def render_exposition(registries: Iterable[CollectorRegistry], accept: str) -> tuple[bytes, str]:
+    """Return the registries' numbers and their media type: OpenMetrics where Accept asks for it, else Prometheus' text.
+
+    One encoding of all, since OpenMetrics has one end. An Accept that cannot be read asks for nothing.
+    """
+    encode: Callable[[Collector], bytes] = generate_latest
+    media_type = CONTENT_TYPE_LATEST
+    # Of a version that is none the library compares a text with a number.
+    with contextlib.suppress(TypeError, ValueError):
+        encode, media_type = choose_encoder(accept)
+    return encode(Both(registries)), media_type
+
+
+class Both(CollectorRegistry):
+    """Several registries as one, for one exposition."""
+
+    def __init__(self, registries: Iterable[CollectorRegistry]) -> None:
+        super().__init__()
+        self._registries = tuple(registries)
+
+    def collect(self) -> Iterator[Family]:
+        """Give the families of each."""
+        for registry in self._registries:
+            yield from registry.collect()
+
+
+class _Asked(Collector):
+    """Families that were asked already."""
+
+    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Give them."""
+        return self._families
 
 
 class _Found(Collector):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import urllib3
 from litestar import Request, Response, route
@@ -22,6 +22,7 @@ from tallymark.intake.answers import build_refusal
 from tallymark.intake.auth import check_key, parse_basic
 from tallymark.store.errors import EngineError, StoreUnavailable
 from tallymark.store.requests import PROJECT_HEADER, VISITOR_USER
+from tallymark.web.access import name_owner
 from tallymark.web.services import Services
 
 PREFIX = "/clickhouse"
@@ -107,7 +108,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             "X-ClickHouse-Key": services.store_password,
             PROJECT_HEADER: project,
         }
-        url = f"{services.store_url}/{tail.lstrip('/')}?{urlencode(fields)}"
+        url = f"{services.store_url}/{quote(tail.lstrip('/'))}?{urlencode(fields)}"
         try:
             services.store.check_alive()
             return pool.request(method, url, headers=headers, body=body or None, preload_content=False)
@@ -133,6 +134,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = check_key(services.snapshots.current(), key, "read")
         if user not in ("", "default", holder.project):
             raise RequestRefused("forbidden", f"The key belongs to another project than {user!r}.")
+        name_owner(request, holder.project)
         body = await request.body()
         if len(body) > _MOST_BYTES:
             raise RequestRefused("body_too_large", f"A query may have {_MOST_BYTES} bytes.")

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tallymark.errors import RequestRefused
 from tallymark.intake.auth import parse_key
@@ -21,15 +20,19 @@ from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
-from tallymark.web.scrape import list_chosen, render_scrape
+from tallymark.web.probe import Probe
+from tallymark.web.scrape import list_chosen, read_scrape, render_exposition
 from tallymark.web.services import Services
+
+# Within so long `/readyz` answers, whatever hangs.
+READY_SECONDS = 5.0
 
 
 class Readiness(msgspec.Struct):
     """What `GET /readyz` answers. Lag: events in the journal that are not in the store, and the oldest's age.
 
     `loader` is working, retrying, copying or stalled; `loader_message` says how far, or what it last met, and
-    `loader_share` how much of a copy is done, from 0 to 1.
+    `loader_share` how much of a copy is done, from 0 to 1. `problem` says why nothing is known.
     """
 
     ready: bool
@@ -40,6 +43,7 @@ class Readiness(msgspec.Struct):
     loader: str = "working"
     loader_message: str = ""
     loader_share: float | None = None
+    problem: str = ""
 
 
 def read_readiness(services: Services) -> Readiness:
@@ -66,8 +70,17 @@ def _read_loader(services: Services, events: int, oldest_us: int) -> LoaderStand
     return describe(report, stall)
 
 
+def render_silence(seconds: float) -> Readiness:
+    """Return what is said while the check hangs. All that it asks but the disk answers, or is given up, within its time."""
+    problem = f"The check has not ended for {seconds:.0f} s: the disk under the data folder does not answer."
+    return Readiness(
+        ready=False, journal="unknown", store="unknown", lag_events=0, lag_seconds=0.0, problem=problem
+    )
+
+
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
+    probe = Probe(lambda: read_readiness(services), READY_SECONDS)
 
     @get("/healthz", summary="Alive?", tags=["health"], security=[{}])
     async def get_health() -> Response[bytes]:
@@ -77,21 +90,25 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     @get("/readyz", summary="Ready?", tags=["health"], security=[{}])
     async def get_readiness() -> Response[bytes]:
         """Answer 200 when the journal can be written, the store be reached and the loader gets on, else 503; says the lag."""
-        readiness = await services.run_health(read_readiness, services)
+        readiness = await probe.ask() or render_silence(probe.hanging_seconds)
         return render_json(readiness, 200 if readiness.ready else 503)
 
     @get(
         "/metrics", summary="Numbers for Prometheus", tags=["health"], security=[{}], media_type="text/plain"
     )
     async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return the server's own numbers, and with a read key the project's chosen metrics, in Prometheus' text format."""
-        text = generate_latest(REGISTRY)
+        """Return the server's own numbers, and with a read key the project's chosen metrics.
+
+        In Prometheus' text format, or in OpenMetrics where Accept asks for that.
+        """
+        registries = [REGISTRY]
         if parse_key(request.headers.get("authorization"), request.query_params):
             holder = require_key(request, services, "read")
             asker = await services.run(open_asker, services, holder.project)
             for metric in list_chosen(asker):
                 services.uses.note(holder.project, "metric", metric.name, "Prometheus")
-            text += await services.run(render_scrape, asker, services.clock.now())
-        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            registries.append(await services.run(read_scrape, asker, services.clock.now()))
+        text, media_type = render_exposition(registries, request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": media_type})
 
     return [get_health, get_readiness, get_metrics]

@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import EVENT_CODES, RequestRefused
 from tallymark.intake.answers import EventsAnswer, Rejected
 from tallymark.intake.replay import MOST_EVENTS
-from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
+from tallymark.ledger.quarantine import PAGE_BYTES, count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, parse_count, render_json
 from tallymark.web.services import Services
@@ -74,7 +74,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             limit=limit,
         )
         refused = await services.run(list_refused, services.ledger, holder.project)
-        return render_json({"counts": counts, "events": events, "refused": refused})
+        answer: dict[str, Any] = {"counts": counts, "events": events, "refused": refused}
+        if sum(len(event.body) for event in events) >= PAGE_BYTES:
+            answer["note"] = (
+                f"The page ends after {len(events)} of at most {limit} events: it holds {PAGE_BYTES >> 20} MiB. "
+                f"Go on with before={events[-1].id}."
+            )
+        return render_json(answer)
 
     @post(
         "/v1/quarantine/replay",

@@ -74,7 +74,7 @@ def show_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Re
 
 def show_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Show that something of ours failed; the log has the rest."""
-    log.error("page_failed", path=request.url.path, exc_info=error)
+    log.error("page_failed", path=request.scope["path"], exc_info=error)
     return _render(request, 500, "internal_error", "A fault of ours. The server's log says more.")
 
 

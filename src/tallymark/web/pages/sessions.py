@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,13 +20,17 @@ from litestar import Request
 from tallymark.catalog.repository import SessionRow
 from tallymark.clock import Clock
 from tallymark.errors import RequestRefused
+from tallymark.web.access import name_owner
 from tallymark.web.addresses import find_address
 from tallymark.web.services import Services
 
 SESSION_COOKIE: Final = "tallymark_session"
 FORM_COOKIE: Final = "tallymark_form"
 CSRF_FIELD: Final = "csrf"
+_FORM_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _FORM_BYTES: Final = 16 * 1024
+# How long the catalog may take to know a session: a disk that hangs must not hold the page for ever.
+_CATALOG_SECONDS: Final = 15.0
 _FORM_SECONDS: Final = 15.0
 _MOST_FIELDS: Final = 1000
 _DEFAULT_PROJECT: Final = "default"
@@ -104,6 +109,7 @@ def _visit(
     )
     if project not in projects:
         raise RequestRefused("not_found", f"There is no project {project[:80]!r}.", at="project")
+    name_owner(request, project)
     return Visit(
         request, session, token, project, projects, fields, pairs, find_address(services.public_url, request)
     )
@@ -115,7 +121,11 @@ async def find_session(request: Request[Any, Any, Any], services: Services) -> t
     if not token or len(token) > 200:
         return None, ""
     # Not among the questions' threads: a page must not wait for eight slow questions to be recognised.
-    return await asyncio.to_thread(services.catalog.find_session, token), token
+    try:
+        async with asyncio.timeout(_CATALOG_SECONDS):
+            return await asyncio.to_thread(services.catalog.find_session, token), token
+    except TimeoutError as error:
+        raise RequestRefused("no_answer", retry_after=5) from error
 
 
 def check_origin(request: Request[Any, Any, Any], services: Services) -> None:
@@ -129,8 +139,21 @@ def check_origin(request: Request[Any, Any, Any], services: Services) -> None:
     if origin is None:
         return
     own = {request.headers.get("host", ""), urlsplit(services.public_url).netloc}
-    if urlsplit(origin).netloc not in own - {""}:
+    if find_site(origin) not in own - {""}:
         raise RequestRefused("forbidden", "The form was sent from another site.")
+
+
+def find_site(origin: str) -> str:
+    """Return host and port of an Origin header; '' where it names none, such as `null`."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def parse_form_token(text: str) -> str:
+    """Return the form cookie's token where it is one that we could have made, else ''."""
+    return text if _FORM_TOKEN.fullmatch(text) else ""
 
 
 def mask_token(token: str) -> str:

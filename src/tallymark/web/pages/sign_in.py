@@ -14,6 +14,7 @@ from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.repository import SESSION_DAYS
+from tallymark.errors import RequestRefused
 from tallymark.web.addresses import find_address
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
@@ -27,6 +28,7 @@ from tallymark.web.pages.sessions import (
     find_session,
     mask_token,
     open_form,
+    parse_form_token,
     parse_pairs,
     parse_target,
     read_form,
@@ -35,6 +37,8 @@ from tallymark.web.services import Services
 
 # Each takes 64 MiB for its hash.
 _AT_ONCE: Final = 2
+# As long as it may wait for its turn and for the catalog, together.
+_SIGN_IN_SECONDS: Final = 30.0
 _MOST_NAME: Final = 200
 _MOST_PASSWORD: Final = 1000
 _REFUSED: Final = "Name or password is wrong. After ten failed tries every try fails for five minutes."
@@ -49,8 +53,11 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         who = (name, address)
         if attempts.is_blocked(who) or not name or not password:
             return None
-        async with hashing:
-            found = await services.run(services.catalog.sign_in, name, password)
+        try:
+            async with asyncio.timeout(_SIGN_IN_SECONDS), hashing:
+                found = await services.run(services.catalog.sign_in, name, password)
+        except TimeoutError as error:
+            raise RequestRefused("no_answer", retry_after=5) from error
         if found is None:
             attempts.fail(who)
             return None
@@ -71,19 +78,20 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Open a session."""
         check_origin(request, services)
         fields = dict(parse_pairs(await read_form(request)))
-        check_token(fields.get(CSRF_FIELD, ""), request.cookies.get(FORM_COOKIE) or secrets.token_hex())
+        token = parse_form_token(request.cookies.get(FORM_COOKIE, ""))
+        check_token(fields.get(CSRF_FIELD, ""), token or secrets.token_hex())
         target = parse_target(fields.get("next", "/"))
         address = request.client.host if request.client else ""
         name, password = fields.get("name", "")[:_MOST_NAME], fields.get("password", "")[:_MOST_PASSWORD]
-        token = await try_password(name, password, address)
-        if token is None:
+        session = await try_password(name, password, address)
+        if session is None:
             return _render_form(request, services, target, name, _REFUSED)
         response = render_move(target)
         secure = is_secure(request, services)
         response.set_cookie(
             Cookie(
                 SESSION_COOKIE,
-                value=token,
+                value=session,
                 httponly=True,
                 secure=secure,
                 samesite="lax",
@@ -114,7 +122,7 @@ def is_secure(request: Request[Any, Any, Any], services: Services) -> bool:
 def _render_form(
     request: Request[Any, Any, Any], services: Services, target: str, name: str = "", error: str = ""
 ) -> Response[bytes]:
-    token = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
+    token = parse_form_token(request.cookies.get(FORM_COOKIE, "")) or secrets.token_urlsafe(24)
     values = {"csrf": mask_token(token), "target": target, "name": name, "error": error}
     response = render_html(request, "sign_in.html", values, 401 if error else 200)
     response.set_cookie(

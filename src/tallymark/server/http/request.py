@@ -1,0 +1,179 @@
+"""One request as it stands on a connection: its head, its body as it grows, and its answer.
+
+The connection makes it and lets its body grow. The intake reads it as an `intake.upload.Exchange`; `asgi.py` makes a
+scope of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote
+
+import httptools
+
+from tallymark.server.http.answer_text import CONTINUE, build_crowded, render_answer
+
+if TYPE_CHECKING:
+    from tallymark.server.http.connection import Connection
+
+
+# Of these an address takes some and answers 405 to the others; of CONNECT too, since we are no proxy.
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
+
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+
+
+class BadHead(Exception):
+    """A request's head that cannot be served; `status` is what it is answered with."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Taker(Protocol):
+    """Who answers a request: the intake's `Upload`, or the framework's `Exchange`."""
+
+    def begin(self) -> None:
+        """Look at the head."""
+        ...
+
+    def advance(self) -> None:
+        """Take note that the body has grown, or is whole."""
+        ...
+
+    def expire(self, pause: float, total: float) -> None:
+        """Take note that the body has stood still for `pause` seconds, and has taken `total`."""
+        ...
+
+    def leave(self) -> None:
+        """Let go: the client is gone."""
+        ...
+
+
+class Request:
+    """A request whose head is whole."""
+
+    __slots__ = (
+        "_body", "answered", "complete", "connection", "expects_continue", "headers", "held", "keep_alive", "length",
+        "method", "owner", "path", "query", "raw_path", "size", "started", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        method: str,
+        version: str,
+        url: bytes,
+        headers: list[tuple[bytes, bytes]],
+    ) -> None:
+        """Read the head; raises BadHead."""
+        if method not in METHODS:
+            raise BadHead(405 if method == "CONNECT" else 501)
+        self.connection = connection
+        self.method = method
+        self.version = version
+        self.headers = headers
+        self.raw_path, self.query = parse_target(url, method)
+        path = self.raw_path.decode("ascii")
+        self.path = unquote(path) if "%" in path else path
+        # Bytes of the body still to come; None when it is chunked, and its end shows itself.
+        self.length: int | None = 0
+        self.expects_continue = False
+        self._read_headers()
+        self.keep_alive = True
+        self._body: bytes | bytearray = b""
+        self.size = 0
+        self.complete = False
+        # Set by whoever does not want more of the body for now.
+        self.held = False
+        # Whether the head of its answer was sent, and whether the whole answer was.
+        self.started = self.answered = False
+        # Whose answer it is: a project, once one is known.
+        self.owner = ""
+
+    def _read_headers(self) -> None:
+        hosts = 0
+        for name, value in self.headers:
+            if name == b"content-length":
+                self.length = int(value)
+            elif name == b"transfer-encoding":
+                self.length = None
+                if self.version != "1.1":
+                    raise BadHead(400)
+            elif name == b"expect":
+                self.expects_continue = self.version == "1.1" and value.lower() == b"100-continue"
+            elif name == b"host":
+                hosts += 1
+                if not _HOST.fullmatch(value):
+                    raise BadHead(400)
+        if hosts > 1 or (not hosts and self.version == "1.1"):
+            raise BadHead(400)
+
+    def grow(self, piece: bytes) -> None:
+        """Add a piece of the body; of an answered request nobody wants it any more."""
+        if self.answered:
+            return
+        self.size += len(piece)
+        if not self._body:
+            self._body = piece
+        elif isinstance(self._body, bytearray):
+            self._body += piece
+        else:
+            self._body = bytearray(self._body) + piece
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of the body nobody has read yet."""
+        return len(self._body)
+
+    def read(self) -> bytes:
+        """Return what there is of the body and let go of it."""
+        body, self._body = self._body, b""
+        return body if isinstance(body, bytes) else bytes(body)
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False) -> None:
+        """Send the whole answer in one write; without effect when there is one, or nobody to read it."""
+        connection = self.connection
+        if self.started or connection.closing:
+            return
+        self.started = True
+        if len(body) > connection.serving.bounds.counted_bytes and not connection.hold(self.owner, len(body)):
+            # What was accepted stays so: sent again, it is a repetition.
+            status, headers, body = build_crowded()
+        self.settle(close=close)
+        text = render_answer(status, headers, body, connection.serving.date, close=not self.keep_alive)
+        connection.write(text if self.method != "HEAD" else text[: len(text) - len(body)])
+        connection.finish(self)
+
+    def settle(self, *, close: bool = False) -> None:
+        """Decide, before the answer's head, whether the connection stays open behind it."""
+        # Who waits for a 100 that never comes may send the body all the same, or not: nobody can tell what follows.
+        if close or (self.expects_continue and not self.complete) or self.connection.serving.stopping:
+            self.keep_alive = False
+
+    def welcome(self) -> None:
+        """Ask for the body where the client waits for that."""
+        if self.expects_continue and not self.started:
+            self.expects_continue = False
+            if not self.size and not self.complete:
+                self.connection.write(CONTINUE)
+
+
+def parse_target(url: bytes, method: str) -> tuple[bytes, bytes]:
+    """Return the path as sent, and the query, of a request's target. Raises BadHead for a target that has none."""
+    if url == b"*":
+        if method != "OPTIONS":
+            raise BadHead(400)
+        return b"*", b""
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserError:
+        raise BadHead(400) from None
+    path = parsed.path or b"/"
+    if not path.isascii():
+        raise BadHead(400)
+    return path, parsed.query or b""
