@@ -172,9 +172,20 @@ REQUEST_CODES = _by_code(
     ),
     Code("rate_limited", 429, "The project sends more than its limit.", "Wait for Retry-After seconds."),
     Code(
+        "too_many_at_once",
+        429,
+        "So much of this project, or of this sender, waits already that no more is taken.",
+        "Wait for Retry-After seconds, and ask for less at once.",
+    ),
+    Code(
         "internal_error", 500, "A fault of ours.", "Look into the server's log; the answer names the request."
     ),
-    Code("overloaded", 503, "More requests wait for the disk than may.", "Wait for Retry-After seconds."),
+    Code(
+        "overloaded",
+        503,
+        "More is asked at once than can be done, or more requests wait for the disk than may.",
+        "Wait for Retry-After seconds.",
+    ),
     Code("disk_full", 503, "The disk is nearly full.", "Free room; the intake goes on by itself."),
     Code("journal_unavailable", 503, "The journal cannot be written.", "Look into the server's log."),
     Code("store_unavailable", 503, "The store cannot be reached.", "It is restarted by itself; try again."),

@@ -40,6 +40,7 @@ from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.app import build_app
+from tallymark.web.departures import end_with_client
 from tallymark.web.desk import open_desk
 from tallymark.web.services import Services
 
@@ -123,7 +124,7 @@ def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
 async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     config = orders.config
     framework, intake, services = build_application(orders)
-    server = HttpServer(answer_heads(framework), intake.open, config.host, config.port)
+    server = HttpServer(end_with_client(answer_heads(framework)), intake.open, config.host, config.port)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -68,7 +68,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def list_embeds(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return all embeds of the project, the newest first."""
         holder = require_key(request, services, "admin")
-        found = await services.run(services.embeds.list, holder.project)
+        found = await services.read(holder.project, services.embeds.list, holder.project)
         return render_json({"embeds": [show(request, one) for one in found]})
 
     @post(
@@ -82,7 +82,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Make a token for one panel: `{"dashboard": "shop", "panel": "orders", "days": 90}`."""
         holder = require_key(request, services, "admin")
         order = decode_body(await request.body(), EmbedOrder)
-        embed = await services.run(create_embed, services, holder.project, order, "an admin key")
+        embed = await services.read(
+            holder.project, create_embed, services, holder.project, order, "an admin key"
+        )
         return render_json(show(request, embed), 201)
 
     @delete(
@@ -97,7 +99,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "admin")
         if not 0 < embed_id < 2**31:
             raise RequestRefused("not_found", f"There is no embed {embed_id} in use.", at="id")
-        await services.run(services.embeds.revoke, embed_id, holder.project)
+        await services.read(holder.project, services.embeds.revoke, embed_id, holder.project)
         return render_json({"revoked": embed_id})
 
     return [list_embeds, make_embed, end_embed]

@@ -121,7 +121,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             )
             return render_json(page)
 
-        return await services.run(work)
+        return await services.ask(holder.project, work)
 
     @get(
         "/v1/events/{event_id:str}/trace",
@@ -132,7 +132,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def get_trace(request: Request[Any, Any, Any], event_id: str) -> Response[bytes]:
         """Return each station of an event with time and verdict; an unknown id gets a plain answer."""
         holder = require_key(request, services, "read")
-        return render_json(await services.run(read_trace, services, holder.project, event_id))
+        return render_json(await services.ask(holder.project, read_trace, services, holder.project, event_id))
 
     @get(
         "/v1/trace", summary="Follow one event whose id has slashes", tags=["events"], security=[{"read": []}]
@@ -143,6 +143,6 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         event_id = request.query_params.get("event_id", "")
         if not event_id:
             raise RequestRefused("invalid_request", "Say which event: ?event_id=ID.", at="event_id")
-        return render_json(await services.run(read_trace, services, holder.project, event_id))
+        return render_json(await services.ask(holder.project, read_trace, services, holder.project, event_id))
 
     return [get_events, get_trace, get_trace_by_query]

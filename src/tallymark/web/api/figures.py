@@ -53,10 +53,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "read")
         fields = dict(request.query_params)
         span, comparison = parse_span(fields), parse_comparison(fields)
-        asker = await services.run(open_asker, services, holder.project)
+        asker = await services.read(holder.project, open_asker, services, holder.project)
         asker.find(name)
         services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
-        return render_json(await services.run(asker.compared, name, span, comparison))
+        return render_json(await services.ask(holder.project, asker.compared, name, span, comparison))
 
     @get(
         "/v1/metrics/{name:str}/explain",
@@ -73,10 +73,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         fields = dict(request.query_params)
         span = parse_span(fields, EXPLAIN_FIELDS, MAX_DIMENSIONS, DEFAULT_VALUES)
         comparison = parse_comparison(fields) or "previous"
-        asker = await services.run(open_asker, services, holder.project)
+        asker = await services.read(holder.project, open_asker, services, holder.project)
         asker.find(name)
         services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
-        return render_json(await services.run(_explain, asker, name, span, comparison))
+        return render_json(await services.ask(holder.project, _explain, asker, name, span, comparison))
 
     return [get_figures, get_explanation]
 

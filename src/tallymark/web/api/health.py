@@ -71,10 +71,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         text = generate_latest(REGISTRY)
         if parse_key(request.headers.get("authorization"), request.query_params):
             holder = require_key(request, services, "read")
-            asker = await services.run(open_asker, services, holder.project)
+            asker = await services.read(holder.project, open_asker, services, holder.project)
             for metric in list_chosen(asker):
                 services.uses.note(holder.project, "metric", metric.name, "Prometheus")
-            text += await services.run(render_scrape, asker, services.clock.now())
+            text += await services.ask(holder.project, render_scrape, asker, services.clock.now())
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [get_health, get_readiness, get_metrics]

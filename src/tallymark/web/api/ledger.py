@@ -48,6 +48,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         query = request.query_params
         start, end = parse_span(query, services.clock.now(), timedelta(days=1))
         interval = query.get("interval", "minute")
-        return render_json(await services.run(read_ledger, services, holder.project, start, end, interval))
+        return render_json(
+            await services.read(holder.project, read_ledger, services, holder.project, start, end, interval)
+        )
 
     return [get_ledger]

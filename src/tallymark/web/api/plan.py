@@ -55,13 +55,15 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         order = _parse(await request.body())
         if order.apply:
             require_key(request, services, "admin")
-        return render_json(await services.run(run_plan, services, holder.project, order))
+        return render_json(await services.ask(holder.project, run_plan, services, holder.project, order))
 
     @get("/v1/plan/export", summary="All objects as files", tags=["plan"], security=[{"read": []}])
     async def get_export(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return every object in the file that it stands in; what was made here stands in `<kind>s/<name>.yaml`."""
         holder = require_key(request, services, "read")
-        return render_json({"files": await services.run(export_files, services, holder.project)})
+        return render_json(
+            {"files": await services.read(holder.project, export_files, services, holder.project)}
+        )
 
     @get("/v1/plan/schema", summary="JSON Schema of a file", tags=["plan"], security=[{"read": []}])
     async def get_schema(request: Request[Any, Any, Any]) -> Response[bytes]:

@@ -64,8 +64,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         before = parse_count(query.get("before"), "before", 0, 2**62)
         if not services.ledger.exists():
             return render_json({"counts": [], "events": [], "refused": []})
-        counts = await services.run(count_quarantined, services.ledger, holder.project)
-        events = await services.run(
+        counts = await services.read(holder.project, count_quarantined, services.ledger, holder.project)
+        events = await services.read(
+            holder.project,
             list_quarantined,
             services.ledger,
             holder.project,
@@ -73,7 +74,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             before_id=before,
             limit=limit,
         )
-        refused = await services.run(list_refused, services.ledger, holder.project)
+        refused = await services.read(holder.project, list_refused, services.ledger, holder.project)
         return render_json({"counts": counts, "events": events, "refused": refused})
 
     @post(

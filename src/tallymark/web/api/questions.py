@@ -53,7 +53,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             answer = run_for(services, holder.project, raw)
             return render_answer(answer, media_type), answer.notes
 
-        body, notes = await services.run(work)
+        body, notes = await services.ask(holder.project, work)
         headers = {} if media_type == MEDIA_TYPES[0] or not notes else {NOTES_HEADER: json.dumps(notes)}
         return Response(body, media_type=media_type, headers=headers)
 
@@ -61,13 +61,17 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def get_names(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the project's event names with their counts."""
         holder = require_key(request, services, "read")
-        return render_json(await services.run(list_event_names, services.store, holder.project))
+        return render_json(
+            await services.ask(holder.project, list_event_names, services.store, holder.project)
+        )
 
     @get("/v1/fields", summary="Fields that exist", tags=["questions"], security=[{"read": []}])
     async def get_fields(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return core fields and the attributes seen, of one event name (`?event_name=`) or of all."""
         holder = require_key(request, services, "read")
         event_name = request.query_params.get("event_name") or None
-        return render_json(await services.run(list_fields, services.store, holder.project, event_name))
+        return render_json(
+            await services.ask(holder.project, list_fields, services.store, holder.project, event_name)
+        )
 
     return [ask, get_names, get_fields]

@@ -59,7 +59,9 @@ def _build_pages(services: Services) -> list[HTTPRouteHandler]:
     async def show_alert(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one alert: its values, its course with the times of trouble, what it did, and a replay where one is asked for."""
         visit = await open_visit(request, services)
-        values = await services.run(_read_alert, services, visit, visit.fields.get("name", ""))
+        values = await services.read(
+            visit.project, _read_alert, services, visit, visit.fields.get("name", "")
+        )
         return render_html(request, "alert.html", visit.page("/alerts", **values))
 
     return [show_alerts, show_alert]
@@ -71,13 +73,22 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
         """Silence an alert, or acknowledge its trouble, for a while and with a reason."""
         visit = await open_form(request, services)
         name = visit.fields.get("name", "")
-        shown = await services.run(find_alert, services, visit.project, name) if name else None
+        shown = (
+            await services.read(visit.project, find_alert, services, visit.project, name) if name else None
+        )
         incident = 0
         if visit.fields.get("what") == "acknowledge":
             incident = parse_count(visit.fields.get("incident"), "incident", 0, 2**53)
             _require_present(shown, incident)
-        await services.run(
-            _silence, services, visit.project, name, incident, visit.fields, visit.session.person
+        await services.read(
+            visit.project,
+            _silence,
+            services,
+            visit.project,
+            name,
+            incident,
+            visit.fields,
+            visit.session.person,
         )
         return render_move(_address(visit, name))
 
@@ -86,7 +97,9 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
         """End a silence at once."""
         visit = await open_form(request, services)
         number = parse_count(visit.fields.get("id"), "id", 0, 2**31)
-        await services.run(services.desk.silences.end, number, visit.project, services.clock.now())
+        await services.read(
+            visit.project, services.desk.silences.end, number, visit.project, services.clock.now()
+        )
         return render_move(_address(visit, visit.fields.get("name", "")))
 
     @post_page("/alert/remove")
@@ -98,7 +111,9 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
             parse_count(visit.fields.get("version"), "version", 0, 2**31),
         )
         who = visit.session.person
-        await services.run(remove_object, services, visit.project, BY_NAME["alert"], name, seen=seen, who=who)
+        await services.read(
+            visit.project, remove_object, services, visit.project, BY_NAME["alert"], name, seen=seen, who=who
+        )
         return render_move(build_link("/alerts", project=visit.project))
 
     @post_page("/receivers")
@@ -107,7 +122,7 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_form(request, services)
         said, refusal = "", None
         try:
-            said = await services.run(_change_receiver, services, visit)
+            said = await services.send(visit.project, _change_receiver, services, visit)
         except RequestRefused as refused:
             refusal = refused
         return await render_alerts(services, visit, said=said, refusal=refusal)
@@ -124,7 +139,7 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
         grant = parse_token(token, services.secret, services.clock.now())
         if grant is None:
             raise RequestRefused("not_found", "This link is over, or it was altered.")
-        shown = await services.run(find_alert, services, grant.project, grant.alert)
+        shown = await services.read(grant.project, find_alert, services, grant.project, grant.alert)
         over = shown.incident != grant.incident
         values = {
             "shown": shown,
@@ -152,11 +167,11 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
         fields = {name: str(form.get(name, "")) for name in ("what", "reason", "length", "who")}
         incident = grant.incident if fields["what"] == "acknowledge" else 0
         who = f"{fields['who'].strip()[:80] or 'somebody'} (by a link)"
-        shown = await services.run(find_alert, services, grant.project, grant.alert)
+        shown = await services.read(grant.project, find_alert, services, grant.project, grant.alert)
         try:
             _require_present(shown, grant.incident)
-            await services.run(
-                _silence, services, grant.project, grant.alert, incident, fields, who, _BY_LINK
+            await services.read(
+                grant.project, _silence, services, grant.project, grant.alert, incident, fields, who, _BY_LINK
             )
         except RequestRefused as refused:
             return await answer(request, token, problem=refused.message, status=refused.status)
@@ -169,7 +184,7 @@ async def render_alerts(
     services: Services, visit: Visit, *, said: str = "", refusal: RequestRefused | None = None
 ) -> Response[bytes]:
     """Return the page of all alerts."""
-    values = await services.run(_read_alerts, services, visit.project)
+    values = await services.read(visit.project, _read_alerts, services, visit.project)
     page = visit.page(
         "/alerts", said=said, error=_tell(refusal), typed=visit.fields if refusal else {}, **values
     )

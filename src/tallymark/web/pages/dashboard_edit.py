@@ -47,8 +47,15 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             "last": "30d",
         }
         dashboard = parse_object(_KIND, given)
-        await services.run(
-            save_object, services, visit.project, _KIND, dashboard, seen=0, who=visit.session.person
+        await services.read(
+            visit.project,
+            save_object,
+            services,
+            visit.project,
+            _KIND,
+            dashboard,
+            seen=0,
+            who=visit.session.person,
         )
         return _go(visit, dashboard.name)
 
@@ -167,12 +174,19 @@ async def _change(
     `pressed` is `panel:action`, the button that has the focus on the next page.
     """
     name = visit.fields.get("name", "")
-    found, dashboard = await services.run(find_dashboard, services, visit.project, name)
+    found, dashboard = await services.read(visit.project, find_dashboard, services, visit.project, name)
     changed = msgspec.structs.replace(dashboard, panels=build(dashboard))
     # A form that does not say a version adds to whatever is there.
     seen = parse_count(visit.fields.get("version"), "version", found.version, 2**31)
-    await services.run(
-        save_object, services, visit.project, _KIND, changed, seen=seen, who=visit.session.person
+    await services.read(
+        visit.project,
+        save_object,
+        services,
+        visit.project,
+        _KIND,
+        changed,
+        seen=seen,
+        who=visit.session.person,
     )
     return _go(visit, name, _find_focus(dashboard, changed, pressed))
 
@@ -180,13 +194,17 @@ async def _change(
 async def _remove(services: Services, visit: Visit) -> Response[bytes]:
     name, who = visit.fields.get("name", ""), visit.session.person
     seen = parse_count(visit.fields.get("version"), "version", 0, 2**31)
-    await services.run(remove_object, services, visit.project, _KIND, name, seen=seen, who=who)
+    await services.read(
+        visit.project, remove_object, services, visit.project, _KIND, name, seen=seen, who=who
+    )
     return render_move(build_link("/dashboards", project=visit.project))
 
 
 async def _embed(services: Services, visit: Visit) -> Response[bytes]:
     order = EmbedOrder(visit.fields.get("name", ""), visit.fields.get("panel", ""), days=_EMBED_DAYS)
-    embed = await services.run(create_embed, services, visit.project, order, visit.session.person)
+    embed = await services.read(
+        visit.project, create_embed, services, visit.project, order, visit.session.person
+    )
     url = f"{visit.address}/embed/{sign_token(embed, services.secret)}"
     values = visit.page("/dashboards", url=url, embed=embed, framed=bool(services.embed_ancestors))
     return render_html(visit.request, "embed_made.html", values)

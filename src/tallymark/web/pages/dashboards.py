@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.definitions import Definition
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.plan.kinds.dashboard import Dashboard
+from tallymark.plan.kinds.dashboard import Dashboard, Panel
 from tallymark.plan.kinds.metric import Span
 from tallymark.plan.objects import decode_object, render_yaml
 from tallymark.queries.filters import build_filters as check_filters
@@ -29,9 +29,10 @@ from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
-from tallymark.web.panels import View, run_panel
+from tallymark.web.panels import PanelOrder, View, build_busy_view, run_panel
 from tallymark.web.services import Services
 from tallymark.web.shades import Shade, find_shades
+from tallymark.web.shares import RETRY_AFTER
 from tallymark.web.spans import PRESETS, Wanted, find_span, own_time, read_wanted
 from tallymark.web.tables import build_table
 
@@ -49,7 +50,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def show_dashboards(request: Request[Any, Any, Any]) -> Response[bytes]:
         """List the project's dashboards."""
         visit = await open_visit(request, services)
-        found = await services.run(services.definitions.list, visit.project, "dashboard")
+        found = await services.read(visit.project, services.definitions.list, visit.project, "dashboard")
         listed = [(decode_object("dashboard", one.body), one) for one in found]
         return render_html(
             request, "dashboards.html", visit.page("/dashboards", listed=listed, now=services.clock.now())
@@ -63,7 +64,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         _note(services, visit, dashboard.name, dashboard.uses())
         values = await _read(services, visit, definition, dashboard)
         template = "dashboard_panels.html" if visit.fields.get("part") == "panels" else "dashboard.html"
-        return render_html(request, template, visit.page("/dashboards", **values), values["status"])
+        response = render_html(request, template, visit.page("/dashboards", **values), values["status"])
+        if any(view.busy for view in values["views"]):
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
 
     @get_page("/dashboard/panel")
     async def show_export(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -73,12 +77,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         panel = find_panel(dashboard, visit.fields.get("panel", ""))
         _note(services, visit, dashboard.name, panel.metrics)
         span = _find_span(services, visit, dashboard)
-        asker = await services.run(open_asker, services, visit.project)
+        asker = await services.read(visit.project, open_asker, services, visit.project)
         form = visit.fields.get("form", "")
-        view = await make_view(services, asker, panel, span, form)
+        order = PanelOrder(asker, panel, span, sender=visit.session.person)
+        view = await make_view(order, form)
         if form == _TABLE:
             return render_html(request, "panel_table.html", _read_table(visit, view, span))
-        made = await export_panel(services, view, span, form, visit.fields)
+        made = await export_panel(order, view, form, visit.fields)
         headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
         if form in ("csv", "png", "svg"):
             headers["Content-Disposition"] = f'attachment; filename="{dashboard.name}-{panel.name}.{form}"'
@@ -106,7 +111,9 @@ def _read_wanted(visit: Visit, dashboard: Dashboard) -> Wanted:
 
 
 async def _find(services: Services, visit: Visit) -> tuple[Definition, Dashboard]:
-    return await services.run(find_dashboard, services, visit.project, visit.fields.get("name", ""))
+    return await services.read(
+        visit.project, find_dashboard, services, visit.project, visit.fields.get("name", "")
+    )
 
 
 async def _read(
@@ -118,7 +125,9 @@ async def _read(
     rows = parse_rows(visit.fields)
     try:
         span = _find_span(services, visit, dashboard)
-        views, bells = await run_panels(services, visit.project, dashboard, span)
+        views, bells = await run_panels(services, visit, dashboard, span)
+        if views and all(view.busy for view in views):
+            status = 503
     except TallymarkError as failed:
         status = failed.status if isinstance(failed, RequestRefused) else 400
         error = {"message": failed.message, "at": find_row_input(failed.at), "code": failed.code}
@@ -178,15 +187,19 @@ def _list_forms(visit: Visit, panel: str) -> list[tuple[str, str]]:
 
 
 async def run_panels(
-    services: Services, project: str, dashboard: Dashboard, span: Span
+    services: Services, visit: Visit, dashboard: Dashboard, span: Span
 ) -> tuple[list[View], dict[str, list[Bell]]]:
     """Run a dashboard's panels side by side; a panel that fails tells it in its place. Beside them, who watches each."""
-    asker, bells, shades = await services.run(_prepare, services, project, dashboard, span)
-    tasks = [
-        services.run_panel(run_panel, asker, panel, span, shades.get(panel.name, ()))
-        for panel in dashboard.panels
-    ]
-    return list(await asyncio.gather(*tasks)), bells
+    project, person = visit.project, visit.session.person
+    asker, bells, shades = await services.read(project, _prepare, services, project, dashboard, span)
+
+    async def run(panel: Panel) -> View:
+        try:
+            return await run_panel(PanelOrder(asker, panel, span, shades.get(panel.name, ()), sender=person))
+        except RequestRefused as refused:
+            return build_busy_view(panel, refused.message)
+
+    return list(await asyncio.gather(*map(run, dashboard.panels))), bells
 
 
 def _prepare(

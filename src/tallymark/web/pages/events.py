@@ -74,7 +74,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         canonical = _render_state(visit)
         if canonical != [pair for pair in visit.pairs if pair[0] != "before"]:
             return render_move("/events?" + urlencode(canonical))
-        values = await services.run(_read_events, services, visit)
+        values = await services.ask(visit.project, _read_events, services, visit)
         return render_html(
             request, "events.html", visit.page("/events", **values), 400 if values["error"] else 200
         )
@@ -87,7 +87,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if not event_id or len(event_id.encode()) > MAX_ID_BYTES:
             message = f"The address names no event: its id has 1 to {MAX_ID_BYTES} bytes."
             raise RequestRefused("not_found", message, at="id")
-        values = await services.run(_read_event, services, visit.project, event_id)
+        values = await services.ask(visit.project, _read_event, services, visit.project, event_id)
         return render_html(
             request, "event.html", visit.page("/events", **values), 200 if values["known"] else 404
         )

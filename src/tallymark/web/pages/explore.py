@@ -86,12 +86,12 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Show the form, and below it the answer."""
         visit = await open_visit(request, services)
         form = _read_form(visit)
-        names = await services.run(_names, services, visit.project)
+        names = await services.ask(visit.project, _names, services, visit.project)
         form = _complete(form, names.names, services.clock.now())
         link = [("project", visit.project), *render_form(form)]
         if link != visit.pairs:
             return render_move("/explore?" + urlencode(link))
-        values = await services.run(_read_answer, services, visit, form, names)
+        values = await services.ask(visit.project, _read_answer, services, visit, form, names)
         return render_html(request, "explore.html", visit.page("/explore", **values), values["status"])
 
     @get_page("/explore.csv")
@@ -99,7 +99,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Return the answer as CSV, whole."""
         visit = await open_visit(request, services)
         question = parse_question(build_question(_read_form(visit)))
-        content = await services.run(_render_csv, services, visit.project, question)
+        content = await services.ask(visit.project, _render_csv, services, visit.project, question)
         name = f'attachment; filename="{visit.project}-{_kind(question)}.csv"'
         return Response(
             content,
@@ -112,7 +112,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Return fields of an event name, or of all, or the frequent values of one of those fields, as JSON."""
         visit = await open_visit(request, services)
         event, field = visit.fields.get("event", ""), visit.fields.get("field", "")
-        choices = await services.run(_find_choices, services, visit.project, event, field)
+        choices = await services.ask(visit.project, _find_choices, services, visit.project, event, field)
         response = render_json(choices)
         response.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store"})
         return response
@@ -123,11 +123,11 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_form(request, services)
         question = parse_question(visit.fields.get("q", "").encode())
         try:
-            return render_move(await services.run(_save, services, visit, question))
+            return render_move(await services.read(visit.project, _save, services, visit, question))
         except RequestRefused as refused:
             form = form_of(msgspec.to_builtins(question))
-            names = await services.run(_names, services, visit.project)
-            values = await services.run(_read_answer, services, visit, form, names)
+            names = await services.ask(visit.project, _names, services, visit.project)
+            values = await services.ask(visit.project, _read_answer, services, visit, form, names)
             values |= {"save_problem": refused.message}
             return render_html(request, "explore.html", visit.page("/explore", **values), refused.status)
 

@@ -114,8 +114,8 @@ async def find_session(request: Request[Any, Any, Any], services: Services) -> t
     token = request.cookies.get(SESSION_COOKIE, "")
     if not token or len(token) > 200:
         return None, ""
-    # Not among the questions' threads: a page must not wait for eight slow questions to be recognised.
-    return await asyncio.to_thread(services.catalog.find_session, token), token
+    address = request.client.host if request.client else ""
+    return await services.sessions.run(address, services.catalog.find_session, token), token
 
 
 def check_origin(request: Request[Any, Any, Any], services: Services) -> None:

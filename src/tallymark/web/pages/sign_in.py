@@ -5,7 +5,6 @@ The form answers the same to an unknown name, a wrong password and too many trie
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import Any, Final
 
@@ -33,8 +32,6 @@ from tallymark.web.pages.sessions import (
 )
 from tallymark.web.services import Services
 
-# Each takes 64 MiB for its hash.
-_AT_ONCE: Final = 2
 _MOST_NAME: Final = 200
 _MOST_PASSWORD: Final = 1000
 _REFUSED: Final = "Name or password is wrong. After ten failed tries every try fails for five minutes."
@@ -43,14 +40,12 @@ _REFUSED: Final = "Name or password is wrong. After ten failed tries every try f
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     attempts = Attempts(services.clock)
-    hashing = asyncio.Semaphore(_AT_ONCE)
 
     async def try_password(name: str, password: str, address: str) -> str | None:
         who = (name, address)
         if attempts.is_blocked(who) or not name or not password:
             return None
-        async with hashing:
-            found = await services.run(services.catalog.sign_in, name, password)
+        found = await services.passwords.run(address, services.catalog.sign_in, name, password)
         if found is None:
             attempts.fail(who)
             return None
@@ -97,7 +92,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def sign_out(request: Request[Any, Any, Any]) -> Response[bytes]:
         """End the session, in the catalog and in the browser."""
         visit = await open_form(request, services)
-        await services.run(services.catalog.end_session, visit.token)
+        await services.read(visit.project, services.catalog.end_session, visit.token)
         response = render_move("/sign-in")
         response.delete_cookie(SESSION_COOKIE, path="/")
         response.headers["Clear-Site-Data"] = '"storage"'
