@@ -36,6 +36,9 @@ from tallymark.web.shares import RETRY_AFTER
 from tallymark.web.spans import PRESETS, Wanted, find_span, own_time, read_wanted
 from tallymark.web.tables import build_table
 
+_BUSY: Final = (
+    "Too much is asked at once. This panel comes in a few seconds; without scripts, load the page again."
+)
 # Fields of the address that say nothing of what is shown: which part is asked for, and what has the focus.
 _PASSING: Final = ("part", "pressed")
 # A panel's figures as a page; the other forms are files.
@@ -197,7 +200,9 @@ async def run_panels(
         try:
             return await run_panel(PanelOrder(asker, panel, span, shades.get(panel.name, ()), sender=person))
         except RequestRefused as refused:
-            return build_busy_view(panel, refused.message)
+            if refused.retry_after is None:
+                raise
+            return build_busy_view(panel, _BUSY)
 
     return list(await asyncio.gather(*map(run, dashboard.panels))), bells
 

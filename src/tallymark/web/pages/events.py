@@ -17,7 +17,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import DROP_REASONS, EVENT_CODES, RequestRefused, TallymarkError
 from tallymark.event import MAX_ID_BYTES
 from tallymark.queries.events import EventPage, find_event, list_events
-from tallymark.queries.names import list_event_names, list_fields
+from tallymark.queries.names import EventNames, FieldInfos, find_event_names, find_fields
 from tallymark.web.api.events import Trace, read_trace
 from tallymark.web.filter_rows import (
     OPERATOR_WORDS,
@@ -107,10 +107,17 @@ def _render_state(visit: Visit) -> list[tuple[str, str]]:
 
 def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
     fields, rows = visit.fields, parse_rows(visit.fields)
-    names, known, error, page = [], [], None, EventPage([], None)
+    names, known, error, page = EventNames([], 0), FieldInfos([], 0), None, EventPage([], None)
+    store, project, limits, name = (
+        services.store,
+        visit.project,
+        services.query_limits,
+        fields.get("name", ""),
+    )
     try:
-        names = list_event_names(services.store, visit.project)
-        known = list_fields(services.store, visit.project, fields.get("name") or None) if names else []
+        names = find_event_names(store, project, always=[name] if name else [], limits=limits)
+        if names.total:
+            known = find_fields(store, project, name or None, limits=limits)
         page = _search(services, visit, rows)
     except msgspec.ValidationError as failed:
         error = {"at": "f", "message": str(failed)}
@@ -121,8 +128,10 @@ def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
         "fields": fields,
         "rows": rows,
         "operators": OPERATOR_WORDS,
-        "names": names,
-        "known": known,
+        "names": names.names,
+        "names_total": names.total,
+        "known": known.fields,
+        "known_total": known.total,
         "error": error,
         "events": [{**event, "short": shape_attributes(event["attributes"])} for event in page.events],
         "older": "/events?" + urlencode([*state, ("before", page.next_cursor)]) if page.next_cursor else "",
