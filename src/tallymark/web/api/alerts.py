@@ -182,7 +182,7 @@ def _build_receivers(services: Services) -> list[HTTPRouteHandler]:
         """Add a receiver, or give one another address: `{"name": "growth_chat", "url": "slack://...", "owners": ["growth"]}`."""
         holder = require_key(request, services, "admin")
         order = decode_body(await request.body(), ReceiverOrder)
-        hint = await services.send(
+        added = await services.send(
             holder.project,
             add_receiver,
             services,
@@ -192,7 +192,7 @@ def _build_receivers(services: Services) -> list[HTTPRouteHandler]:
             order.owners,
             "an admin key",
         )
-        return render_json({"name": order.name, "hint": hint}, 201)
+        return render_json({"name": order.name, "hint": added.hint, "warning": added.warning}, 201)
 
     @post(
         "/v1/receivers/{name:str}/test",

@@ -118,7 +118,7 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
 
     @post_page("/receivers")
     async def change_receivers(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Add a receiver, try one, or take one away, as `action` says."""
+        """Add a receiver (and try it), try one, or take one away, as `action` says."""
         visit = await open_form(request, services)
         said, refusal = "", None
         try:
@@ -305,8 +305,17 @@ def _change_receiver(services: Services, visit: Visit) -> str:
             raise RequestRefused("invalid_request", f"{name} was not reached: {error}", at="test")
         return f"{name} took a test message."
     owners = visit.fields.get("owners", "").split(",")
-    add_receiver(services, visit.project, name, visit.fields.get("url", ""), owners, visit.session.person)
-    return f"{name} is told from now on. Try it."
+    added = add_receiver(
+        services, visit.project, name, visit.fields.get("url", ""), owners, visit.session.person
+    )
+    if action == "add_and_try":
+        error = try_receiver(services, visit.project, name)
+        if error:
+            raise RequestRefused(
+                "invalid_request", f"{name} is saved, and a test message did not arrive: {error}", at="test"
+            )
+        return f"{name} is told from now on. It took a test message."
+    return f"{name} is saved. {added.warning or 'Nothing was sent to it yet: press Try.'}"
 
 
 def _address(visit: Visit, name: str) -> str:
