@@ -22,7 +22,7 @@ from tallymark.queries.question import Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import Asker, open_asker
 from tallymark.web.bells import Bell, list_bells
-from tallymark.web.boards import find_dashboard, find_panel
+from tallymark.web.boards import find_dashboard, find_panel, parse_gone
 from tallymark.web.exports import FORMATS, export_panel, make_view
 from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
@@ -126,6 +126,9 @@ async def _read(
     wanted = _read_wanted(visit, dashboard)
     error, views, bells, span, status = None, list[View](), dict[str, list[Bell]](), None, 200
     rows = parse_rows(visit.fields)
+    editing = bool(visit.fields.get("edit")) and not definition.origin
+    names = {panel.name for panel in dashboard.panels}
+    gone = [one for one in parse_gone(visit.fields) if one in names] if editing else []
     try:
         span = _find_span(services, visit, dashboard)
         views, bells = await run_panels(services, visit, dashboard, span)
@@ -155,7 +158,11 @@ async def _read(
         "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
         "again": link(part="panels"),
         "forms": {panel.name: _list_forms(visit, panel.name) for panel in dashboard.panels},
-        "editing": bool(visit.fields.get("edit")) and not definition.origin,
+        "editing": editing,
+        "gone": gone,
+        "marked": " ".join(gone),
+        "undo": {one: link(gone=" ".join(other for other in gone if other != one)) for one in gone},
+        "keep_all": link(gone=""),
         "pressed": visit.fields.get("pressed", ""),
         "yaml": render_yaml({"dashboard": [dashboard]}),
         "runtime": runtime_version(),
