@@ -166,13 +166,17 @@ class Services:
         with self._again[project]:
             return run_question(question, self.store, project, self.query_limits, explain=explain)
 
-    def close(self) -> None:
-        """Let go of threads and connections."""
+    def close_shares(self) -> None:
+        """Let go of all threads."""
         for share in (
             self.reads, self.questions, self.panels, self.statements, self.messages, self.passwords, self.sessions,
         ):  # fmt: skip
             share.close()
         self._health.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self.close_shares()
         self.pictures.close()
         self.desk.close()
         self.store.close()

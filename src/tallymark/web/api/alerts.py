@@ -19,6 +19,7 @@ from tallymark.web.alert_receivers import add_receiver, try_receiver
 from tallymark.web.alert_states import find_alert, list_alerts, list_history
 from tallymark.web.answers import decode_body, parse_count, parse_span, render_json
 from tallymark.web.api.alert_bodies import build_alert_body, build_change_body, build_preview_body
+from tallymark.web.parameters import KEY
 from tallymark.web.previews import LAST_WEEK, preview_alert
 from tallymark.web.services import Services
 
@@ -49,7 +50,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
 
 def _build_reading(services: Services) -> list[HTTPRouteHandler]:
-    @get("/v1/alerting", summary="How all alerts stand", tags=_TAGS, security=_READ)
+    @get("/v1/alerting", summary="How all alerts stand", tags=_TAGS, security=_READ, takes=(KEY,))
     async def list_states(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return all alerts, the worst first, with the last figures of each value, and when they were judged."""
         holder = require_key(request, services, "read")
@@ -62,7 +63,13 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         )
         return render_json({"alerts": [build_alert_body(one) for one in found], "judged": judged})
 
-    @get("/v1/alerting/history", summary="What alerts did", tags=_TAGS, security=_READ)
+    @get(
+        "/v1/alerting/history",
+        summary="What alerts did",
+        tags=_TAGS,
+        security=_READ,
+        takes=("alert", "limit", KEY),
+    )
     async def list_changes(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the changes of all alerts, or of `alert`, the newest first, with the figures that caused them and who was told."""
         holder = require_key(request, services, "read")
@@ -74,7 +81,11 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         )
 
     @get(
-        "/v1/alerts/{name:str}/preview", summary="When an alert would have fired", tags=_TAGS, security=_READ
+        "/v1/alerts/{name:str}/preview",
+        summary="When an alert would have fired",
+        tags=_TAGS,
+        security=_READ,
+        takes=("from", "to", KEY),
     )
     async def preview_present(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Replay an alert from `from` to `to`, the last seven days without them."""
@@ -89,6 +100,7 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         summary="When a new alert would fire",
         tags=_TAGS,
         security=_READ,
+        takes=("from", "to", KEY),
     )
     async def preview_new(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Replay the alert in the body, which need not be saved."""
@@ -113,7 +125,7 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
 def _build_silences(services: Services) -> list[HTTPRouteHandler]:
     silences = services.desk.silences
 
-    @get("/v1/silences", summary="What nobody is told about", tags=_TAGS, security=_READ)
+    @get("/v1/silences", summary="What nobody is told about", tags=_TAGS, security=_READ, takes=(KEY,))
     async def list_silences(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the silences and acknowledgements that hold now."""
         holder = require_key(request, services, "read")
@@ -125,7 +137,9 @@ def _build_silences(services: Services) -> list[HTTPRouteHandler]:
             }
         )
 
-    @post("/v1/silences", status_code=201, summary="Silence an alert", tags=_TAGS, security=_ADMIN)
+    @post(
+        "/v1/silences", status_code=201, summary="Silence an alert", tags=_TAGS, security=_ADMIN, takes=(KEY,)
+    )
     async def make_silence(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Silence an alert, or all: `{"alert": "checkout", "reason": "A move", "until": "2026-01-31T12:00:00Z"}`.
 
@@ -155,7 +169,12 @@ def _build_silences(services: Services) -> list[HTTPRouteHandler]:
         return render_json(made, 201)
 
     @delete(
-        "/v1/silences/{number:int}", status_code=200, summary="End a silence", tags=_TAGS, security=_ADMIN
+        "/v1/silences/{number:int}",
+        status_code=200,
+        summary="End a silence",
+        tags=_TAGS,
+        security=_ADMIN,
+        takes=(KEY,),
     )
     async def end_silence(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """End a silence at once."""
@@ -171,13 +190,15 @@ def _build_silences(services: Services) -> list[HTTPRouteHandler]:
 def _build_receivers(services: Services) -> list[HTTPRouteHandler]:
     receivers = services.desk.receivers
 
-    @get("/v1/receivers", summary="Who is told", tags=_TAGS, security=_ADMIN)
+    @get("/v1/receivers", summary="Who is told", tags=_TAGS, security=_ADMIN, takes=(KEY,))
     async def list_receivers(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the receivers with what of their addresses may be shown, their last success and their last error."""
         holder = require_key(request, services, "admin")
         return render_json({"receivers": await services.read(holder.project, receivers.list, holder.project)})
 
-    @post("/v1/receivers", status_code=201, summary="Add a receiver", tags=_TAGS, security=_ADMIN)
+    @post(
+        "/v1/receivers", status_code=201, summary="Add a receiver", tags=_TAGS, security=_ADMIN, takes=(KEY,)
+    )
     async def make_receiver(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Add a receiver, or give one another address: `{"name": "growth_chat", "url": "slack://...", "owners": ["growth"]}`."""
         holder = require_key(request, services, "admin")
@@ -200,6 +221,7 @@ def _build_receivers(services: Services) -> list[HTTPRouteHandler]:
         summary="Try a receiver",
         tags=_TAGS,
         security=_ADMIN,
+        takes=(KEY,),
     )
     async def test_one(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Send a test message, and say whether it arrived."""
@@ -208,7 +230,12 @@ def _build_receivers(services: Services) -> list[HTTPRouteHandler]:
         return render_json({"arrived": not error, "error": error})
 
     @delete(
-        "/v1/receivers/{name:str}", status_code=200, summary="Remove a receiver", tags=_TAGS, security=_ADMIN
+        "/v1/receivers/{name:str}",
+        status_code=200,
+        summary="Remove a receiver",
+        tags=_TAGS,
+        security=_ADMIN,
+        takes=(KEY,),
     )
     async def remove_receiver(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Take a receiver away."""

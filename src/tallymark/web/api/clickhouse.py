@@ -20,6 +20,7 @@ from tallymark.intake.answers import build_refusal
 from tallymark.intake.auth import check_key, parse_basic
 from tallymark.store.errors import EngineError
 from tallymark.store.requests import PROJECT_HEADER, VISITOR_USER
+from tallymark.web.parameters import ANYTHING
 from tallymark.web.services import Services
 from tallymark.web.statements import Order, Statement, pass_on
 
@@ -114,6 +115,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         security=[{"clickhouse": []}],
         media_type="text/plain",
         exception_handlers={RequestRefused: answer_refusal, HTTPException: answer_http_exception},
+        takes=ANYTHING,
     )
     async def pass_to_store(request: Request[Any, Any, Any], tail: str = "") -> Response[Any]:
         """Answer a query as ClickHouse would, with the rows of one project."""

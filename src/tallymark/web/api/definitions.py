@@ -18,6 +18,7 @@ from tallymark.plan.objects import decode_object, parse_object
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
 from tallymark.web.defining import not_found, remove_object, save_object
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -51,6 +52,7 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"The project's {kind.plural}",
         tags=tags,
         security=[{"read": []}],
+        takes=(KEY,),
     )
     async def list_objects(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return all objects of the kind, with version, file and last change."""
@@ -58,7 +60,14 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         found = await services.read(holder.project, services.definitions.list, holder.project, kind.name)
         return render_json({kind.plural: [show(one) for one in found]})
 
-    @get(one_path, name=f"get_{kind.name}", summary=f"One {kind.name}", tags=tags, security=[{"read": []}])
+    @get(
+        one_path,
+        name=f"get_{kind.name}",
+        summary=f"One {kind.name}",
+        tags=tags,
+        security=[{"read": []}],
+        takes=(KEY,),
+    )
     async def get_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Return one object."""
         holder = require_key(request, services, "read")
@@ -76,6 +85,7 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"Make or change a {kind.name}",
         tags=tags,
         security=[{"admin": []}],
+        takes=("version", KEY),
     )
     async def put_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Write the object in the body; `version` is the version that you saw, none for a new one."""
@@ -95,6 +105,7 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"Remove a {kind.name}",
         tags=tags,
         security=[{"admin": []}],
+        takes=("version", KEY),
     )
     async def delete_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Remove the object, in the `version` that you saw or, without one, in any."""

@@ -16,6 +16,7 @@ from tallymark.web.addresses import find_address
 from tallymark.web.answers import decode_body, render_json
 from tallymark.web.embed_tokens import sign_token
 from tallymark.web.embedding import EmbedOrder, create_embed
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -64,7 +65,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             frame,
         )
 
-    @get("/v1/embeds", summary="Panels shown elsewhere", tags=["embeds"], security=[{"admin": []}])
+    @get(
+        "/v1/embeds",
+        summary="Panels shown elsewhere",
+        tags=["embeds"],
+        security=[{"admin": []}],
+        takes=(KEY,),
+    )
     async def list_embeds(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return all embeds of the project, the newest first."""
         holder = require_key(request, services, "admin")
@@ -77,6 +84,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Show a panel elsewhere",
         tags=["embeds"],
         security=[{"admin": []}],
+        takes=(KEY,),
     )
     async def make_embed(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Make a token for one panel: `{"dashboard": "shop", "panel": "orders", "days": 90}`."""
@@ -93,6 +101,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="End an embed",
         tags=["embeds"],
         security=[{"admin": []}],
+        takes=(KEY,),
     )
     async def end_embed(request: Request[Any, Any, Any], embed_id: int) -> Response[bytes]:
         """Make a token useless at once."""

@@ -20,6 +20,7 @@ from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
+from tallymark.web.parameters import ANYTHING, KEY
 from tallymark.web.scrape import list_chosen, render_scrape
 from tallymark.web.services import Services
 
@@ -52,19 +53,24 @@ def read_readiness(services: Services) -> Readiness:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get("/healthz", summary="Alive?", tags=["health"], security=[{}])
+    @get("/healthz", summary="Alive?", tags=["health"], security=[{}], takes=ANYTHING)
     async def get_health() -> Response[bytes]:
         """Answer 200 as long as the process serves."""
         return render_json({"alive": True})
 
-    @get("/readyz", summary="Ready?", tags=["health"], security=[{}])
+    @get("/readyz", summary="Ready?", tags=["health"], security=[{}], takes=ANYTHING)
     async def get_readiness() -> Response[bytes]:
         """Answer 200 when the journal can be written and the store be reached, else 503; says the lag."""
         readiness = await services.run_health(read_readiness, services)
         return render_json(readiness, 200 if readiness.ready else 503)
 
     @get(
-        "/metrics", summary="Numbers for Prometheus", tags=["health"], security=[{}], media_type="text/plain"
+        "/metrics",
+        summary="Numbers for Prometheus",
+        tags=["health"],
+        security=[{}],
+        media_type="text/plain",
+        takes=(KEY,),
     )
     async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the server's own numbers, and with a read key the project's chosen metrics, in Prometheus' text format."""

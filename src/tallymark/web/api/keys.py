@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import RequestRefused
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, render_json
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -32,7 +33,7 @@ class NewKey(msgspec.Struct):
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get("/v1/keys", summary="Keys of the project", tags=["keys"], security=[{"admin": []}])
+    @get("/v1/keys", summary="Keys of the project", tags=["keys"], security=[{"admin": []}], takes=(KEY,))
     async def get_keys(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the project's keys without the keys themselves."""
         holder = require_key(request, services, "admin")
@@ -40,7 +41,14 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             {"keys": await services.read(holder.project, services.catalog.list_keys, holder.project)}
         )
 
-    @post("/v1/keys", status_code=201, summary="Make a key", tags=["keys"], security=[{"admin": []}])
+    @post(
+        "/v1/keys",
+        status_code=201,
+        summary="Make a key",
+        tags=["keys"],
+        security=[{"admin": []}],
+        takes=(KEY,),
+    )
     async def post_key(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Make a key of the project: `{"scope": "write", "name": "web shop"}`."""
         holder = require_key(request, services, "admin")
@@ -57,6 +65,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Revoke a key",
         tags=["keys"],
         security=[{"admin": []}],
+        takes=(KEY,),
     )
     async def delete_key(request: Request[Any, Any, Any], key_id: int) -> Response[bytes]:
         """Make a key useless at once."""

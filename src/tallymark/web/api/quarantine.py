@@ -14,6 +14,7 @@ from tallymark.intake.replay import MOST_EVENTS
 from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, parse_count, render_json
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -54,7 +55,13 @@ def _check_code(code: str) -> None:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get("/v1/quarantine", summary="Quarantined events", tags=["quarantine"], security=[{"read": []}])
+    @get(
+        "/v1/quarantine",
+        summary="Quarantined events",
+        tags=["quarantine"],
+        security=[{"read": []}],
+        takes=("code", "limit", "before", KEY),
+    )
     async def get_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return counts by code, the newest events, and what is known of the newest that were not kept."""
         holder = require_key(request, services, "read")
@@ -83,6 +90,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Replay quarantined events",
         tags=["quarantine"],
         security=[{"admin": []}],
+        takes=(KEY,),
     )
     async def post_replay(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Send events through the intake again: `{"ids": [1, 2]}`, `{"code": "time_out_of_range"}` or `{}` for all.

@@ -17,6 +17,7 @@ from tallymark.queries.result import MEDIA_TYPES, Answer, render_answer
 from tallymark.queries.run import run_question
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 # NDJSON and CSV have no place for notes: they stand here, as a JSON list of texts in ASCII.
@@ -51,7 +52,14 @@ def run_for(services: Services, project: str, raw: bytes | dict[str, Any]) -> An
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @post("/v1/query", status_code=200, summary="Ask a question", tags=["questions"], security=[{"read": []}])
+    @post(
+        "/v1/query",
+        status_code=200,
+        summary="Ask a question",
+        tags=["questions"],
+        security=[{"read": []}],
+        takes=(KEY,),
+    )
     async def ask(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Answer a trend, ratio, funnel or change."""
         holder: KeyHolder = require_key(request, services, "read")
@@ -69,7 +77,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         headers = {} if media_type == MEDIA_TYPES[0] or not notes else {NOTES_HEADER: json.dumps(notes)}
         return Response(body, media_type=media_type, headers=headers)
 
-    @get("/v1/names", summary="Event names that exist", tags=["questions"], security=[{"read": []}])
+    @get(
+        "/v1/names",
+        summary="Event names that exist",
+        tags=["questions"],
+        security=[{"read": []}],
+        takes=("containing", "limit", KEY),
+    )
     async def get_names(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the project's most frequent event names with their counts: at most `limit`, those that contain `containing`.
 
@@ -84,7 +98,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         )  # fmt: skip
         return render_list(found.names, found.total)
 
-    @get("/v1/fields", summary="Fields that exist", tags=["questions"], security=[{"read": []}])
+    @get(
+        "/v1/fields",
+        summary="Fields that exist",
+        tags=["questions"],
+        security=[{"read": []}],
+        takes=("event_name", "containing", "limit", KEY),
+    )
     async def get_fields(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return core fields and the attributes seen, of one event name (`event_name`) or of all, as `/v1/names` returns names."""
         holder = require_key(request, services, "read")

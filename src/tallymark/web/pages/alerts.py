@@ -27,6 +27,7 @@ from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
+from tallymark.web.parameters import ANYTHING
 from tallymark.web.previews import LAST_WEEK, preview_alert
 from tallymark.web.services import Services
 
@@ -55,13 +56,11 @@ def _build_pages(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_visit(request, services)
         return await render_alerts(services, visit)
 
-    @get_page("/alert")
+    @get_page("/alert", "name", "from", "to")
     async def show_alert(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one alert: its values, its course with the times of trouble, what it did, and a replay where one is asked for."""
         visit = await open_visit(request, services)
-        values = await services.read(
-            visit.project, _read_alert, services, visit, visit.fields.get("name", "")
-        )
+        values = await services.ask(visit.project, _read_alert, services, visit, visit.fields.get("name", ""))
         return render_html(request, "alert.html", visit.page("/alerts", **values))
 
     return [show_alerts, show_alert]
@@ -152,7 +151,7 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
         }
         return render_html(request, "alert_answer.html", values, status)
 
-    @get_page("/alert/answer/{token:str}")
+    @get_page("/alert/answer/{token:str}", *ANYTHING)
     async def show_answer(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
         """Ask what to do about the trouble that a message told."""
         return await answer(request, token)

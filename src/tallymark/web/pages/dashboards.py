@@ -30,6 +30,7 @@ from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import PanelOrder, View, build_busy_view, run_panel
+from tallymark.web.parameters import CONDITIONS, TIMES
 from tallymark.web.services import Services
 from tallymark.web.shades import Shade, find_shades
 from tallymark.web.shares import RETRY_AFTER
@@ -39,6 +40,8 @@ from tallymark.web.tables import build_table
 _BUSY: Final = (
     "Too much is asked at once. This panel comes in a few seconds; without scripts, load the page again."
 )
+# What of an address says which dashboard is shown, and how.
+_SHOWS: Final = ("name", *TIMES, *CONDITIONS, "edit", "gone")
 # Fields of the address that say nothing of what is shown: which part is asked for, and what has the focus.
 _PASSING: Final = ("part", "pressed")
 # A panel's figures as a page; the other forms are files.
@@ -59,7 +62,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             request, "dashboards.html", visit.page("/dashboards", listed=listed, now=services.clock.now())
         )
 
-    @get_page("/dashboard")
+    @get_page("/dashboard", *_SHOWS, "part", "pressed")
     async def show_dashboard(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one dashboard."""
         visit = await open_visit(request, services)
@@ -72,7 +75,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
 
-    @get_page("/dashboard/panel")
+    @get_page("/dashboard/panel", *_SHOWS, "panel", "form", "width", "height", "theme")
     async def show_export(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give one panel in another form: `form` is table (a page), svg, png, csv, json, vl or question."""
         visit = await open_visit(request, services)

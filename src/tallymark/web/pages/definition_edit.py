@@ -76,7 +76,7 @@ class Edit:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/definition")
+    @get_page("/definition", "kind", "name", "metric", "of")
     async def show_definition(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the definition `name` of a `kind`; without a name a new one, of a metric as `of` says."""
         visit = await open_visit(request, services)

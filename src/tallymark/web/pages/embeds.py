@@ -26,6 +26,7 @@ from tallymark.web.pages.html import POLICY, environment
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import PanelOrder, View
+from tallymark.web.parameters import ANYTHING
 from tallymark.web.services import Services
 from tallymark.web.spans import find_span, own_time
 
@@ -39,7 +40,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     headers = build_headers(services.embed_ancestors)
 
-    @get_page("/embed/{token:str}")
+    @get_page("/embed/{token:str}", *ANYTHING)
     async def show_embed(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
         """Show the panel alone; `?theme=dark` or light, else as the viewer's system says."""
         view, span, problem, status = None, None, "", 200
@@ -65,7 +66,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             text.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=headers
         )
 
-    @get_page("/embed/{token:str}/{file:str}")
+    @get_page("/embed/{token:str}/{file:str}", *ANYTHING)
     async def show_export(request: Request[Any, Any, Any], token: str, file: str) -> Response[bytes]:
         """Give the panel as `panel.svg`, `.png`, `.csv` or `.json`; see `exports`. What goes wrong is said as plain text."""
         kind = file.removeprefix("panel.")
@@ -80,7 +81,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             return _say(TallymarkError("internal_error", _FAULT), headers, 500)
         return Response(made.body, media_type=made.media_type, headers=headers)
 
-    @get_page("/embed/{token:str}/{file:str}/{rest:path}")
+    @get_page("/embed/{token:str}/{file:str}/{rest:path}", *ANYTHING)
     async def show_nothing(token: str, file: str, rest: str) -> Response[bytes]:
         """Say that there is nothing, without a link to any page."""
         del token, file, rest

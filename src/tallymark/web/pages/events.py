@@ -32,6 +32,7 @@ from tallymark.web.pages.kept import find_kept
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.snippets import build_send_snippets
+from tallymark.web.parameters import CONDITIONS
 from tallymark.web.services import Services
 from tallymark.web.shapes import shape_attributes, shape_duration
 
@@ -65,7 +66,7 @@ _GROUPS: Final = (
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/events")
+    @get_page("/events", "id", "name", "from", "to", "tz", "before", *CONDITIONS)
     async def show_events(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the newest events that meet the conditions."""
         visit = await open_visit(request, services)
@@ -79,7 +80,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             request, "events.html", visit.page("/events", **values), 400 if values["error"] else 200
         )
 
-    @get_page("/event")
+    @get_page("/event", "id")
     async def show_event(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one event and its trace; also of an id that was never stored."""
         visit = await open_visit(request, services)

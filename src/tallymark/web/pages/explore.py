@@ -36,6 +36,7 @@ from tallymark.web.drills import build_drills
 from tallymark.web.filter_rows import OPERATOR_WORDS
 from tallymark.web.pages.dashboard_edit import build_panel
 from tallymark.web.pages.explore_form import (
+    FORM_FIELDS,
     KINDS,
     MAX_PARTS,
     ExploreForm,
@@ -82,7 +83,7 @@ OP_WORDS: Final = {
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/explore")
+    @get_page("/explore", *FORM_FIELDS, "q")
     async def show_explore(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the form, and below it the answer."""
         visit = await open_visit(request, services)
@@ -95,7 +96,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         values = await services.ask(visit.project, _read_answer, services, visit, form, names)
         return render_html(request, "explore.html", visit.page("/explore", **values), values["status"])
 
-    @get_page("/explore.csv")
+    @get_page("/explore.csv", *FORM_FIELDS, "q")
     async def download(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the answer as CSV, whole."""
         visit = await open_visit(request, services)
@@ -108,7 +109,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             headers={**SECURITY_HEADERS, "Content-Disposition": name, "Cache-Control": "no-store"},
         )
 
-    @get_page("/explore/choices")
+    @get_page("/explore/choices", "what", "event", "field", "containing")
     async def offer_choices(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return names (`what=names`), fields of an event name or of all, or frequent values of one of those, as JSON."""
         visit = await open_visit(request, services)

@@ -14,12 +14,19 @@ from typing import Any, Final
 from tallymark.queries.fields import SKETCH
 from tallymark.queries.question import MAX_BREAKDOWNS, refuse
 from tallymark.web.filter_rows import FilterRow, build_filter, build_row, parse_rows, render_rows
+from tallymark.web.parameters import CONDITIONS
 
 KINDS: Final = ("trend", "ratio", "funnel")
 MAX_PARTS: Final = 20
 DEFAULT_BY: Final = "session_id"
 DEFAULT_WINDOW: Final = "7d"
 _PART_FIELDS: Final = ("event", "name", "op", "field", "q")
+# The names of the form's fields; `#` is a number.
+FORM_FIELDS: Final = (
+    *("kind", "from", "to", "interval", "tz", "limit", "others", "by", "window", "b#"),
+    *CONDITIONS,
+    *(f"s#.{name}" for name in (*_PART_FIELDS, *CONDITIONS[:3])),
+)
 _LIST: Final = re.compile(r"(series|steps|filters|breakdown)\[(\d+)\]")
 
 

@@ -46,7 +46,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     received = _Received()
 
-    @get_page("/")
+    @get_page("/", "span")
     async def show_home(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show health, ledger and arrivals."""
         visit = await open_visit(request, services)
@@ -58,7 +58,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         }
         return render_html(request, "home.html", visit.page("/", **values))
 
-    @get_page("/live")
+    @get_page("/live", "span", "seen")
     async def show_live(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the moving parts, or 204 when nothing has changed since `seen`."""
         visit = await open_visit(request, services)

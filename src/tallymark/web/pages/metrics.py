@@ -40,6 +40,7 @@ from tallymark.web.pages.html import build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
+from tallymark.web.parameters import TIMES
 from tallymark.web.services import Services
 from tallymark.web.shades import find_shades, shade_chart
 from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
@@ -79,7 +80,7 @@ class Listed:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/catalogue")
+    @get_page("/catalogue", "q", "unused", "orphans")
     async def show_catalogue(request: Request[Any, Any, Any]) -> Response[bytes]:
         """List the project's metrics; `q` searches names, titles, owners and tags, `unused` and `orphans` leave only those."""
         visit = await open_visit(request, services)
@@ -103,7 +104,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         )
         return render_html(request, "catalogue.html", values)
 
-    @get_page("/metric")
+    @get_page("/metric", "name", *TIMES, "by", "compare", "dimensions")
     async def show_metric(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one metric: figures, chart, table, what moved it, its definition and where it is used."""
         visit = await open_visit(request, services)

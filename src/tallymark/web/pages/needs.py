@@ -25,7 +25,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     judging = Judging(services)
     turn = asyncio.Semaphore(_AT_ONCE)
 
-    @get_page("/needs")
+    @get_page("/needs", "tz", "part")
     async def show_needs(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the person's metrics that are out of their usual range, and those that nobody looks at."""
         visit = await open_visit(request, services)

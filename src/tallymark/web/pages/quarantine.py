@@ -32,7 +32,7 @@ _REFUSED_SPAN: Final = timedelta(days=30)
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/quarantine")
+    @get_page("/quarantine", "code", "before", "accepted", "failed")
     async def show_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show counts by code, and samples."""
         visit = await open_visit(request, services)

@@ -57,7 +57,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         await services.read(visit.project, services.snapshots.look)
         return render_move(build_link("/settings", project=project or visit.project, saved=1))
 
-    @get_page("/settings")
+    @get_page("/settings", "saved")
     async def show_settings(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show keys and switches of the project."""
         return await answer(await open_visit(request, services))

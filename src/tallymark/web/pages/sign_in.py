@@ -52,7 +52,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         attempts.succeed(who)
         return found[0]
 
-    @get_page("/sign-in")
+    @get_page("/sign-in", "next")
     async def show_sign_in(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the form."""
         target = parse_target(request.query_params.get("next", "/"))
