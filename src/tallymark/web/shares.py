@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
 from tallymark.errors import RequestRefused
+from tallymark.meters import WORK_ENDED
 from tallymark.store.cancelling import Cancellation, work_under
 from tallymark.turns import Bounds, QueueFull, Turns
 
@@ -45,6 +46,7 @@ class Share:
         self._patience = patience
         self._turns: Turns[_Waiter] = Turns(bounds)
         name = what.replace(" ", "-")
+        self._ended = {one: WORK_ENDED.labels(what, one) for one in ("done", "cancelled", "refused")}
         self._threads = ThreadPoolExecutor(bounds.places, thread_name_prefix=name)
         self._stopping = ThreadPoolExecutor(_STOPPING, thread_name_prefix=f"stop-{name}")
 
@@ -97,13 +99,16 @@ class Share:
         running.add_done_callback(tell)
         answer = asyncio.wrap_future(running)
         try:
-            return await asyncio.shield(answer)
+            found = await asyncio.shield(answer)
         except asyncio.CancelledError:
+            self._ended["cancelled"].inc()
             # Nobody looks at it any more, whatever it comes to.
             answer.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             if cancellation.cancel():
                 self._stopping.submit(cancellation.stop)
             raise
+        self._ended["done"].inc()
+        return found
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -117,6 +122,7 @@ class Share:
         try:
             self._turns.wait(project, sender, waiter)
         except QueueFull:
+            self._ended["refused"].inc()
             raise RequestRefused(
                 "too_many_at_once",
                 f"Too many {self._what} of this project wait already. Try again in {RETRY_AFTER} seconds.",
@@ -130,6 +136,7 @@ class Share:
                 self._give_back(project)
             else:
                 self._turns.leave(project, sender, waiter)
+            self._ended["refused" if isinstance(error, TimeoutError) else "cancelled"].inc()
             if isinstance(error, TimeoutError):
                 message = f"No place among the {self._what} became free within {self._patience:g} seconds."
                 raise RequestRefused("overloaded", message, retry_after=RETRY_AFTER) from None
