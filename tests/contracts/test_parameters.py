@@ -44,9 +44,9 @@ def test_an_unknown_parameter_is_refused_with_the_near_name(server):
     """The API answers 400 with the parameter, where it stands, what is near and what is allowed."""
     answer = server.get("/v1/ledger?intervall=hour")
     assert answer.status == 400
-    assert (answer.json["error"]["code"], answer.json["error"]["at"]) == ("invalid_request", "intervall")
-    assert "'intervall'" in answer.json["error"]["message"]
-    assert "Did you mean interval?" in answer.json["error"]["message"]
+    assert (answer.json["code"], answer.json["at"]) == ("invalid_request", "intervall")
+    assert "'intervall'" in answer.json["message"]
+    assert "Did you mean interval?" in answer.json["message"]
     assert server.get("/v1/ledger?interval=hour").status == 200
     assert server.get("/v1/names?lmit=3").status == 400
     assert server.request("POST", "/v1/query?explain=no", "{}", key=server.read_key).status == 400

@@ -8,7 +8,7 @@ as ClickHouse would: its code in a text and in a header, because tools look for 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from litestar import Request, Response, route
 from litestar.exceptions import HTTPException
@@ -103,7 +103,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             "X-ClickHouse-Key": services.store_password,
             PROJECT_HEADER: project,
         }
-        target = f"/{tail.lstrip('/')}?{urlencode(fields)}"
+        target = f"/{quote(tail.lstrip('/'), errors='replace')}?{urlencode(fields)}"
         return Statement(services.store, Order(request.method, target, headers, body))
 
     @route(
