@@ -11,7 +11,7 @@ from tallymark.ledger.report import build_report
 from tallymark.ledger.tables import open_book
 from tallymark.ledger.tail import Tail, TailRecord
 
-BEGIN, DAYS = datetime(2026, 1, 1, tzinfo=UTC), 20
+BEGIN, DAYS = datetime(2026, 1, 1, tzinfo=UTC), 4
 FIRST = int(BEGIN.timestamp()) // 60
 
 
@@ -25,7 +25,7 @@ class NoRecords:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """Write every minute of some weeks, from two sources: all received, most stored, some refused, some of another project."""
+    """Write every minute of some days, from two sources: all received, most stored, some refused, some of another project."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
     connection = open_book(path)
     connection.execute("BEGIN")
@@ -66,7 +66,7 @@ def test_every_interval_has_the_same_totals(path):
 
 
 def test_what_is_read_is_as_long_as_what_is_answered(path, monkeypatch):
-    """Twenty days by day are read as twenty rows per source and line, not as 28,800."""
+    """Four days by day are read as four rows per source and line, not as 5,760."""
     sizes = []
     build = report._build
 
