@@ -178,9 +178,20 @@ REQUEST_CODES = _by_code(
     ),
     Code("rate_limited", 429, "The project sends more than its limit.", "Wait for Retry-After seconds."),
     Code(
+        "too_many_at_once",
+        429,
+        "So much of this project, or of this sender, waits already that no more is taken.",
+        "Wait for Retry-After seconds, and ask for less at once.",
+    ),
+    Code(
         "internal_error", 500, "A fault of ours.", "Look into the server's log; the answer names the request."
     ),
-    Code("overloaded", 503, "More requests wait for the disk than may.", "Wait for Retry-After seconds."),
+    Code(
+        "overloaded",
+        503,
+        "More is asked at once than can be done, or more requests wait for the disk than may.",
+        "Wait for Retry-After seconds.",
+    ),
     Code(
         "too_many_connections",
         503,

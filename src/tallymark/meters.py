@@ -96,3 +96,9 @@ OWN_FAILURES = Counter(
     "Samples of the server's own numbers that failed, or a part of them.",
     registry=REGISTRY,
 )
+WORK_ENDED = Counter(
+    "tallymark_work_ended",
+    "Pages, questions and other work beside the event loop, by how it ended: done, cancelled, refused.",
+    ["work", "outcome"],
+    registry=REGISTRY,
+)

@@ -222,9 +222,12 @@ def test_a_keyboard_presses_the_same_button_again(open_page, board):
     page.keyboard.press("Enter")
     expect(page.locator("#panel-three.w-7")).to_be_visible()
     expect(page.locator(":focus")).to_have_attribute("value", "narrower")
-    # A removed panel has no button any more: the next panel has the focus, and no key removes that by accident.
+    # A removed panel stays, with a link that has the focus and undoes it: no key removes anything by accident.
     page.locator("#panel-one").get_by_role("button", name=re.compile("^Remove")).press("Enter")
-    expect(page.locator("#panel-one")).to_have_count(0)
-    expect(page.locator("#panel-two")).to_be_focused()
+    expect(page.locator("#panel-one a.undo")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.locator("#panel-one").get_by_role("button", name=re.compile("^Remove"))).to_be_visible()
+    page.locator("#panel-one").get_by_role("button", name=re.compile("^Remove")).press("Enter")
+    page.get_by_role("button", name="Save without it").press("Enter")
+    expect(page.locator("#panel-one")).to_have_count(0)
     assert order(page) == ["two", "three", "four"]

@@ -125,6 +125,7 @@ def test_two_tabs_that_arrange_the_same(make_server, sign_in_at, build_event):
     for tab in (first, second):
         tab.goto(f"{server.url}/dashboard?name=board&edit=1")
     first.locator("#panel-one").get_by_role("button", name=re.compile("^Remove")).click()
+    first.get_by_role("button", name="Save without it").click()
     expect(first.locator("#panel-one")).to_have_count(0)
     second.locator("#panel-two").get_by_role("button", name=re.compile("^Wider")).click()
     expect(second.get_by_text("somebody else changed it")).to_be_visible()

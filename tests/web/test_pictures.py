@@ -39,13 +39,12 @@ def test_what_is_made_for_pictures_is_made_in_turn():
     """Whoever has the turn has it alone; drawing waits for it too, and what is drawn already does not."""
 
     async def story(pictures):
-        first = await pictures.draw(_spec(100), "svg")
-        async with pictures.turn():
-            waiting = asyncio.ensure_future(pictures.draw(_spec(200), "svg"))
-            again = await pictures.draw(_spec(100), "svg")
+        first = await pictures.draw(_spec(100), "svg", "p")
+        async with pictures.turn("p"):
+            waiting = asyncio.ensure_future(pictures.draw(_spec(200), "svg", "p"))
+            again = await pictures.draw(_spec(100), "svg", "p")
             await asyncio.sleep(0)
             assert not waiting.done()
-            assert pictures._turn.locked()
         second = await waiting
         return first, again, second
 
@@ -60,10 +59,10 @@ def test_who_waits_too_long_is_told(monkeypatch):
     monkeypatch.setattr(pictures_room, "_SECONDS", 0.05)
 
     async def story(pictures):
-        async with pictures.turn():
-            with pytest.raises(RequestRefused, match="Too many pictures") as told:
-                await pictures.draw(_spec(100), "svg")
-        async with pictures.turn():
+        async with pictures.turn("p"):
+            with pytest.raises(RequestRefused, match="No place among the pictures") as told:
+                await pictures.draw(_spec(100), "svg", "p")
+        async with pictures.turn("p"):
             return told.value
 
     refusal = _run(story)
@@ -74,8 +73,8 @@ def test_one_drawing_for_all_who_want_it():
     """The same picture asked for by many is drawn once, and one who gives up does not end it for the others."""
 
     async def story(pictures):
-        async with pictures.turn():
-            asked = [asyncio.ensure_future(pictures.draw(_spec(100), "png")) for _ in range(3)]
+        async with pictures.turn("p"):
+            asked = [asyncio.ensure_future(pictures.draw(_spec(100), "png", "p")) for _ in range(3)]
             await asyncio.sleep(0)
             asked[0].cancel()
             await asyncio.sleep(0)
@@ -94,9 +93,36 @@ def test_a_drawing_that_hangs_is_ended(monkeypatch):
     async def story(pictures):
         with pytest.raises(RequestRefused, match="could not be drawn in time"):
             # Starting the process alone takes longer.
-            await pictures.draw(_spec(100), "svg")
+            await pictures.draw(_spec(100), "svg", "p")
         assert pictures._drawer._pool is None
         monkeypatch.setattr(pictures_room, "_SECONDS", 60)
-        return await pictures.draw(_spec(100), "svg")
+        return await pictures.draw(_spec(100), "svg", "p")
 
     assert b"<svg" in _run(story)
+
+
+def test_an_embed_that_wants_very_many_is_told_and_others_are_next():
+    """Of one sender eight may wait; another one of the same project, and another project, wait for one picture each."""
+
+    async def story(pictures):
+        order = []
+
+        async def draw(width, project, sender):
+            await pictures.draw(_spec(width), "svg", project, sender)
+            order.append(sender)
+
+        async with pictures.turn("p", "embed 1"):
+            greedy = [asyncio.ensure_future(draw(100 + n, "p", "embed 1")) for n in range(20)]
+            await asyncio.sleep(0.01)
+            others = [
+                asyncio.ensure_future(draw(300, "p", "ana")),
+                asyncio.ensure_future(draw(301, "q", "embed 2")),
+            ]
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*others)
+        told = await asyncio.gather(*greedy, return_exceptions=True)
+        refused = [one for one in told if isinstance(one, RequestRefused)]
+        assert [one.code for one in refused] == ["too_many_at_once"] * 12
+        assert {"ana", "embed 2"} <= set(order[:4])
+
+    _run(story)

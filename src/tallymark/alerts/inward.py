@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
@@ -117,12 +118,46 @@ def _may_bind(family: int, address: str) -> bool:
     return True
 
 
+class ProbeEnded(ConnectionAbortedError):
+    """The connection would be made now; a probe goes no further."""
+
+
+@dataclass(slots=True)
+class Probe:
+    """What would have been connected to: how many addresses that may be told, and which names that nobody knows now."""
+
+    reached: int = 0
+    unknown: list[str] = field(default_factory=list)
+
+
 class Guard:
     """Judges every connection of this process. `refusals` are the sentences of those that it refused, the last one last."""
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         self._openings = [parse_opening(text) for text in allowed]
+        self._probe: Probe | None = None
         self.refusals: list[str] = []
+
+    @contextmanager
+    def probing(self) -> Iterator[Probe]:
+        """Look names up and judge addresses, and connect to none of them: no byte leaves this process."""
+        look_up, self._probe = socket.getaddrinfo, Probe()
+        probe = self._probe
+
+        def note_unknown(host: Any, *given: Any, **named: Any) -> Any:
+            try:
+                return look_up(host, *given, **named)
+            except (socket.gaierror, UnicodeError):
+                probe.unknown.append(
+                    host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+                )
+                raise
+
+        socket.getaddrinfo = note_unknown
+        try:
+            yield probe
+        finally:
+            socket.getaddrinfo, self._probe = look_up, None
 
     def check(self, address: str, port: int) -> None:
         """Raise InwardRefused for an address, in figures, that is on the inside or our own, and not allowed."""
@@ -154,6 +189,9 @@ class Guard:
             # Looked up once, here: asked again, the same name may lead elsewhere.
             name = socket.getaddrinfo(name or None, port, plain.family, plain.type)[0][4][0]
         self.check(name, port)
+        if self._probe is not None:
+            self._probe.reached += 1
+            raise ProbeEnded("a probe connects to nothing")
         return (name, port, *rest)
 
     def install(self, kind: type[socket.socket] = socket.socket) -> None:

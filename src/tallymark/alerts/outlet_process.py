@@ -30,7 +30,7 @@ from tallymark.alerts.inward import Guard, shut_side_doors
 from tallymark.alerts.outlet_addresses import SERVICES, Unfit, explain_service, parse_address, render_hidden
 from tallymark.alerts.outlet_errors import clean_text, describe_error, describe_status
 from tallymark.alerts.outlet_services import ASKED_FOR_MARKDOWN
-from tallymark.alerts.outlet_texts import SHAPES, build_text
+from tallymark.alerts.outlet_texts import SHAPES, build_text, put_on_line
 from tallymark.alerts.outlets import PICTURE_NAME, Answer, Message, Order
 
 _LOOK_SECONDS: Final = 0.5
@@ -53,6 +53,7 @@ _ASSET: Final = AppriseAsset(
     storage_mode="memory",
     allow_templates=False,
 )
+_PROBE: Final = Message(title="probe", text="probe", key="probe", id="probe", kind="test")
 _TYPES: Final = {"trouble": NotifyType.FAILURE, "over": NotifyType.SUCCESS, "test": NotifyType.INFO}
 
 
@@ -99,6 +100,8 @@ class Sender:
         try:
             if order.message is not None:
                 return Answer(self._send(order.message))
+            if order.do == "probe":
+                return self._probe()
             if order.do == "hide":
                 return Answer(render_hidden(self._open()))
             self._open()
@@ -129,6 +132,25 @@ class Sender:
         if self._failures or self._guard.refusals:
             return (self._failures or self._guard.refusals)[-1]
         return self._add_heard(f"{plugin.service_name} did not take the message.")
+
+    def _probe(self) -> Answer:
+        """Go the way of a message up to where it would connect."""
+        with self._guard.probing() as probe:
+            try:
+                said = self._send(_PROBE)
+            except Unfit:
+                raise
+            except Exception as error:  # noqa: BLE001 - services' code is to notice that nothing is connected to
+                said = describe_error(error, self._order)
+        if self._guard.refusals:
+            return Answer(self._guard.refusals[-1])
+        if probe.unknown:
+            named = next((host for host in probe.unknown if host.lower() in self._order.url.lower()), "")
+            name = f"{put_on_line(named)} " if named else ""
+            warning = f"The name of the receiver's host {name}is not found now. Nothing arrives until it is: check how it is written."
+            return Answer("", warning=warning)
+        # Without a connection that it would make there is nothing that a message could go to.
+        return Answer("" if probe.reached else said)
 
     def _open(self) -> NotifyBase:
         """Return the service's code, set up for the address; raises Unfit."""

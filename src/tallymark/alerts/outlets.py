@@ -48,17 +48,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a sending process is to do, one line of JSON on its standard input."""
 
-    do: Literal["send", "check", "hide"]
+    do: Literal["send", "check", "hide", "probe"]
     url: str
     seconds: float
     message: Message | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What it answers, one line of JSON. `done` is false where nothing was answered and `text` says why."""
+    """What it answers, one line of JSON. `done` is false where nothing was answered and `text` says why.
+
+    `warning` is what stands in the way of an address that is well formed, and may pass.
+    """
 
     text: str
     done: bool = True
+    warning: str = ""
 
 
 class Outlets:
@@ -89,6 +93,16 @@ class Outlets:
         answer = self.ask("check", url)
         return answer.text if answer.done else f"The receiver's address could not be checked. {answer.text}"
 
+    def probe(self, url: str) -> Answer:
+        """Look whether an address could be told, without telling it: its text is '' where it could, or what will never do.
+
+        The warning says what may pass, such as a name that is not found now. Never tells secrets.
+        """
+        answer = self.ask("probe", url)
+        if answer.done:
+            return answer
+        return Answer("", warning=f"Whether it can be reached was not found out. {answer.text}")
+
     def hide_secrets(self, url: str) -> str:
         """Return what of an address may be shown."""
         answer = self.ask("hide", url)
@@ -97,7 +111,9 @@ class Outlets:
         service = re.match(r"[a-z0-9]{1,32}(?=://)", url.lower())
         return f"{service.group()}://****" if service else "****"
 
-    def ask(self, do: Literal["send", "check", "hide"], url: str, message: Message | None = None) -> Answer:
+    def ask(
+        self, do: Literal["send", "check", "hide", "probe"], url: str, message: Message | None = None
+    ) -> Answer:
         """Have a process do one thing; when it cannot, the answer is not done and says why."""
         order = Order(do=do, url=url, seconds=self._seconds, message=message)
         try:

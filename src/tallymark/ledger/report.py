@@ -73,12 +73,12 @@ def build_report(
     path: Path, tail: Tail, project: str, start: datetime, end: datetime, interval: str = "minute"
 ) -> LedgerReport:
     """Return the ledger of `project` from `start` to before `end`, in rows of one `interval` and source."""
-    first, last = _minute(start), _minute_up(end)
+    first, last, minutes = _minute(start), _minute_up(end), INTERVAL_MINUTES[interval]
     with tail.lock:
         connection = open_for_reading(path)
         try:
             connection.execute("BEGIN")
-            counts = _read_counts(connection, project, first, last)
+            counts = _read_counts(connection, project, first, last, minutes)
             cursor = _read_cursor(connection)
             facts: dict[str, int] = dict(connection.execute("SELECT name, value FROM fact").fetchall())
         finally:
@@ -86,12 +86,11 @@ def build_report(
         waiting = tail.read(cursor)
     for record in waiting:
         if record.project == project and first <= record.minute < last:
-            counts[record.source, record.minute, "received", ""] += record.events
-            counts[record.source, record.minute, "in_flight", ""] += record.events
+            begin = record.minute // minutes * minutes
+            counts[record.source, begin, "received", ""] += record.events
+            counts[record.source, begin, "in_flight", ""] += record.events
     horizon = facts.get("dedup_oldest_us")
-    report = _build(
-        project, counts, INTERVAL_MINUTES[interval], parse_microseconds(horizon) if horizon else None
-    )
+    report = _build(project, counts, parse_microseconds(horizon) if horizon else None)
     report.outside.damaged_records = facts.get("damaged_records", 0)
     return report
 
@@ -122,29 +121,30 @@ def _read_cursor(connection: sqlite3.Connection) -> int:
 
 
 def _read_counts(
-    connection: sqlite3.Connection, project: str, first: int, last: int
+    connection: sqlite3.Connection, project: str, first: int, last: int, minutes: int
 ) -> Counter[tuple[str, int, str, str]]:
+    """Return events by source, first minute of the interval, line and reason. A year of minutes is added up by SQLite."""
     counts: Counter[tuple[str, int, str, str]] = Counter()
     rows = connection.execute(
         # Requests whose key is unknown belong to no project; everybody sees their number.
-        "SELECT source, minute, line, reason, events FROM line"
-        " WHERE (project = ? OR (project = '' AND line = 'turned_away')) AND minute >= ? AND minute < ?",
-        (project, first, last),
+        "SELECT source, minute / ? * ? AS begin, line, reason, SUM(events) FROM line"
+        " WHERE (project = ? OR (project = '' AND line = 'turned_away')) AND minute >= ? AND minute < ?"
+        " GROUP BY source, begin, line, reason",
+        (minutes, minutes, project, first, last),
     )
-    for source, minute, line, reason, events in rows:
-        counts[source, minute, line, reason] += events
+    for source, begin, line, reason, events in rows:
+        counts[source, begin, line, reason] = events
     return counts
 
 
 def _build(
-    project: str, counts: Counter[tuple[str, int, str, str]], minutes: int, horizon: datetime | None
+    project: str, counts: Counter[tuple[str, int, str, str]], horizon: datetime | None
 ) -> LedgerReport:
     totals, outside = Lines(), Outside()
     rows: dict[Key, Lines] = {}
-    for (source, minute, line, reason), events in sorted(counts.items()):
+    for (source, begin, line, reason), events in sorted(counts.items()):
         if _count_outside(outside, line, reason, events):
             continue
-        begin = minute // minutes * minutes
         for lines in (totals, rows.setdefault((source, begin), Lines())):
             _count(lines, line, reason, events)
     listed = [

@@ -1,14 +1,13 @@
-"""Which event names, fields and values exist in a project; and which of a question's do not.
+"""Which event names, fields and values exist in a project.
 
-Comes in: a store and a project. Goes out: lists for the page that chooses, and notes with near names for answers in
-which something was not found. `run` and the web room call it.
+Comes in: a store and a project. Goes out: short lists for the page that chooses, with how many there are in all. How many that
+is, senders decide: so the store counts, sorts and searches them, and what comes here is never longer than the list asked for.
+`missing` and the web room call it.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,18 +16,20 @@ import msgspec
 from tallymark.errors import RequestRefused
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, ask_store
 from tallymark.queries.fields import ATTRIBUTE_PREFIX, CORE, DERIVED, SKETCH, Type, parse_field
-from tallymark.queries.kinds import Question
-from tallymark.queries.notes import Looking, explain_empty
 from tallymark.queries.result import Cell
 from tallymark.queries.sql import Parameters, build_scope
 
 # Fields are gathered from the newest events of each name; what only older events have is not listed.
 SAMPLE_EVENTS: Final = 20_000
+# Of all names, the newest events of the most frequent ones: so many names, and so many events of each.
 _SAMPLED_NAMES: Final = 50
+_SAMPLED_EACH: Final = 1_000
+# What a list has at most where nobody asks for less.
+MOST_NAMES: Final = 1_000
+MOST_FIELDS: Final = 1_000
+MOST_VALUES: Final = 50
 # `count_values` tells numbers up to this apart.
 MOST_COUNTED: Final = 100
-_NEAR: Final = 3
-_NEAR_ENOUGH: Final = 0.5
 _TYPES: Final = {
     "Int64": "number",
     "UInt64": "number",
@@ -53,6 +54,20 @@ class FieldInfo(msgspec.Struct, frozen=True):
     types: list[str]
 
 
+class EventNames(msgspec.Struct, frozen=True):
+    """Names to choose from, the most frequent first, and how many there are in all that were looked for."""
+
+    names: list[EventName]
+    total: int
+
+
+class FieldInfos(msgspec.Struct, frozen=True):
+    """Fields to choose from, core columns first, and how many there are in all that were looked for."""
+
+    fields: list[FieldInfo]
+    total: int
+
+
 class FieldValue(msgspec.Struct, frozen=True):
     """A value of a field, null for missing, and in how many events."""
 
@@ -68,59 +83,106 @@ class FieldSpread(msgspec.Struct, frozen=True):
     present: float
 
 
-class Missing(msgspec.Struct, frozen=True):
-    """Notes about names that were never seen, with the paths of those, and about what else left the answer empty."""
+def find_event_names(
+    store: QueryStore,
+    project: str,
+    *,
+    containing: str = "",
+    always: Sequence[str] = (),
+    limit: int = MOST_NAMES,
+    limits: Limits = DEFAULT_LIMITS,
+) -> EventNames:
+    """Return the project's most frequent event names that contain a text (in any case), and how many do.
 
-    notes: list[str]
-    paths: list[str]
-
-
-def list_event_names(store: QueryStore, project: str, *, limit: int = 1_000) -> list[EventName]:
-    """Return the project's event names, the most frequent first. Raises `RequestRefused` as `ask_store` does."""
+    Those in `always` that exist stand in the list however seldom they are. Raises `RequestRefused` as `ask_store` does.
+    """
     parameters = Parameters()
+    has = f"positionCaseInsensitiveUTF8(event_name, {parameters.text(containing)}) > 0"
+    conditions = [f"({has} OR event_name IN {parameters.texts(always)})"] if containing else []
+    first = f"event_name IN {parameters.texts(always)} DESC, " if always else ""
     sql = (
-        "SELECT event_name, count() AS events, formatDateTime(max(event_time), '%Y-%m-%dT%H:%i:%SZ', 'UTC')\n"
-        f"{build_scope(parameters, project)}\nGROUP BY event_name ORDER BY events DESC, event_name\n"
-        f"LIMIT {parameters.add(limit, 'UInt32')}"
+        "SELECT event_name, count() AS events, formatDateTime(max(event_time), '%Y-%m-%dT%H:%i:%SZ', 'UTC'),"
+        " count() OVER ()\n"
+        f"{build_scope(parameters, project, conditions=conditions)}\nGROUP BY event_name\n"
+        f"ORDER BY {first}events DESC, event_name LIMIT {parameters.add(limit, 'UInt32')}"
     )
-    return [EventName(*row) for row in _ask(store, sql, parameters)]
+    rows = _ask(store, sql, parameters, limits)
+    names = sorted((EventName(*row[:3]) for row in rows), key=lambda one: (-one.count, one.name))
+    return EventNames(names, rows[0][3] if rows else 0)
+
+
+def list_event_names(store: QueryStore, project: str, *, limit: int = MOST_NAMES) -> list[EventName]:
+    """Return the project's event names, the most frequent first. Raises `RequestRefused` as `ask_store` does."""
+    return find_event_names(store, project, limit=limit).names
+
+
+def find_fields(
+    store: QueryStore,
+    project: str,
+    event_name: str | None = None,
+    *,
+    containing: str = "",
+    limit: int = MOST_FIELDS,
+    limits: Limits = DEFAULT_LIMITS,
+) -> FieldInfos:
+    """Return fields that the newest events have, of one name or of the most frequent ones, and that contain a text (in any case)."""
+    parameters = Parameters()
+    core = {text: parse_field(text, "") for text in CORE}
+    present = ", ".join(f"countIf({field.exists()})" for field in core.values())
+    columns = ", ".join(dict.fromkeys(path for field in core.values() for path in field.paths))
+    sample = build_sample(store, parameters, project, event_name, f"attributes, {columns}", limits)
+    if not sample:
+        return FieldInfos([], 0)
+    has = f"positionCaseInsensitiveUTF8({PATH_TEXT}, {parameters.text(containing)}) > 0"
+    paths = f"arrayFilter(one -> {has}, paths)" if containing else "paths"
+    listed = f"arraySlice(arraySort(one -> one.1, {paths}), 1, {parameters.add(limit, 'UInt32')})"
+    sql = (
+        f"SELECT {listed}, length({paths}), * EXCEPT paths FROM (\n"  # noqa: S608 - our own columns
+        f"SELECT {PATHS} AS paths, count(), {present} FROM (\n{sample}\n))"
+    )
+    ((attributes, total, events, *counts),) = _ask(store, sql, parameters, limits)
+    found = [
+        FieldInfo(field.name, [SKETCH if field.name == SKETCH else _core_type(field.type)])
+        for field, count in zip(core.values(), counts, strict=True)
+        if count
+    ]
+    if events:
+        found += [FieldInfo(name, [kind.value]) for name, (kind, _) in DERIVED.items()]
+    wanted = containing.casefold()
+    found = [one for one in found if wanted in one.name.casefold()]
+    total += len(found)
+    found += [
+        FieldInfo(name_path(path), sorted({_TYPES.get(one, "list") for one in types}))
+        for path, types in attributes
+    ]
+    return FieldInfos(found[:limit], total)
 
 
 def list_fields(store: QueryStore, project: str, event_name: str | None = None) -> list[FieldInfo]:
     """Return the fields that the newest events have, of one event name or of all: core columns, then attributes."""
-    names = [event_name] if event_name else _names(store, project)[:_SAMPLED_NAMES]
-    found: dict[str, set[str]] = {}
-    for name in names:
-        for field in _sample_fields(store, project, name):
-            found.setdefault(field.name, set()).update(field.types)
-    if found:
-        found |= {name: {kind.value} for name, (kind, _) in DERIVED.items()}
-    order = {name: place for place, name in enumerate([*CORE, *DERIVED])}
-    ordered = sorted(found, key=lambda name: (order.get(name, len(order)), name))
-    return [FieldInfo(name, sorted(found[name])) for name in ordered]
+    return find_fields(store, project, event_name).fields
 
 
 def list_values(
-    store: QueryStore, project: str, event_name: str | None, field: str, *, limit: int = 50
+    store: QueryStore,
+    project: str,
+    event_name: str | None,
+    field: str,
+    *,
+    containing: str = "",
+    limit: int = MOST_VALUES,
 ) -> list[FieldValue]:
-    """Return the field's most frequent values among the newest events of that name, or of all names, as text."""
-    counts: Counter[Cell] = Counter()
-    for name in [event_name] if event_name else _names(store, project)[:_SAMPLED_NAMES]:
-        for one in _count_values(store, project, name, field, limit):
-            counts[one.value] += one.count
-    ordered = sorted(counts.items(), key=lambda found: (-found[1], str(found[0])))
-    return [FieldValue(value, events) for value, events in ordered[:limit]]
-
-
-def _count_values(
-    store: QueryStore, project: str, event_name: str, field: str, limit: int
-) -> list[FieldValue]:
+    """Return the field's most frequent values among the newest events of that name, or of the most frequent ones, as text."""
     parameters = Parameters()
     text = parse_field(field, "field").text()
-    sample = f"SELECT {text} AS value\n{_newest(parameters, project, event_name)}"
+    sample = build_sample(store, parameters, project, event_name, f"toString({text}) AS value")
+    if not sample:
+        return []
+    has = f"WHERE positionCaseInsensitiveUTF8(ifNull(value, ''), {parameters.text(containing)}) > 0\n"
     sql = (
-        f"SELECT toString(value), count() AS events FROM (\n{sample}\n)\n"  # noqa: S608 - quoted by `fields`
-        f"GROUP BY value ORDER BY events DESC, value LIMIT {parameters.add(limit, 'UInt32')}"
+        f"SELECT value, count() AS events FROM (\n{sample}\n)\n"  # noqa: S608 - quoted by `fields`
+        f"{has if containing else ''}"
+        f"GROUP BY value ORDER BY events DESC, ifNull(value, 'None') LIMIT {parameters.add(limit, 'UInt32')}"
     )
     return [FieldValue(*row) for row in _ask(store, sql, parameters)]
 
@@ -141,7 +203,7 @@ def count_values(
     figures = ", ".join(
         f"uniqUpTo({MOST_COUNTED})(v{number}), count(v{number})" for number in range(len(fields))
     )
-    sample = f"SELECT {columns}\n{_newest(parameters, project, event_name)}"
+    sample = f"SELECT {columns}\n{_newest(parameters, project, event_name, SAMPLE_EVENTS)}"
     (row,) = _ask(store, f"SELECT count(), {figures} FROM (\n{sample}\n)", parameters)  # noqa: S608 - quoted by `fields`
     total = max(1, row[0])
     return [
@@ -168,122 +230,41 @@ def find_newest(store: QueryStore, project: str, event_names: Sequence[str]) -> 
     return datetime.fromtimestamp(int(seconds), UTC) if int(count) else None
 
 
-def find_missing(
-    question: Question,
-    doubts: Sequence[str],
+# In a statement over a sample: all paths with their types; and of one of those, its text as a question names it.
+PATHS: Final = "CAST(distinctJSONPathsAndTypes(attributes) AS Array(Tuple(String, Array(String))))"
+PATH_TEXT: Final = "if(position(one.1, '.') > 0, one.1, replaceAll(one.1, '%2E', '.'))"
+
+
+def build_sample(
     store: QueryStore,
+    parameters: Parameters,
     project: str,
+    event_name: str | None,
+    columns: str,
     limits: Limits = DEFAULT_LIMITS,
-) -> Missing:
-    """Look which names at the doubted paths were never seen in the project, at any time; else why nothing was found."""
-    missing = Missing([], [])
-    names = _names(store, project, limits)
-    doubted = [(at, selection) for at, selection in question.selections() if at in doubts]
-    for at, selection in doubted:
-        if selection.event_name not in names:
-            missing.paths.append(f"{at}.event_name")
-            near = _near(selection.event_name, names)
-            missing.notes.append(f"No event is called {selection.event_name!r}.{near}")
-    known = [selection.event_name for _, selection in question.selections() if selection.event_name in names]
-    if known:
-        fields = _find_missing_fields(question, doubts, store, project=project, known=known)
-        missing = Missing([*missing.notes, *fields.notes], [*missing.paths, *fields.paths])
-    # What is not missing may be why: where no event has the field `by`, that is said already.
-    seen = [(at, one) for at, one in doubted if one.event_name in names and "by" not in missing.paths]
-    reasons = explain_empty(Looking(question, store, project, limits), seen)
-    return Missing([*missing.notes, *reasons], missing.paths)
+) -> str:
+    """Return a SELECT over the newest events of a name, or of the most frequent names; '' where there is no event."""
+    if event_name:
+        return f"SELECT {columns}\n{_newest(parameters, project, event_name, SAMPLE_EVENTS)}"
+    names = find_event_names(store, project, limit=_SAMPLED_NAMES, limits=limits).names
+    return "\nUNION ALL ".join(
+        f"(SELECT {columns}\n{_newest(parameters, project, one.name, _SAMPLED_EACH)})" for one in names
+    )
 
 
-def _find_missing_fields(
-    question: Question, doubts: Sequence[str], store: QueryStore, *, project: str, known: list[str]
-) -> Missing:
-    missing = Missing([], [])
-    asked: dict[str, str] = {}
-    for at, text in _asked_fields(question, doubts):
-        asked.setdefault(text, at)
-    attributes = [text for text in asked if parse_field(text, asked[text]).is_attribute]
-    unseen = _unseen(store, project, known, attributes)
-    if not unseen:
-        return missing
-    fields = sorted({field.name for name in known[:5] for field in list_fields(store, project, name)})
-    for text in unseen:
-        missing.paths.append(asked[text])
-        near = _near(
-            text.removeprefix(ATTRIBUTE_PREFIX), [name.removeprefix(ATTRIBUTE_PREFIX) for name in fields]
-        )
-        missing.notes.append(f"No event called {' or '.join(known)} has the attribute {text!r}.{near}")
-    return missing
-
-
-def _asked_fields(question: Question, doubts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the path and text of each field that could be why the doubted paths found nothing."""
-    for at in doubts:
-        name, _, place = at.partition("[")
-        if name in ("breakdown", "dimensions"):
-            yield (at, getattr(question, name)[int(place[:-1])])
-    selections = [(at, selection) for at, selection in question.selections() if at in doubts]
-    if not selections:
-        return
-    yield from ((f"filters[{n}].field", one.field) for n, one in enumerate(question.filters))
-    by = getattr(question, "by", None)
-    if by is not None:
-        yield ("by", by)
-    for at, selection in selections:
-        yield from ((f"{at}.filters[{n}].field", one.field) for n, one in enumerate(selection.filters))
-        measure = getattr(selection, "measure", None)
-        if measure is not None and measure.field is not None:
-            yield (f"{at}.measure.field", measure.field)
-        if hasattr(selection, "field"):
-            yield (f"{at}.field", selection.field)
-
-
-def _unseen(store: QueryStore, project: str, names: list[str], fields: list[str]) -> list[str]:
-    """Return those of the attributes that no event of these names has."""
-    if not fields:
-        return []
-    parameters = Parameters()
-    counts = ", ".join(f"countIf({parse_field(text, '').exists()})" for text in fields)
-    rows = _ask(store, f"SELECT {counts}\n{build_scope(parameters, project, None, names)}", parameters)
-    return [text for text, count in zip(fields, rows[0], strict=True) if not count]
-
-
-def _names(store: QueryStore, project: str, limits: Limits = DEFAULT_LIMITS) -> list[str]:
-    parameters = Parameters()
-    sql = f"SELECT DISTINCT event_name\n{build_scope(parameters, project)}"
-    return sorted(row[0] for row in _ask(store, sql, parameters, limits))
-
-
-def _sample_fields(store: QueryStore, project: str, name: str) -> Iterator[FieldInfo]:
-    parameters = Parameters()
-    fields = {text: parse_field(text, "") for text in CORE}
-    present = ", ".join(f"countIf({field.exists()})" for field in fields.values())
-    columns = ", ".join(dict.fromkeys(path for field in fields.values() for path in field.paths))
-    sample = f"SELECT attributes, {columns}\n{_newest(parameters, project, name)}"
-    sql = f"SELECT distinctJSONPathsAndTypes(attributes), {present} FROM (\n{sample}\n)"  # noqa: S608 - our own columns
-    row = _ask(store, sql, parameters)[0]
-    for field, count in zip(fields.values(), row[1:], strict=True):
-        if count:
-            kind = "list" if field.type is Type.TEXTS else field.type.value
-            yield FieldInfo(field.name, [SKETCH if field.name == SKETCH else kind])
-    for path, types in row[0].items():
-        yield FieldInfo(_field_text(path), sorted({_TYPES.get(one, "list") for one in types}))
-
-
-def _newest(parameters: Parameters, project: str, name: str) -> str:
-    scope = build_scope(parameters, project, None, [name])
-    return f"{scope}\nORDER BY event_time DESC LIMIT {SAMPLE_EVENTS}"
-
-
-def _field_text(path: str) -> str:
+def name_path(path: str) -> str:
     """Return the engine's path as a question names it: a dot in a key is written as it is where that is clear."""
     nested = "." in path
     return ATTRIBUTE_PREFIX + (path if nested else path.replace("%2E", "."))
 
 
-def _near(name: str, names: Sequence[str]) -> str:
-    by_fold = {one.casefold(): one for one in names}
-    near = [by_fold[one] for one in difflib.get_close_matches(name.casefold(), by_fold, _NEAR, _NEAR_ENOUGH)]
-    return f" Near names: {', '.join(near)}." if near else ""
+def _core_type(kind: Type) -> str:
+    return "list" if kind is Type.TEXTS else kind.value
+
+
+def _newest(parameters: Parameters, project: str, name: str, events: int) -> str:
+    scope = build_scope(parameters, project, None, [name])
+    return f"{scope}\nORDER BY event_time DESC LIMIT {events}"
 
 
 def _ask(

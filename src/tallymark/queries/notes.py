@@ -1,6 +1,6 @@
 """Why an answer is empty although its names are right: a funnel's `by` that events lack, a filter of another type.
 
-Comes in: a question and the paths for which nothing was found. Goes out: sentences. `names.find_missing` calls it, so
+Comes in: a question and the paths for which nothing was found. Goes out: sentences. `missing` calls it, so
 it costs a look at the events only where there was nothing to show.
 """
 

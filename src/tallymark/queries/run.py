@@ -15,7 +15,7 @@ from tallymark.queries.ask import DEFAULT_LIMITS, Limits, QueryStore, TooManyRow
 from tallymark.queries.grid import OfTime
 from tallymark.queries.kinds import Question
 from tallymark.queries.measures import EXACT_ROWS
-from tallymark.queries.names import Missing, find_missing
+from tallymark.queries.missing import Missing, find_missing
 from tallymark.queries.period import Period
 from tallymark.queries.result import Answer, Cost
 

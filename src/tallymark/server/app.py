@@ -42,6 +42,7 @@ from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.app import build_app
+from tallymark.web.departures import end_with_client
 from tallymark.web.desk import open_desk
 from tallymark.web.services import Services
 
@@ -130,7 +131,10 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
         allow_descriptors(config.connections),
     )
     server = HttpServer(
-        answer_heads(framework), intake.open, bounds, on_turned_away=lambda code: intake.turn_away("", code)
+        end_with_client(answer_heads(framework)),
+        intake.open,
+        bounds,
+        on_turned_away=lambda code: intake.turn_away("", code),
     )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

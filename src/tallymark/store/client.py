@@ -7,7 +7,7 @@ questions, the migrations and the commands call it; one instance serves all thre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib3.util import Timeout
 
 from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.errors import ConfigError
+from tallymark.store.cancelling import present
 from tallymark.store.errors import StoreError, StoreUnavailable, build_store_error, parse_engine_error
 from tallymark.store.limits import QUERY_SECONDS
 from tallymark.store.schema import INSERT_SETTINGS, QUERY_SETTINGS
@@ -197,16 +198,34 @@ class StoreClient:
             raise StoreUnavailable("The store does not answer.")
 
     @contextmanager
-    def _asking(self, settings: Mapping[str, Any] | None) -> Iterator[None]:
-        """Bound the time of a question, also where the store stops answering in the middle of it."""
+    def _asking(self, settings: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+        """Bound the time of a question, also where the store stops answering in the middle of it.
+
+        Gives the settings to ask with. Whoever works under a `Cancellation` is stopped by it: raises QuestionCancelled.
+        """
+        chosen = {**QUERY_SETTINGS, **(settings or {})}
         self.check_alive()
-        limit = float((settings or {}).get("max_execution_time", QUERY_SECONDS))
+        limit = float(chosen.get("max_execution_time", QUERY_SECONDS))
         token = _patience.set(limit + _GRACE_SECONDS if limit else self._timeout)
+        cancellation = present()
         try:
             with _translated():
-                yield
+                if cancellation is None:
+                    yield chosen
+                    return
+                with cancellation.question(self._stop) as query_id:
+                    yield {**chosen, "query_id": query_id}
+        except (StoreError, StoreUnavailable):
+            if cancellation is not None:
+                cancellation.check()
+            raise
         finally:
             _patience.reset(token)
+
+    def _stop(self, query_id: str) -> None:
+        """Stop a question that runs under this id, where it runs; from another thread than the one that waits for it."""
+        with suppress(StoreError, StoreUnavailable):
+            self.command(f"KILL QUERY WHERE query_id = '{query_id}' ASYNC")
 
     def query_rows(
         self,
@@ -215,10 +234,8 @@ class StoreClient:
         settings: Mapping[str, Any] | None = None,
     ) -> QueryResult:
         """Run a SELECT with `{name:Type}` parameters and return its rows. Raises StoreError, StoreUnavailable."""
-        with self._asking(settings):
-            answer = self._connect().query(
-                sql, parameters=dict(parameters or {}), settings={**QUERY_SETTINGS, **(settings or {})}
-            )
+        with self._asking(settings) as chosen:
+            answer = self._connect().query(sql, parameters=dict(parameters or {}), settings=chosen)
         return QueryResult(
             columns=tuple(answer.column_names),
             types=tuple(kind.name for kind in answer.column_types),
@@ -234,12 +251,9 @@ class StoreClient:
         settings: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Run a SELECT and return its answer in one of ClickHouse's formats. Raises StoreError, StoreUnavailable."""
-        with self._asking(settings):
+        with self._asking(settings) as chosen:
             answer = self._connect().raw_query(
-                sql,
-                parameters=dict(parameters or {}),
-                settings={**QUERY_SETTINGS, **(settings or {})},
-                fmt=fmt,
+                sql, parameters=dict(parameters or {}), settings=chosen, fmt=fmt
             )
         return bytes(answer)
 
@@ -258,12 +272,9 @@ class StoreClient:
         then ends with the error's text: nothing that was yielded before an error may be taken for a whole answer.
         """
         # Not around the pieces: between them the caller may ask something else.
-        with self._asking(settings):
+        with self._asking(settings) as chosen:
             response = self._connect().raw_stream(
-                sql,
-                parameters=dict(parameters or {}),
-                settings={**QUERY_SETTINGS, **(settings or {})},
-                fmt=fmt,
+                sql, parameters=dict(parameters or {}), settings=chosen, fmt=fmt
             )
         with _translated():
             tail = b""

@@ -132,7 +132,9 @@ class StoreHandler(BaseHTTPRequestHandler):
             return
         packs = dict(fields).get("enable_http_compression") in {"1", "true"}
         encoding = pick_encoding(self.headers.get("Accept-Encoding") or "") if packs else ""
-        with self.server.watch.guard(self.connection, lambda: service.stop(request.query_id)):
+        with self.server.watch.guard(
+            self.connection, lambda: service.stop(request.query_id, request.project)
+        ):
             self._send(request, service.open_query(request, text), encoding)
 
     def _run_insert(self, request: StoreRequest, head: InsertHead, data: Iterator[bytes]) -> None:

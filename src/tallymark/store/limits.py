@@ -15,6 +15,9 @@ _MEBIBYTE: Final = 1024 * 1024
 # What a question of our own processes may take where it says nothing of it, in seconds.
 QUERY_SECONDS: Final = 60
 
+# Statements of other tools that run at once; one project has one fewer, so that another never waits for it alone.
+VISITOR_PLACES: Final = 3
+
 # Name: default and maximum, 0 = without limit. Seconds, bytes and rows.
 _INTERNAL_LIMITS: Final = {
     "max_execution_time": (QUERY_SECONDS, 3600),

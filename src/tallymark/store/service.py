@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.store.engine import STREAMED_FORMATS, Answer, Connection, Engine, Scope, quote_text
 from tallymark.store.engine_config import SCOPE_SETTING
 from tallymark.store.errors import EngineError
-from tallymark.store.limits import build_settings
+from tallymark.store.limits import VISITOR_PLACES, build_settings
 from tallymark.store.parser import part_format, read_tree
 from tallymark.store.requests import StoreRequest
 from tallymark.store.schema import DATABASE
@@ -33,6 +33,7 @@ from tallymark.store.statements import (
     parse_words,
 )
 from tallymark.store.visitors import Gate
+from tallymark.turns import Bounds, Turns
 
 # How long a request waits for a place before it is told that there is none, in seconds.
 _LANE_WAIT: Final = 30.0
@@ -53,26 +54,46 @@ class _Running:
     done: threading.Event
     reads: bool
     killed: bool = False
+    # Set when it has its place, and when it is stopped while it waits for one.
+    woken: threading.Event = field(default_factory=threading.Event)
 
 
 class Lane:
-    """A number of places for one kind of work, so that questions never keep an insert waiting."""
+    """A number of places for one kind of work, so that questions never keep an insert waiting.
 
-    def __init__(self, name: str, places: int, wait: float = _LANE_WAIT) -> None:
+    Projects get places in rotation, and none may have more than `each` of them.
+    """
+
+    def __init__(self, name: str, places: int, wait: float = _LANE_WAIT, *, each: int | None = None) -> None:
         self._name = name
         self._places = places
         self._wait = wait
-        self._free = threading.BoundedSemaphore(places)
+        self._lock = threading.Lock()
+        self._turns: Turns[threading.Event] = Turns(Bounds(places, each or places))
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place. Raises EngineError 202 when none becomes free in time."""
-        if not self._free.acquire(timeout=self._wait):
-            raise EngineError(202, f"Too many simultaneous {self._name}. Maximum: {self._places}")
+    def place(self, project: str = "", woken: threading.Event | None = None) -> Iterator[None]:
+        """Hold a place. Raises EngineError 202 when none becomes free in time, 394 when `woken` is set by somebody else."""
+        self._take(project, woken or threading.Event())
         try:
             yield
         finally:
-            self._free.release()
+            with self._lock:
+                for waiter in self._turns.give_back(project):
+                    waiter.set()
+
+    def _take(self, project: str, woken: threading.Event) -> None:
+        with self._lock:
+            if self._turns.take(project):
+                return
+            self._turns.wait(project, "", woken)
+        in_time = woken.wait(self._wait)
+        with self._lock:
+            if not self._turns.leave(project, "", woken):
+                return
+        if in_time:
+            raise EngineError(394, "Query was cancelled")
+        raise EngineError(202, f"Too many simultaneous {self._name}. Maximum: {self._places}")
 
 
 class Service:
@@ -84,9 +105,10 @@ class Service:
         with engine.connection(Scope(), "start", {}) as connection:
             self._gate = Gate(connection)
         self._inserts = Lane("inserts", 2)
-        self._internal = Lane("internal queries", 8)
-        self._visitors = Lane("queries of other tools", 2)
-        self._running: dict[str, _Running] = {}
+        self._internal = Lane("internal queries", 12)
+        self._visitors = Lane("queries of other tools", VISITOR_PLACES, each=VISITOR_PLACES - 1)
+        # By project and query id: ids are the askers' own, and one project must not meet those of another.
+        self._running: dict[tuple[str, str], _Running] = {}
         self._lock = threading.Lock()
 
     def write_spool(self, pieces: Iterator[bytes]) -> Path:
@@ -135,13 +157,14 @@ class Service:
         outcome.pieces = self._begin(self._run(request, sql, outcome))
         return outcome
 
-    def stop(self, query_id: str) -> bool:
-        """Stop a running query. Returns False where none runs under that id."""
+    def stop(self, query_id: str, project: str = "") -> bool:
+        """Stop a query of a project (our own without one), running or waiting. Returns False where there is none of that id."""
         with self._lock:
-            running = self._running.get(query_id)
+            running = self._running.get((project, query_id))
         if running is None:
             return False
         running.killed = True
+        running.woken.set()
         self.engine.kill(running.scope, query_id)
         return True
 
@@ -153,9 +176,9 @@ class Service:
         """Stop the questions, let the inserts end, at most so many seconds; then close what is left open."""
         with self._lock:
             running = dict(self._running)
-        for query_id, one in running.items():
+        for (project, query_id), one in running.items():
             if one.reads:
-                self.stop(query_id)
+                self.stop(query_id, project)
         deadline = time.monotonic() + seconds
         for one in running.values():
             one.done.wait(max(0.0, deadline - time.monotonic()))
@@ -205,7 +228,7 @@ class Service:
         settings = build_settings(request, insert=False)
         with (
             self._register(request, scope, reads=True) as running,
-            lane.place(),
+            lane.place(request.project, running.woken),
             self._connect(request, scope, settings) as connection,
         ):
             if running.killed:
@@ -263,11 +286,11 @@ class Service:
     @contextmanager
     def _register(self, request: StoreRequest, scope: Scope, *, reads: bool) -> Iterator[_Running]:
         running = _Running(scope, threading.Event(), reads)
-        query_id = request.query_id
+        name = (request.project, request.query_id)
         with self._lock:
-            other = self._running.get(query_id)
+            other = self._running.get(name)
             if other is None:
-                self._running[query_id] = running
+                self._running[name] = running
         if other is not None:
             self._replace(request, running, other)
         try:
@@ -278,21 +301,21 @@ class Service:
             raise
         finally:
             with self._lock:
-                if self._running.get(query_id) is running:
-                    del self._running[query_id]
+                if self._running.get(name) is running:
+                    del self._running[name]
             running.done.set()
 
     def _replace(self, request: StoreRequest, running: _Running, other: _Running) -> None:
         query_id = request.query_id
-        if not request.replace_running or other.scope != running.scope:
+        if not request.replace_running:
             raise EngineError(216, f"Query with id = {query_id} is already running")
-        self.stop(query_id)
+        self.stop(query_id, request.project)
         if not other.done.wait(timeout=5.0):
             raise EngineError(216, f"Query with id = {query_id} is already running and can't be stopped")
         with self._lock:
-            if query_id in self._running:
+            if (request.project, query_id) in self._running:
                 raise EngineError(216, f"Query with id = {query_id} is already running")
-            self._running[query_id] = running
+            self._running[request.project, query_id] = running
 
     def _kill(self, query_id: str) -> Outcome:
         found = self.stop(query_id)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tallymark.alerts.outlets import Message
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.words import is_name
 from tallymark.web.services import Services
 
 
-def add_receiver(services: Services, project: str, name: str, url: str, owners: list[str], who: str) -> str:
-    """Add a receiver, or change the one of this name; returns what of its address may be shown. Raises RequestRefused."""
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What of a receiver's address may be shown, and what stands in its way now, '' where nothing does."""
+
+    hint: str
+    warning: str
+
+
+def add_receiver(services: Services, project: str, name: str, url: str, owners: list[str], who: str) -> Added:
+    """Add a receiver, or change the one of this name.
+
+    Raises RequestRefused, also for an address that can never be told: no service's, without a part that it needs, or on the inside
+    where no setting allows it. One whose host is not found now is kept, with a warning: it may come back.
+    """
     if not is_name(name):
         message = f"{name[:80]!r} is no name. Use a-z, 0-9 and _, beginning with a letter."
         raise RequestRefused("invalid_request", message, at="name")
@@ -20,11 +34,12 @@ def add_receiver(services: Services, project: str, name: str, url: str, owners: 
         message = f"{name} is a rota: an alert that names it tells whoever is on call. Choose another name."
         raise RequestRefused("invalid_request", message, at="name")
     problem = services.desk.outlets.check(url.strip())
-    if problem:
-        raise RequestRefused("invalid_request", problem, at="url")
+    found = services.desk.outlets.probe(url.strip()) if not problem else None
+    if found is None or found.text:
+        raise RequestRefused("invalid_request", problem or (found.text if found else ""), at="url")
     hint = services.desk.outlets.hide_secrets(url.strip())
     services.desk.receivers.create(project, name, url.strip(), hint, owners, who, services.clock.now())
-    return hint
+    return Added(hint, found.warning)
 
 
 def try_receiver(services: Services, project: str, name: str) -> str:

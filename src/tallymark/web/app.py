@@ -13,6 +13,7 @@ from tallymark.web.api import ROUTES, clickhouse
 from tallymark.web.openapi import CONFIG, add_intake, add_requests
 from tallymark.web.pages import build_routes as build_page_routes
 from tallymark.web.pages.routes import show_http_error
+from tallymark.web.parameters import check_parameters
 from tallymark.web.services import Services
 
 _BODY_BYTES = 1024 * 1024
@@ -35,6 +36,7 @@ def build_app(services: Services) -> Litestar:
     app = Litestar(
         routes,
         openapi_config=CONFIG,
+        before_request=check_parameters,
         exception_handlers={
             RequestRefused: answer_refusal,
             TallymarkError: answer_error,
@@ -47,5 +49,5 @@ def build_app(services: Services) -> Litestar:
         request_max_body_size=_BODY_BYTES,
     )
     add_intake(app.openapi_schema)
-    add_requests(app.openapi_schema)
+    add_requests(app.openapi_schema, routes)
     return app

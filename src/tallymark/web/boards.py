@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tallymark.catalog.definitions import Definition
 from tallymark.errors import RequestRefused
@@ -28,6 +28,11 @@ def list_boards(present: Iterable[Definition]) -> list[tuple[str, str]]:
         for one in present
         if one.kind == "dashboard" and not one.origin
     ]
+
+
+def parse_gone(fields: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the panels that are marked to be removed, each once."""
+    return tuple(dict.fromkeys(fields.get("gone", "").split()))
 
 
 def find_panel(dashboard: Dashboard, name: str) -> Panel:

@@ -8,22 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from tallymark.errors import RequestRefused
 from tallymark.metrics.figures import Figures
-from tallymark.plan.kinds.dashboard import Panel
 from tallymark.plan.kinds.metric import FIGURE, Formula, Span
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Answer, Cell, Column, Cost, render_answer
-from tallymark.web.asking import Asker
-from tallymark.web.panels import FAULT, NO_FIGURE, View, recall_panel, run_panel
+from tallymark.web.panels import FAULT, NO_FIGURE, PanelOrder, View, recall_panel, run_panel
 from tallymark.web.picture_specs import Theme, build_picture, check_size
 from tallymark.web.pictures import PictureFormat
-from tallymark.web.services import Services
 
 FORMATS: Final = ("svg", "png", "csv", "json", "vl", "question")
 # Those that tell what a panel shows, but not how it was asked: neither its definition nor its conditions.
@@ -54,41 +50,35 @@ class Exported:
     media_type: str
 
 
-async def make_view(
-    services: Services, asker: Asker, panel: Panel, span: Span, kind: str, *, linked: bool = True
-) -> View:
+async def make_view(order: PanelOrder, kind: str) -> View:
     """Return a panel for one of its forms; what is to be a picture waits for its turn, unless nothing has to be asked.
 
-    Raises RequestRefused (overloaded) where too many wait.
+    Raises RequestRefused (too_many_at_once, overloaded) where too many wait.
     """
-    make = partial(run_panel, asker, panel, span, linked=linked)
     if kind not in _PICTURES:
-        return await services.run_panel(make)
-    found = recall_panel(asker, panel, span, linked=linked)
+        return await run_panel(order)
+    found = recall_panel(order)
     if found is not None:
         return found
-    async with services.pictures.turn():
-        return await services.run_panel(make)
+    async with order.asker.services.pictures.turn(order.asker.project, order.sender):
+        return await run_panel(order)
 
 
 async def export_panel(
-    services: Services,
-    view: View,
-    span: Span,
-    kind: str,
-    fields: dict[str, str],
-    forms: tuple[str, ...] = FORMATS,
+    order: PanelOrder, view: View, kind: str, fields: dict[str, str], forms: tuple[str, ...] = FORMATS
 ) -> Exported:
     """Return a panel as svg, png, csv, json, vl (Vega-Lite) or question, whichever are in `forms`; raises RequestRefused.
 
-    `fields` may hold `width` and `height` in pixels and `theme` for pictures.
+    `view` is what `make_view` returned, perhaps without what guests may not read. `fields` may hold `width` and `height` in pixels and `theme` for pictures.
     """
     if kind not in forms:
         raise RequestRefused("not_found", f"There is no form {kind[:20]!r}. Forms: {', '.join(forms)}.")
-    made = await services.run(_build, view, span, kind, fields)
+    services, project = order.asker.services, order.asker.project
+    made = await services.ask(project, _build, view, order.span, kind, fields)
     if kind not in _PICTURES:
         return made
-    return Exported(await services.pictures.draw(made.body, _PICTURES[kind]), made.media_type)
+    body = await services.pictures.draw(made.body, _PICTURES[kind], project, order.sender)
+    return Exported(body, made.media_type)
 
 
 def show_guests(view: View) -> View:

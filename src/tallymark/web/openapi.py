@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
@@ -26,11 +29,10 @@ from litestar.openapi.spec import (
 from tallymark import __version__
 from tallymark.event import REPORT_HEADER, SENT_AT_HEADER, Event
 from tallymark.intake.answers import EventsAnswer
-from tallymark.plan.kinds import KINDS
 from tallymark.queries.parse import KIND_NAMES
-from tallymark.web.api.figures import EXPLAIN_FIELDS, FIELDS
 from tallymark.web.api.keys import KeyOrder
 from tallymark.web.api.quarantine import ReplayOrder
+from tallymark.web.parameters import ANYTHING, KEY
 
 CONFIG = OpenAPIConfig(
     title="tallymark",
@@ -96,23 +98,8 @@ def add_intake(document: OpenAPI) -> None:
     )
 
 
-# Parameters in the query string of the other routes; handlers read them by hand, to answer with our own codes.
-_QUERY = {
-    ("/v1/ledger", "get"): ("from", "to", "interval"),
-    ("/v1/events", "get"): ("event_name", "limit", "before"),
-    ("/v1/quarantine", "get"): ("code", "limit", "before"),
-    ("/v1/fields", "get"): ("event_name",),
-    ("/v1/trace", "get"): ("event_id",),
-    ("/v1/metrics/{name}/figures", "get"): FIELDS,
-    ("/v1/metrics/{name}/explain", "get"): EXPLAIN_FIELDS,
-    **{
-        (f"/v1/{kind.plural}/{{name}}", method): ("version",)
-        for kind in KINDS
-        for method in ("put", "delete")
-    },
-    ("/clickhouse", "get"): ("query", "default_format"),
-    ("/clickhouse", "post"): ("query", "default_format"),
-}
+# Of ClickHouse's many parameters, those that most people need.
+_OF_CLICKHOUSE = ("query", "default_format")
 _MEANINGS = {
     "from": "Beginning (ISO 8601).",
     "to": "End, exclusive (ISO 8601).",
@@ -123,7 +110,9 @@ _MEANINGS = {
     "others": "true: the groups beyond `limit` are one more row.",
     "compare": "previous, week or year.",
     "event_name": "Only events of this name.",
-    "limit": "How many: 1 to 500; groups of a metric, or values of each field that explains it, 1 to 1000.",
+    "limit": "How many: 1 to 500; names, fields, changes, groups of a metric, or values of each field that explains it, 1 to 1000.",
+    "containing": "Only those that contain this text, in any case.",
+    "alert": "Only this alert's.",
     "before": "Where the last page ended.",
     "code": "Only events with this code.",
     "event_id": "The event's id.",
@@ -133,8 +122,21 @@ _MEANINGS = {
 }
 
 
-def add_requests(document: OpenAPI) -> None:
+def list_parameters(handlers: Iterable[HTTPRouteHandler]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the parameters that the routes declare, by path and method as they stand in the document, without the key."""
+    return {
+        (re.sub(r":[a-z]+}", "}", path), method.lower()): tuple(
+            name for name in handler.opt.get("takes", ()) if name != KEY
+        )
+        for handler in handlers
+        for path in handler.paths
+        for method in handler.http_methods
+    }
+
+
+def add_requests(document: OpenAPI, handlers: Iterable[HTTPRouteHandler]) -> None:
     """Put what the other routes take into the framework's document: parameters, bodies, refusals."""
+    declared = list_parameters(handlers)
     bodies = {
         "/v1/query": {
             "type": "object",
@@ -157,7 +159,7 @@ def add_requests(document: OpenAPI) -> None:
                         description=_MEANINGS[name],
                         schema=_schema({"type": "string"}),
                     )
-                    for name in _QUERY.get((path, method), ())
+                    for name in _describe(declared.get((path, method), ()), path)
                 ),
             ]
             if path == "/v1/query":
@@ -173,6 +175,12 @@ def add_requests(document: OpenAPI) -> None:
                             "`code`, `message` and `at` say what is wrong and where.", {"type": "object"}
                         ),
                     )
+
+
+def _describe(takes: tuple[str, ...], path: str) -> tuple[str, ...]:
+    if takes != ANYTHING:
+        return takes
+    return _OF_CLICKHOUSE if path == "/clickhouse" else ()
 
 
 def _list_kinds() -> str:

@@ -1,6 +1,6 @@
 """One panel of a dashboard as something to show: its figures, chart or number, and what must be said about it.
 
-A panel that fails says why in its place; the others are not hurt. Dashboards call this, a thread for each panel.
+A panel that fails says why in its place; the others are not hurt. Dashboards, embeds and exports call this.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class View:
     # Those among the notes that are the author's own, of the metrics and of what these are made of.
     caveats: list[str] = field(default_factory=list)
     problem: str = ""
+    # Whether that is only for now: too much is asked at once.
+    busy: bool = False
     # The same as HTML, once somebody has looked at it; all who look after that get it as it is.
     html: str = ""
 
@@ -97,41 +99,66 @@ class View:
         return " · ".join(filter(None, (self.units, write_span(span))))
 
 
-def run_panel(
-    asker: Asker, panel: Panel, span: Span, shades: tuple[Shade, ...] = (), *, linked: bool = True
-) -> View:
-    """Return one panel, as it was built before where nothing has changed since; blocking. It is shared: do not change it.
+@dataclass(frozen=True, slots=True)
+class PanelOrder:
+    """A panel as somebody wants it. `linked` lets its figures lead to their events, `shades` are shaded in charts over time.
 
-    `shades` are shaded in charts over time; `linked` lets its figures lead to their events.
+    `sender` is who wants it: the senders of a project share its places.
     """
-    key = _name_panel(asker, panel, span, linked, shades)
 
-    def build() -> View:
-        view = build_panel(asker, panel, span, linked=linked)
-        view.chart = shade_chart(view.chart, span, shades)
+    asker: Asker
+    panel: Panel
+    span: Span
+    shades: tuple[Shade, ...] = ()
+    linked: bool = True
+    sender: str = ""
+
+    @property
+    def key(self) -> tuple[str, bytes, int]:
+        """What all have in common who want the same panel."""
+        parts = [
+            self.asker.digest,
+            msgspec.json.encode(self.panel),
+            msgspec.json.encode(self.span),
+            b"linked" if self.linked else b"",
+            msgspec.json.encode(self.shades),
+        ]
+        return self.asker.project, b"\0".join(parts), self.asker.data_version
+
+    def build(self) -> View:
+        """Ask and build; blocking."""
+        view = build_panel(self.asker, self.panel, self.span, linked=self.linked)
+        view.chart = shade_chart(view.chart, self.span, self.shades)
         return view
 
-    view: View = asker.services.views.get(key, build)
+
+async def run_panel(order: PanelOrder) -> View:
+    """Return one panel, made once for all who want it. It is shared: do not change it.
+
+    Raises RequestRefused (too_many_at_once, overloaded) where so much is asked that it has to wait too long.
+    """
+    services = order.asker.services
+
+    async def make(begin: Callable[[], None]) -> View:
+        def work() -> View:
+            begin()
+            return order.build()
+
+        return await services.panels.run_for(order.asker.project, order.sender, work)
+
+    view: View = await services.views.get(order.key, make)
     return view
 
 
-def recall_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool = True) -> View | None:
+def recall_panel(order: PanelOrder) -> View | None:
     """Return what `run_panel` would return without asking, where that is so."""
-    found: View | None = asker.services.views.recall(_name_panel(asker, panel, span, linked))
+    found: View | None = order.asker.services.views.remembered.recall(order.key)
     return found
 
 
-def _name_panel(
-    asker: Asker, panel: Panel, span: Span, linked: bool, shades: tuple[Shade, ...] = ()
-) -> tuple[str, bytes, int]:
-    parts = [
-        asker.digest,
-        msgspec.json.encode(panel),
-        msgspec.json.encode(span),
-        b"linked" if linked else b"",
-        msgspec.json.encode(shades),
-    ]
-    return asker.project, b"\0".join(parts), asker.data_version
+def build_busy_view(panel: Panel, problem: str) -> View:
+    """Return what stands in the place of a panel that was refused for now; the page asks for it again by itself."""
+    return View(panel, panel.title or ", ".join(panel.metrics), problem=problem, busy=True)
 
 
 def build_panel(asker: Asker, panel: Panel, span: Span, *, linked: bool) -> View:

@@ -2,7 +2,8 @@
 
 Drawing holds the interpreter for tens of milliseconds, so it is never done in this process: the intake's loop is here.
 Pictures are remembered by what they show. Those that must be made are made one after another, with what is asked for them: a
-page of thirty pictures would otherwise take all processors, and who sends events would wait for one.
+page of thirty pictures would otherwise take all processors, and who sends events would wait for one. Projects take turns, and
+within a project its people and its embeds.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
@@ -22,13 +22,18 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tallymark.errors import RequestRefused
+from tallymark.turns import Bounds
+from tallymark.web.remembered import Remembered
+from tallymark.web.shared import Shared
+from tallymark.web.shares import RETRY_AFTER, Share
 
 PictureFormat = Literal["svg", "png"]
 
 _MOST_PICTURES: Final = 256
 _SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.5
-_RETRY_AFTER: Final = 5
+# One picture after another. So many of a project, and of one person or embed of it, may wait.
+_BOUNDS: Final = Bounds(places=1, each=1, waiting=32, of_sender=8)
 
 
 def render_picture(spec: bytes, kind: PictureFormat) -> bytes:
@@ -68,68 +73,53 @@ class Pictures:
     """Draws and remembers. For the event loop; `close` ends the drawing process."""
 
     _drawer: Drawer = field(default_factory=Drawer)
-    _kept: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
-    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    _drawing: dict[tuple[str, str], asyncio.Future[bytes]] = field(default_factory=dict)
+    _turns: Share = field(default_factory=lambda: Share("pictures", _BOUNDS, _SECONDS))
+    _shared: Shared[bytes] = field(default_factory=lambda: Shared(Remembered(_MOST_PICTURES, lambda _: 0, 0)))
 
-    async def draw(self, spec: bytes, kind: PictureFormat) -> bytes:
-        """Return the picture of a specification in JSON; raises RequestRefused (overloaded) when it cannot be drawn in time."""
-        key = (hashlib.sha256(spec).hexdigest(), kind)
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-            return found
-        drawing = self._drawing.get(key)
-        if drawing is None:
-            drawing = asyncio.ensure_future(self._draw(spec, kind))
-            self._drawing[key] = drawing
-            drawing.add_done_callback(lambda ended: self._forget(key, ended))
-        try:
-            # Others may wait for the same one: who gives up does not end it for them.
-            picture = await asyncio.shield(drawing)
-        except (TimeoutError, BrokenProcessPool) as error:
-            raise RequestRefused(
-                "overloaded", "The picture could not be drawn in time.", retry_after=_RETRY_AFTER
-            ) from error
-        self._kept[key] = picture
-        while len(self._kept) > _MOST_PICTURES:
-            self._kept.popitem(last=False)
-        return picture
+    async def draw(self, spec: bytes, kind: PictureFormat, project: str, sender: str = "") -> bytes:
+        """Return the picture of a specification in JSON, drawn once for all who want it.
+
+        Raises RequestRefused: overloaded when it cannot be drawn in time, too_many_at_once when too many of the sender wait.
+        """
+        shows = hashlib.sha256(spec).digest() + kind.encode()
+
+        async def make(begin: Callable[[], None]) -> bytes:
+            async with self.turn(project, sender):
+                begin()
+                return await self._draw(spec, kind)
+
+        return await self._shared.get((project, shows, 0), make)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait until it is one's turn to make something for a picture; raises RequestRefused (overloaded) after a while."""
-        try:
-            await asyncio.wait_for(self._turn.acquire(), _SECONDS)
-        except TimeoutError:
-            message = "Too many pictures were asked for at once."
-            raise RequestRefused("overloaded", message, retry_after=_RETRY_AFTER) from None
-        try:
+    async def turn(self, project: str, sender: str = "") -> AsyncIterator[None]:
+        """Wait until it is the sender's turn to make something for a picture; raises RequestRefused as `Share.place` does."""
+        async with self._turns.place(project, sender):
             yield
-        finally:
-            self._turn.release()
 
     async def _draw(self, spec: bytes, kind: PictureFormat) -> bytes:
-        """Draw in turn; a process that does not answer in time, or is gone, is ended."""
-        async with self.turn():
-            drawing = asyncio.get_running_loop().run_in_executor(
-                self._drawer.open(), render_picture, spec, kind
-            )
+        """Draw; a process that does not answer in time, or is gone, is ended."""
+        loop = asyncio.get_running_loop()
+        try:
+            drawing = loop.run_in_executor(self._drawer.open(), render_picture, spec, kind)
             try:
-                return await asyncio.wait_for(drawing, _SECONDS)
-            except (TimeoutError, BrokenProcessPool):
-                self.close()
+                done, _ = await asyncio.wait({drawing}, timeout=_SECONDS)
+            except asyncio.CancelledError:
+                # The process draws on though nobody waits any more; whoever comes next has it once it is free.
+                done, _ = await asyncio.wait({drawing}, timeout=_SECONDS)
+                if not done:
+                    self._drawer.close()
                 raise
-
-    def _forget(self, key: tuple[str, str], ended: asyncio.Future[bytes]) -> None:
-        del self._drawing[key]
-        if not ended.cancelled():
-            # Those who waited were told; where nobody waits any more, nobody has to be.
-            ended.exception()
+            if done:
+                return drawing.result()
+        except BrokenProcessPool:
+            pass
+        self._drawer.close()
+        raise RequestRefused("overloaded", "The picture could not be drawn in time.", retry_after=RETRY_AFTER)
 
     def close(self) -> None:
-        """End the drawing process; the next picture starts another."""
+        """End the drawing process and let go of the threads."""
         self._drawer.close()
+        self._turns.close()
 
 
 def begin_drawing(parent: int) -> None:

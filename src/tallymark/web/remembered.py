@@ -3,20 +3,22 @@
 A key is a project, what was asked, and a number that says how long it holds: for answers the position up to which events are
 in the store. With the same number nothing is older than what the store would say.
 
-What takes long to make holds a little longer, as long again as it took: where events arrive all the time, a heavy dashboard
-would otherwise be made anew without end, by all who look, and nobody would get it sooner.
+What takes long to make holds a little longer, as long again as it took, waiting for its place included: where events arrive all
+the time, a heavy dashboard would otherwise be made anew without end, by all who look, and nobody would get it sooner.
+The room is shared: when it is full, the project with the most in it loses its oldest.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.store.cancelling import present
 
 T = TypeVar("T")
 
@@ -35,6 +37,8 @@ class _Entry(Generic[T]):
     made: Future[T]
     begun: float
     done: float = -1.0
+    # Whether it was given up because nobody waited for its maker any more; others may still want it.
+    given_up: bool = False
 
     def holds(self, number: int, now: float) -> bool:
         """Whether it may be given to somebody who asks now."""
@@ -66,20 +70,28 @@ class Remembered(Generic[T]):
         """Return what belongs to the key, making it when nobody has or does."""
         project, asked, number = key
         name = (project, asked)
-        with self._lock:
-            now = self._clock.monotonic()
-            found = self._kept.get(name)
-            if found is not None and found.holds(number, now):
-                self._kept.move_to_end(name)
+        while True:
+            with self._lock:
+                now = self._clock.monotonic()
+                found = self._kept.get(name)
                 mine = None
-            else:
-                mine = self._kept[name] = _Entry(number, Future(), now)
+                if found is None or not found.holds(number, now):
+                    found = mine = self._kept[name] = _Entry(number, Future(), now)
                 self._kept.move_to_end(name)
-        if mine is None:
-            return found.made.result()  # type: ignore[union-attr]
+            if mine is not None:
+                return self._make(name, mine, make)
+            try:
+                return found.made.result()
+            except Exception:
+                if not found.given_up:
+                    raise
+
+    def _make(self, name: tuple[str, bytes], mine: _Entry[T], make: Callable[[], T]) -> T:
         try:
             made = make()
         except BaseException as error:
+            cancellation = present()
+            mine.given_up = cancellation is not None and cancellation.cancelled
             self._forget(name, mine)
             mine.made.set_exception(error)
             raise
@@ -89,6 +101,18 @@ class Remembered(Generic[T]):
             self._forget(name, mine)
         self._shrink()
         return made
+
+    def keep(self, key: Key, made: T, asked: float) -> None:
+        """Keep what somebody made who began to wait for it at `asked` (monotonic seconds)."""
+        project, name, number = key
+        if self._weigh(made) > self._heaviest:
+            return
+        entry: _Entry[T] = _Entry(number, Future(), asked, self._clock.monotonic())
+        entry.made.set_result(made)
+        with self._lock:
+            self._kept[project, name] = entry
+            self._kept.move_to_end((project, name))
+        self._shrink()
 
     def recall(self, key: Key) -> T | None:
         """Return what belongs to the key where it is made already and still holds."""
@@ -105,5 +129,7 @@ class Remembered(Generic[T]):
 
     def _shrink(self) -> None:
         with self._lock:
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            if len(self._kept) <= self._most:
+                return
+            largest = Counter(project for project, _ in self._kept).most_common(1)[0][0]
+            del self._kept[next(name for name in self._kept if name[0] == largest)]

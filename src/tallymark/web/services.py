@@ -1,6 +1,6 @@
 """What API and pages work with; the server's wiring fills it, handlers receive it.
 
-Everything here may be used from several threads at once.
+Blocking work runs beside the event loop, each kind of it in places of its own that projects share: see `shares`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
 from tallymark.loader.state import STALLED_SECONDS
+from tallymark.plan.kinds.dashboard import MAX_PANELS
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.queries.kinds import Question
 from tallymark.queries.result import Answer
@@ -34,10 +36,14 @@ from tallymark.queries.run import run_question
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import QueryTooExpensive
+from tallymark.store.limits import VISITOR_PLACES
+from tallymark.turns import Bounds
 from tallymark.web.desk import Desk
 from tallymark.web.palette import Palette
 from tallymark.web.pictures import Pictures
 from tallymark.web.remembered import Remembered
+from tallymark.web.shared import Shared
+from tallymark.web.shares import Share
 from tallymark.web.uses import Uses
 
 # Of a panel that is remembered.
@@ -46,11 +52,22 @@ _MOST_ROWS = 5_000
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Questions that run at once; more wait. The store has its own bound behind it.
-_QUESTIONS = 8
-# Panels that are made at once: each question of theirs takes all processors that there are. With more of them nobody gets a
-# dashboard sooner, all hold their memory at the same time, and no thread is left for who asks something else.
-_PANELS = max(3, (os.cpu_count() or 1) + 1)
+# Of each kind of work, how much runs at once, how much of that for one project, and how many of one project may wait. One
+# project never has all places, so that another never waits for it alone. Reading catalog and ledger is short.
+_READS = Bounds(places=4, each=3, waiting=200)
+_QUESTIONS = Bounds(places=6, each=4, waiting=100)
+# Each question of a panel takes all processors that there are. With more of them nobody gets a dashboard sooner, and all hold
+# their memory at the same time.
+_PROCESSORS = min(4, os.cpu_count() or 1)
+_PANELS = Bounds(places=_PROCESSORS + 2, each=_PROCESSORS + 1, waiting=2 * MAX_PANELS)
+_STATEMENTS = Bounds(places=VISITOR_PLACES, each=VISITOR_PLACES - 1, waiting=64)
+_MESSAGES = Bounds(places=2, each=1, waiting=8)
+# By address instead of project: who is not known yet has none. A password takes 64 MiB for its hash.
+_PASSWORDS = Bounds(places=2, each=1, waiting=20)
+_SESSIONS = Bounds(places=2, each=2, waiting=1000)
+# How long each waits for its place, in seconds.
+_PATIENCE = 20.0
+_STATEMENT_PATIENCE = 30.0
 
 
 def _weigh_view(view: Any) -> int:
@@ -100,14 +117,17 @@ class Services:
         )
     )
     # Panels as they are shown (`panels.View`).
-    views: Remembered[Any] = field(default_factory=lambda: Remembered(512, _weigh_view, _MOST_ROWS))
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="question")
+    views: Shared[Any] = field(default_factory=lambda: Shared(Remembered(512, _weigh_view, _MOST_ROWS)))
+    reads: Share = field(default_factory=lambda: Share("requests", _READS, _PATIENCE))
+    questions: Share = field(default_factory=lambda: Share("questions", _QUESTIONS, _PATIENCE))
+    panels: Share = field(default_factory=lambda: Share("panels", _PANELS, _PATIENCE))
+    statements: Share = field(
+        default_factory=lambda: Share("statements of other tools", _STATEMENTS, _STATEMENT_PATIENCE)
     )
-    _again: threading.Lock = field(default_factory=threading.Lock)
-    _panels: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_PANELS, thread_name_prefix="panel")
-    )
+    messages: Share = field(default_factory=lambda: Share("messages", _MESSAGES, _PATIENCE))
+    passwords: Share = field(default_factory=lambda: Share("sign-ins", _PASSWORDS, _PATIENCE))
+    sessions: Share = field(default_factory=lambda: Share("sessions", _SESSIONS, _PATIENCE))
+    _again: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     _health: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="health")
     )
@@ -120,17 +140,17 @@ class Services:
         self.uses = Uses(self.definitions, self.clock)
         self.palette = Palette(Colours(self.catalog))
 
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking call beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: function(*args, **kwargs)
-        )
+    async def read(self, project: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what reads or changes the catalog, or reads the ledger; short, and never behind a question."""
+        return await self.reads.run(project, function, *args, **kwargs)
 
-    async def run_panel(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what makes a panel beside the event loop, a few at a time."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._panels, lambda: function(*args, **kwargs)
-        )
+    async def ask(self, project: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what asks the store."""
+        return await self.questions.run(project, function, *args, **kwargs)
+
+    async def send(self, project: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what waits for a receiver of messages."""
+        return await self.messages.run(project, function, *args, **kwargs)
 
     async def run_health(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short blocking call in a thread that no question can occupy."""
@@ -149,14 +169,20 @@ class Services:
             cause = refusal.__cause__
             if not isinstance(cause, QueryTooExpensive) or not cause.is_of_all:
                 raise
-        with self._again:
+        with self._again[project]:
             return run_question(question, self.store, project, self.query_limits, explain=explain)
+
+    def close_shares(self) -> None:
+        """Let go of all threads."""
+        for share in (
+            self.reads, self.questions, self.panels, self.statements, self.messages, self.passwords, self.sessions,
+        ):  # fmt: skip
+            share.close()
+        self._health.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
         """Let go of threads and connections."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._panels.shutdown(wait=False, cancel_futures=True)
-        self._health.shutdown(wait=False, cancel_futures=True)
+        self.close_shares()
         self.pictures.close()
         self.desk.close()
         self.store.close()

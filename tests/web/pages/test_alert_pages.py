@@ -94,26 +94,26 @@ def test_receivers_are_added_tried_and_removed(watched):
     """An address is checked, kept and not shown again; one that is not reached says why; one inside is refused."""
     refused = _post(watched, "/receivers", action="add", name="chat", url="nothing://x", owners="shop")
     assert refused.status == 400
-    made = _post(
-        watched,
-        "/receivers",
-        action="add",
-        name="chat",
-        url="json://user:geheim@127.0.0.1:9/x",
-        owners="shop",
-    )
+    chat = {"action": "add", "name": "chat", "owners": "shop"}
+    inside = _post(watched, "/receivers", **chat, url="json://user:geheim@127.0.0.1:9/x")
+    assert inside.status == 400
+    assert "alert_inward" in inside.body.decode()
+    assert "geheim" not in inside.body.decode()
+    assert "Nobody is told yet" in _page(watched, "/alerts")
+    made = _post(watched, "/receivers", **chat, url="json://user:geheim@hooks.invalid/x")
     assert made.status == 200
+    assert "hooks.invalid is not found now" in made.body.decode()
     page = _page(watched, "/alerts")
     assert "chat" in page
     assert "geheim" not in page
     tried = _post(watched, "/receivers", action="test", name="chat")
     assert tried.status == 400
-    assert "alert_inward" in tried.body.decode()
+    assert "host was not found" in tried.body.decode()
     assert "geheim" not in tried.body.decode()
     # What the trial found is what the list says of the receiver.
     assert "fails since" in _page(watched, "/alerts")
     (kept,) = json.loads(watched.request("GET", "/v1/receivers", key=watched.admin_key).body)["receivers"]
-    assert "alert_inward" in kept["error"]
+    assert "host was not found" in kept["error"]
     assert _post(watched, "/receivers", action="remove", name="chat").status == 200
     assert "Nobody is told yet" in _page(watched, "/alerts")
 

@@ -127,6 +127,8 @@ def add_receiver(
     """Add a receiver, or give the one of this name another address and other owners."""
     body = msgspec.json.encode({"name": name, "url": address, "owners": owners})
     made = msgspec.json.decode(request(url, key, "POST", "/v1/receivers", body))
+    if made["warning"]:
+        console.print(f"[yellow]{escape(made['warning'])}[/]")
     console.print(
         f"{escape(made['name'])} is told at {escape(made['hint'])}. Try it: tallymark receivers test {escape(name)}"
     )

@@ -7,11 +7,9 @@ as ClickHouse would: its code in a text and in a header, because tools look for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import urllib3
 from litestar import Request, Response, route
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -20,10 +18,12 @@ from litestar.response import Stream
 from tallymark.errors import RequestRefused
 from tallymark.intake.answers import build_refusal
 from tallymark.intake.auth import check_key, parse_basic
-from tallymark.store.errors import EngineError, StoreUnavailable
+from tallymark.store.errors import EngineError
 from tallymark.store.requests import PROJECT_HEADER, VISITOR_USER
 from tallymark.web.access import name_owner
+from tallymark.web.parameters import ANYTHING
 from tallymark.web.services import Services
+from tallymark.web.statements import Order, Statement, pass_on
 
 PREFIX = "/clickhouse"
 _MOST_BYTES = 1024 * 1024
@@ -45,9 +45,6 @@ _RETURNED = (
     "x-clickhouse-server-display-name",
 )
 _CREDENTIALS = ("user", "password", "key", "quota_key")
-_CHUNK = 64 * 1024
-# A question of another tool waits at most 30 s for its place and runs at most 60 s.
-_ANSWER_SECONDS = 95.0
 
 # Our codes for a request that is turned away, and the one that ClickHouse has for it.
 _ENGINE_CODES = {
@@ -56,6 +53,8 @@ _ENGINE_CODES = {
     "method_not_allowed": 1,
     "body_too_large": 229,
     "store_unavailable": 210,
+    "too_many_at_once": 202,
+    "overloaded": 202,
 }
 _OTHER_CODE = 1002
 _CODES_BY_STATUS = {405: "method_not_allowed", 413: "body_too_large"}
@@ -96,11 +95,8 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
-    pool = urllib3.PoolManager(
-        num_pools=1, maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=_ANSWER_SECONDS)
-    )
 
-    def forward(project: str, method: str, tail: str, request: Request[Any, Any, Any], body: bytes) -> Any:
+    def build_statement(project: str, tail: str, request: Request[Any, Any, Any], body: bytes) -> Statement:
         fields = [item for item in request.query_params.multi_items() if item[0] not in _CREDENTIALS]
         headers = {name: value for name in _FORWARDED if (value := request.headers.get(name))}
         headers |= {
@@ -108,12 +104,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             "X-ClickHouse-Key": services.store_password,
             PROJECT_HEADER: project,
         }
-        url = f"{services.store_url}/{quote(tail.lstrip('/'))}?{urlencode(fields)}"
-        try:
-            services.store.check_alive()
-            return pool.request(method, url, headers=headers, body=body or None, preload_content=False)
-        except (StoreUnavailable, urllib3.exceptions.HTTPError) as error:
-            raise RequestRefused("store_unavailable", retry_after=2) from error
+        target = f"/{quote(tail.lstrip('/'), errors='replace')}?{urlencode(fields)}"
+        return Statement(services.store, Order(request.method, target, headers, body))
 
     @route(
         [PREFIX, f"{PREFIX}/{{tail:path}}"],
@@ -124,6 +116,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         security=[{"clickhouse": []}],
         media_type="text/plain",
         exception_handlers={RequestRefused: answer_refusal, HTTPException: answer_http_exception},
+        takes=ANYTHING,
     )
     async def pass_to_store(request: Request[Any, Any, Any], tail: str = "") -> Response[Any]:
         """Answer a query as ClickHouse would, with the rows of one project."""
@@ -138,21 +131,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         body = await request.body()
         if len(body) > _MOST_BYTES:
             raise RequestRefused("body_too_large", f"A query may have {_MOST_BYTES} bytes.")
-        answer = await services.run(forward, holder.project, request.method, tail, request, body)
+        statement = build_statement(holder.project, tail, request, body)
+        answer = await pass_on(services.statements, holder.project, statement)
         headers = {name: value for name in _RETURNED if (value := answer.headers.get(name))}
-        return Stream(_pieces(answer), status_code=answer.status, headers=headers)
+        return Stream(answer.pieces(), status_code=answer.status, headers=headers)
 
     return [pass_to_store]
-
-
-def _pieces(answer: Any) -> Iterator[bytes]:
-    """Pass the answer on as it comes; ending early closes the connection, which ends the query."""
-    whole = False
-    try:
-        yield from answer.stream(_CHUNK, decode_content=False)
-        whole = True
-    finally:
-        if whole:
-            answer.release_conn()
-        else:
-            answer.close()

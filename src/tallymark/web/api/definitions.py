@@ -18,6 +18,7 @@ from tallymark.plan.objects import decode_object, parse_object
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
 from tallymark.web.defining import not_found, remove_object, save_object
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -51,18 +52,28 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"The project's {kind.plural}",
         tags=tags,
         security=[{"read": []}],
+        takes=(KEY,),
     )
     async def list_objects(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return all objects of the kind, with version, file and last change."""
         holder = require_key(request, services, "read")
-        found = await services.run(services.definitions.list, holder.project, kind.name)
+        found = await services.read(holder.project, services.definitions.list, holder.project, kind.name)
         return render_json({kind.plural: [show(one) for one in found]})
 
-    @get(one_path, name=f"get_{kind.name}", summary=f"One {kind.name}", tags=tags, security=[{"read": []}])
+    @get(
+        one_path,
+        name=f"get_{kind.name}",
+        summary=f"One {kind.name}",
+        tags=tags,
+        security=[{"read": []}],
+        takes=(KEY,),
+    )
     async def get_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Return one object."""
         holder = require_key(request, services, "read")
-        found = await services.run(services.definitions.find, holder.project, kind.name, name)
+        found = await services.read(
+            holder.project, services.definitions.find, holder.project, kind.name, name
+        )
         if found is None:
             raise not_found(kind, name)
         return render_json(show(found))
@@ -74,14 +85,17 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"Make or change a {kind.name}",
         tags=tags,
         security=[{"admin": []}],
+        takes=("version", KEY),
     )
     async def put_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Write the object in the body; `version` is the version that you saw, none for a new one."""
         holder = require_key(request, services, "admin")
         one = parse_object(kind, _decode(await request.body(), name))
         seen = parse_count(request.query_params.get("version"), "version", 0, 2**31)
-        await services.run(_save, services, holder.project, kind, one, seen)
-        found = await services.run(services.definitions.find, holder.project, kind.name, name)
+        await services.read(holder.project, _save, services, holder.project, kind, one, seen)
+        found = await services.read(
+            holder.project, services.definitions.find, holder.project, kind.name, name
+        )
         return render_json(show(found) if found else {})
 
     @delete(
@@ -91,12 +105,15 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"Remove a {kind.name}",
         tags=tags,
         security=[{"admin": []}],
+        takes=("version", KEY),
     )
     async def delete_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Remove the object, in the `version` that you saw or, without one, in any."""
         holder = require_key(request, services, "admin")
         seen = parse_count(request.query_params.get("version"), "version", 0, 2**31)
-        await services.run(remove_object, services, holder.project, kind, name, seen=seen, who="an admin key")
+        await services.read(
+            holder.project, remove_object, services, holder.project, kind, name, seen=seen, who="an admin key"
+        )
         return render_json({"removed": name})
 
     return [list_objects, get_object, put_object, delete_object]

@@ -16,6 +16,7 @@ from tallymark.web.addresses import find_address
 from tallymark.web.answers import decode_body, render_json
 from tallymark.web.embed_tokens import sign_token
 from tallymark.web.embedding import EmbedOrder, create_embed
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -64,11 +65,17 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             frame,
         )
 
-    @get("/v1/embeds", summary="Panels shown elsewhere", tags=["embeds"], security=[{"admin": []}])
+    @get(
+        "/v1/embeds",
+        summary="Panels shown elsewhere",
+        tags=["embeds"],
+        security=[{"admin": []}],
+        takes=(KEY,),
+    )
     async def list_embeds(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return all embeds of the project, the newest first."""
         holder = require_key(request, services, "admin")
-        found = await services.run(services.embeds.list, holder.project)
+        found = await services.read(holder.project, services.embeds.list, holder.project)
         return render_json({"embeds": [show(request, one) for one in found]})
 
     @post(
@@ -77,12 +84,15 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Show a panel elsewhere",
         tags=["embeds"],
         security=[{"admin": []}],
+        takes=(KEY,),
     )
     async def make_embed(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Make a token for one panel: `{"dashboard": "shop", "panel": "orders", "days": 90}`."""
         holder = require_key(request, services, "admin")
         order = decode_body(await request.body(), EmbedOrder)
-        embed = await services.run(create_embed, services, holder.project, order, "an admin key")
+        embed = await services.read(
+            holder.project, create_embed, services, holder.project, order, "an admin key"
+        )
         return render_json(show(request, embed), 201)
 
     @delete(
@@ -91,13 +101,14 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="End an embed",
         tags=["embeds"],
         security=[{"admin": []}],
+        takes=(KEY,),
     )
     async def end_embed(request: Request[Any, Any, Any], embed_id: int) -> Response[bytes]:
         """Make a token useless at once."""
         holder = require_key(request, services, "admin")
         if not 0 < embed_id < 2**31:
             raise RequestRefused("not_found", f"There is no embed {embed_id} in use.", at="id")
-        await services.run(services.embeds.revoke, embed_id, holder.project)
+        await services.read(holder.project, services.embeds.revoke, embed_id, holder.project)
         return render_json({"revoked": embed_id})
 
     return [list_embeds, make_embed, end_embed]

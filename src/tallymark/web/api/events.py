@@ -16,6 +16,7 @@ from tallymark.store.errors import StoreUnavailable
 from tallymark.store.schema import EVENTS_TABLE
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -107,7 +108,13 @@ def _stored_stations(
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get("/v1/events", summary="Newest events", tags=["events"], security=[{"read": []}])
+    @get(
+        "/v1/events",
+        summary="Newest events",
+        tags=["events"],
+        security=[{"read": []}],
+        takes=("event_name", "limit", "before", KEY),
+    )
     async def get_events(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return stored events, newest first; `?event_name=`, `?limit=` (1-500), `?before=` to page on."""
         holder = require_key(request, services, "read")
@@ -121,21 +128,26 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             )
             return render_json(page)
 
-        return await services.run(work)
+        return await services.ask(holder.project, work)
 
     @get(
         "/v1/events/{event_id:str}/trace",
         summary="Follow one event",
         tags=["events"],
         security=[{"read": []}],
+        takes=(KEY,),
     )
     async def get_trace(request: Request[Any, Any, Any], event_id: str) -> Response[bytes]:
         """Return each station of an event with time and verdict; an unknown id gets a plain answer."""
         holder = require_key(request, services, "read")
-        return render_json(await services.run(read_trace, services, holder.project, event_id))
+        return render_json(await services.ask(holder.project, read_trace, services, holder.project, event_id))
 
     @get(
-        "/v1/trace", summary="Follow one event whose id has slashes", tags=["events"], security=[{"read": []}]
+        "/v1/trace",
+        summary="Follow one event whose id has slashes",
+        tags=["events"],
+        security=[{"read": []}],
+        takes=("event_id", KEY),
     )
     async def get_trace_by_query(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the same for `?event_id=`."""
@@ -143,6 +155,6 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         event_id = request.query_params.get("event_id", "")
         if not event_id:
             raise RequestRefused("invalid_request", "Say which event: ?event_id=ID.", at="event_id")
-        return render_json(await services.run(read_trace, services, holder.project, event_id))
+        return render_json(await services.ask(holder.project, read_trace, services, holder.project, event_id))
 
     return [get_events, get_trace, get_trace_by_query]

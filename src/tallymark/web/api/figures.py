@@ -24,6 +24,7 @@ from tallymark.queries.result import Answer
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import Asker, open_asker
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 # The columns that an answer has besides those of the breakdown.
@@ -43,6 +44,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="A metric's figures",
         tags=["metrics"],
         security=[{"read": []}],
+        takes=(*FIELDS, KEY),
     )
     async def get_figures(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Return the figures from `from` up to `to`, per `interval`, by `breakdown` (fields with commas between).
@@ -53,16 +55,17 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         holder = require_key(request, services, "read")
         fields = dict(request.query_params)
         span, comparison = parse_span(fields), parse_comparison(fields)
-        asker = await services.run(open_asker, services, holder.project)
+        asker = await services.read(holder.project, open_asker, services, holder.project)
         asker.find(name)
         services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
-        return render_json(await services.run(asker.compared, name, span, comparison))
+        return render_json(await services.ask(holder.project, asker.compared, name, span, comparison))
 
     @get(
         "/v1/metrics/{name:str}/explain",
         summary="What a metric's change is made of",
         tags=["metrics"],
         security=[{"read": []}],
+        takes=(*EXPLAIN_FIELDS, KEY),
     )
     async def get_explanation(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Return which values of the fields in `breakdown` account for the change since the time of `compare`.
@@ -73,10 +76,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         fields = dict(request.query_params)
         span = parse_span(fields, EXPLAIN_FIELDS, MAX_DIMENSIONS, DEFAULT_VALUES)
         comparison = parse_comparison(fields) or "previous"
-        asker = await services.run(open_asker, services, holder.project)
+        asker = await services.read(holder.project, open_asker, services, holder.project)
         asker.find(name)
         services.uses.note(holder.project, "metric", name, f"a key of scope {holder.scope}")
-        return render_json(await services.run(_explain, asker, name, span, comparison))
+        return render_json(await services.ask(holder.project, _explain, asker, name, span, comparison))
 
     return [get_figures, get_explanation]
 

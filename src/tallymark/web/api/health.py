@@ -20,6 +20,7 @@ from tallymark.meters import LOADER_LAG_EVENTS, REGISTRY
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import open_asker
+from tallymark.web.parameters import ANYTHING, KEY
 from tallymark.web.probe import Probe
 from tallymark.web.scrape import list_chosen, read_scrape, render_exposition
 from tallymark.web.services import Services
@@ -82,19 +83,24 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     probe = Probe(lambda: read_readiness(services), READY_SECONDS)
 
-    @get("/healthz", summary="Alive?", tags=["health"], security=[{}])
+    @get("/healthz", summary="Alive?", tags=["health"], security=[{}], takes=ANYTHING)
     async def get_health() -> Response[bytes]:
         """Answer 200 as long as the process serves."""
         return render_json({"alive": True})
 
-    @get("/readyz", summary="Ready?", tags=["health"], security=[{}])
+    @get("/readyz", summary="Ready?", tags=["health"], security=[{}], takes=ANYTHING)
     async def get_readiness() -> Response[bytes]:
         """Answer 200 when the journal can be written, the store be reached and the loader gets on, else 503; says the lag."""
         readiness = await probe.ask() or render_silence(probe.hanging_seconds)
         return render_json(readiness, 200 if readiness.ready else 503)
 
     @get(
-        "/metrics", summary="Numbers for Prometheus", tags=["health"], security=[{}], media_type="text/plain"
+        "/metrics",
+        summary="Numbers for Prometheus",
+        tags=["health"],
+        security=[{}],
+        media_type="text/plain",
+        takes=(KEY,),
     )
     async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the server's own numbers, and with a read key the project's chosen metrics.
@@ -104,10 +110,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         registries = [REGISTRY]
         if parse_key(request.headers.get("authorization"), request.query_params):
             holder = require_key(request, services, "read")
-            asker = await services.run(open_asker, services, holder.project)
+            asker = await services.read(holder.project, open_asker, services, holder.project)
             for metric in list_chosen(asker):
                 services.uses.note(holder.project, "metric", metric.name, "Prometheus")
-            registries.append(await services.run(read_scrape, asker, services.clock.now()))
+            registries.append(await services.ask(holder.project, read_scrape, asker, services.clock.now()))
         text, media_type = render_exposition(registries, request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": media_type})
 

@@ -12,6 +12,7 @@ from tallymark.errors import RequestRefused
 from tallymark.ledger.report import INTERVAL_MINUTES, LedgerReport, build_report
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_span, render_json
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 _MOST_ROWS = 50_000
@@ -41,13 +42,21 @@ def read_ledger(
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get("/v1/ledger", summary="What became of every event", tags=["ledger"], security=[{"read": []}])
+    @get(
+        "/v1/ledger",
+        summary="What became of every event",
+        tags=["ledger"],
+        security=[{"read": []}],
+        takes=("from", "to", "interval", KEY),
+    )
     async def get_ledger(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return received, stored and every other line, by minute, hour or day of receipt (default: last day)."""
         holder = require_key(request, services, "read")
         query = request.query_params
         start, end = parse_span(query, services.clock.now(), timedelta(days=1))
         interval = query.get("interval", "minute")
-        return render_json(await services.run(read_ledger, services, holder.project, start, end, interval))
+        return render_json(
+            await services.read(holder.project, read_ledger, services, holder.project, start, end, interval)
+        )
 
     return [get_ledger]

@@ -21,6 +21,7 @@ from tallymark.plan.objects import decode_object, describe_files, render_yaml
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, render_json
 from tallymark.web.foretelling import foretell_all
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 _ORIGIN: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -48,22 +49,43 @@ class PlanAnswer(msgspec.Struct):
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @post("/v1/plan", status_code=200, summary="Plan or apply files", tags=["plan"], security=[{"read": []}])
+    @post(
+        "/v1/plan",
+        status_code=200,
+        summary="Plan or apply files",
+        tags=["plan"],
+        security=[{"read": []}],
+        takes=(KEY,),
+    )
     async def post_plan(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Compare files with what is there; with `"apply": true` (admin key) change it, all or nothing."""
         holder = require_key(request, services, "read")
         order = _parse(await request.body())
         if order.apply:
             require_key(request, services, "admin")
-        return render_json(await services.run(run_plan, services, holder.project, order))
+        return render_json(await services.ask(holder.project, run_plan, services, holder.project, order))
 
-    @get("/v1/plan/export", summary="All objects as files", tags=["plan"], security=[{"read": []}])
+    @get(
+        "/v1/plan/export",
+        summary="All objects as files",
+        tags=["plan"],
+        security=[{"read": []}],
+        takes=(KEY,),
+    )
     async def get_export(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return every object in the file that it stands in; what was made here stands in `<kind>s/<name>.yaml`."""
         holder = require_key(request, services, "read")
-        return render_json({"files": await services.run(export_files, services, holder.project)})
+        return render_json(
+            {"files": await services.read(holder.project, export_files, services, holder.project)}
+        )
 
-    @get("/v1/plan/schema", summary="JSON Schema of a file", tags=["plan"], security=[{"read": []}])
+    @get(
+        "/v1/plan/schema",
+        summary="JSON Schema of a file",
+        tags=["plan"],
+        security=[{"read": []}],
+        takes=(KEY,),
+    )
     async def get_schema(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return what may stand in a file, for editors."""
         require_key(request, services, "read")

@@ -14,6 +14,7 @@ from tallymark.intake.replay import MOST_EVENTS
 from tallymark.ledger.quarantine import PAGE_BYTES, count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, parse_count, render_json
+from tallymark.web.parameters import KEY
 from tallymark.web.services import Services
 
 
@@ -54,7 +55,13 @@ def _check_code(code: str) -> None:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get("/v1/quarantine", summary="Quarantined events", tags=["quarantine"], security=[{"read": []}])
+    @get(
+        "/v1/quarantine",
+        summary="Quarantined events",
+        tags=["quarantine"],
+        security=[{"read": []}],
+        takes=("code", "limit", "before", KEY),
+    )
     async def get_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return counts by code, the newest events, and what is known of the newest that were not kept."""
         holder = require_key(request, services, "read")
@@ -64,8 +71,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         before = parse_count(query.get("before"), "before", 0, 2**62)
         if not services.ledger.exists():
             return render_json({"counts": [], "events": [], "refused": []})
-        counts = await services.run(count_quarantined, services.ledger, holder.project)
-        events = await services.run(
+        counts = await services.read(holder.project, count_quarantined, services.ledger, holder.project)
+        events = await services.read(
+            holder.project,
             list_quarantined,
             services.ledger,
             holder.project,
@@ -73,7 +81,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             before_id=before,
             limit=limit,
         )
-        refused = await services.run(list_refused, services.ledger, holder.project)
+        refused = await services.read(holder.project, list_refused, services.ledger, holder.project)
         answer: dict[str, Any] = {"counts": counts, "events": events, "refused": refused}
         if sum(len(event.body) for event in events) >= PAGE_BYTES:
             answer["note"] = (
@@ -88,6 +96,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Replay quarantined events",
         tags=["quarantine"],
         security=[{"admin": []}],
+        takes=(KEY,),
     )
     async def post_replay(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Send events through the intake again: `{"ids": [1, 2]}`, `{"code": "time_out_of_range"}` or `{}` for all.

@@ -28,6 +28,7 @@ from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
+from tallymark.web.parameters import ANYTHING
 from tallymark.web.previews import LAST_WEEK, open_questions, preview_alert
 from tallymark.web.services import Services
 
@@ -56,11 +57,11 @@ def _build_pages(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_visit(request, services)
         return await render_alerts(services, visit)
 
-    @get_page("/alert")
+    @get_page("/alert", "name", "from", "to")
     async def show_alert(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one alert: its values, its course with the times of trouble, what it did, and a replay where one is asked for."""
         visit = await open_visit(request, services)
-        values = await services.run(_read_alert, services, visit, visit.fields.get("name", ""))
+        values = await services.ask(visit.project, _read_alert, services, visit, visit.fields.get("name", ""))
         return render_html(request, "alert.html", visit.page("/alerts", **values))
 
     return [show_alerts, show_alert]
@@ -72,13 +73,22 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
         """Silence an alert, or acknowledge its trouble, for a while and with a reason."""
         visit = await open_form(request, services)
         name = visit.fields.get("name", "")
-        shown = await services.run(find_alert, services, visit.project, name) if name else None
+        shown = (
+            await services.read(visit.project, find_alert, services, visit.project, name) if name else None
+        )
         incident = 0
         if visit.fields.get("what") == "acknowledge":
             incident = parse_count(visit.fields.get("incident"), "incident", 0, 2**53)
             _require_present(shown, incident)
-        await services.run(
-            _silence, services, visit.project, name, incident, visit.fields, visit.session.person
+        await services.read(
+            visit.project,
+            _silence,
+            services,
+            visit.project,
+            name,
+            incident,
+            visit.fields,
+            visit.session.person,
         )
         return render_move(_address(visit, name))
 
@@ -87,7 +97,9 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
         """End a silence at once."""
         visit = await open_form(request, services)
         number = parse_count(visit.fields.get("id"), "id", 0, 2**31)
-        await services.run(services.desk.silences.end, number, visit.project, services.clock.now())
+        await services.read(
+            visit.project, services.desk.silences.end, number, visit.project, services.clock.now()
+        )
         return render_move(_address(visit, visit.fields.get("name", "")))
 
     @post_page("/alert/remove")
@@ -99,16 +111,18 @@ def _build_forms(services: Services) -> list[HTTPRouteHandler]:
             parse_count(visit.fields.get("version"), "version", 0, 2**31),
         )
         who = visit.session.person
-        await services.run(remove_object, services, visit.project, BY_NAME["alert"], name, seen=seen, who=who)
+        await services.read(
+            visit.project, remove_object, services, visit.project, BY_NAME["alert"], name, seen=seen, who=who
+        )
         return render_move(build_link("/alerts", project=visit.project))
 
     @post_page("/receivers")
     async def change_receivers(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Add a receiver, try one, or take one away, as `action` says."""
+        """Add a receiver (and try it), try one, or take one away, as `action` says."""
         visit = await open_form(request, services)
         said, refusal = "", None
         try:
-            said = await services.run(_change_receiver, services, visit)
+            said = await services.send(visit.project, _change_receiver, services, visit)
         except RequestRefused as refused:
             refusal = refused
         return await render_alerts(services, visit, said=said, refusal=refusal)
@@ -125,7 +139,7 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
         grant = parse_token(token, services.secret, services.clock.now())
         if grant is None:
             raise RequestRefused("not_found", "This link is over, or it was altered.")
-        shown = await services.run(find_alert, services, grant.project, grant.alert)
+        shown = await services.read(grant.project, find_alert, services, grant.project, grant.alert)
         over = shown.incident != grant.incident
         values = {
             "shown": shown,
@@ -138,7 +152,7 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
         }
         return render_html(request, "alert_answer.html", values, status)
 
-    @get_page("/alert/answer/{token:str}")
+    @get_page("/alert/answer/{token:str}", *ANYTHING)
     async def show_answer(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
         """Ask what to do about the trouble that a message told."""
         return await answer(request, token)
@@ -153,11 +167,11 @@ def _build_answers(services: Services) -> list[HTTPRouteHandler]:
         fields = {name: str(form.get(name, "")) for name in ("what", "reason", "length", "who")}
         incident = grant.incident if fields["what"] == "acknowledge" else 0
         who = f"{fields['who'].strip()[:80] or 'somebody'} (by a link)"
-        shown = await services.run(find_alert, services, grant.project, grant.alert)
+        shown = await services.read(grant.project, find_alert, services, grant.project, grant.alert)
         try:
             _require_present(shown, grant.incident)
-            await services.run(
-                _silence, services, grant.project, grant.alert, incident, fields, who, _BY_LINK
+            await services.read(
+                grant.project, _silence, services, grant.project, grant.alert, incident, fields, who, _BY_LINK
             )
         except RequestRefused as refused:
             return await answer(request, token, problem=refused.message, status=refused.status)
@@ -170,7 +184,7 @@ async def render_alerts(
     services: Services, visit: Visit, *, said: str = "", refusal: RequestRefused | None = None
 ) -> Response[bytes]:
     """Return the page of all alerts."""
-    values = await services.run(_read_alerts, services, visit.project)
+    values = await services.read(visit.project, _read_alerts, services, visit.project)
     page = visit.page(
         "/alerts", said=said, error=_tell(refusal), typed=visit.fields if refusal else {}, **values
     )
@@ -295,8 +309,17 @@ def _change_receiver(services: Services, visit: Visit) -> str:
             raise RequestRefused("invalid_request", f"{name} was not reached: {error}", at="test")
         return f"{name} took a test message."
     owners = visit.fields.get("owners", "").split(",")
-    add_receiver(services, visit.project, name, visit.fields.get("url", ""), owners, visit.session.person)
-    return f"{name} is told from now on. Try it."
+    added = add_receiver(
+        services, visit.project, name, visit.fields.get("url", ""), owners, visit.session.person
+    )
+    if action == "add_and_try":
+        error = try_receiver(services, visit.project, name)
+        if error:
+            raise RequestRefused(
+                "invalid_request", f"{name} is saved, and a test message did not arrive: {error}", at="test"
+            )
+        return f"{name} is told from now on. It took a test message."
+    return f"{name} is saved. {added.warning or 'Nothing was sent to it yet: press Try.'}"
 
 
 def _address(visit: Visit, name: str) -> str:

@@ -18,7 +18,7 @@ from tallymark.plan.kinds import BY_NAME
 from tallymark.plan.kinds.dashboard import COLUMNS, MAX_PANELS, Dashboard, Panel
 from tallymark.plan.objects import parse_object
 from tallymark.web.answers import parse_count
-from tallymark.web.boards import find_dashboard
+from tallymark.web.boards import find_dashboard, parse_gone
 from tallymark.web.defining import remove_object, save_object
 from tallymark.web.embed_tokens import sign_token
 from tallymark.web.embedding import EmbedOrder, create_embed
@@ -47,8 +47,15 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             "last": "30d",
         }
         dashboard = parse_object(_KIND, given)
-        await services.run(
-            save_object, services, visit.project, _KIND, dashboard, seen=0, who=visit.session.person
+        await services.read(
+            visit.project,
+            save_object,
+            services,
+            visit.project,
+            _KIND,
+            dashboard,
+            seen=0,
+            who=visit.session.person,
         )
         return _go(visit, dashboard.name)
 
@@ -67,9 +74,15 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
     @post_page("/dashboard/arrange")
     async def arrange(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Move, resize or remove one panel: by a step, or to the place `to` and the size `width` and `height`."""
+        """Move or resize one panel: by a step, or to the place `to` and the size `width` and `height`.
+
+        `remove` only marks it, for the page that follows; `save` takes the marked ones, `gone`, away.
+        """
         visit = await open_form(request, services)
         name, action = visit.fields.get("panel", ""), visit.fields.get("action", "")
+        if action == "remove":
+            gone = (*parse_gone(visit.fields), name)
+            return _go(visit, visit.fields.get("name", ""), f"{name}:{action}", gone)
         change = _change(
             services,
             visit,
@@ -113,16 +126,17 @@ def build_panel(dashboard: Dashboard, metric: str, kind: str, breakdown: Sequenc
 def arrange_panels(
     panels: tuple[Panel, ...], name: str, action: str, fields: Mapping[str, str]
 ) -> tuple[Panel, ...]:
-    """Return the panels with one moved (earlier, later, place), resized (wider, narrower, taller, lower, size) or removed.
+    """Return the panels with one moved (earlier, later, place) or resized (wider, narrower, taller, lower, size).
 
-    `place` reads the place from `to`, counted from 1, `size` reads `width` and `height`.
+    `place` reads the place from `to`, counted from 1, `size` reads `width` and `height`. `save` takes those in `gone` away.
     """
+    if action == "save":
+        gone = parse_gone(fields)
+        return tuple(panel for panel in panels if panel.name not in gone)
     at = next((number for number, panel in enumerate(panels) if panel.name == name), None)
     if at is None:
         raise RequestRefused("not_found", f"There is no panel {name[:80]!r}.", at="panel")
     panel, others = panels[at], [one for one in panels if one.name != name]
-    if action == "remove":
-        return tuple(others)
     steps = {"earlier": at - 1, "later": at + 1}
     if action in steps or action == "place":
         wanted = steps[action] if action in steps else _parse_number(fields, "to", 1, len(panels)) - 1
@@ -141,7 +155,7 @@ def arrange_panels(
     elif action in sizes:
         width, height = sizes[action]
     else:
-        allowed = ", ".join([*steps, "place", *sizes, "size", "remove"])
+        allowed = ", ".join([*steps, "place", *sizes, "size", "remove", "save"])
         raise RequestRefused("invalid_request", f"{action[:40]!r} is none of {allowed}.", at="action")
     others.insert(at, msgspec.structs.replace(panel, width=width, height=height))
     return tuple(others)
@@ -167,26 +181,39 @@ async def _change(
     `pressed` is `panel:action`, the button that has the focus on the next page.
     """
     name = visit.fields.get("name", "")
-    found, dashboard = await services.run(find_dashboard, services, visit.project, name)
+    found, dashboard = await services.read(visit.project, find_dashboard, services, visit.project, name)
     changed = msgspec.structs.replace(dashboard, panels=build(dashboard))
     # A form that does not say a version adds to whatever is there.
     seen = parse_count(visit.fields.get("version"), "version", found.version, 2**31)
-    await services.run(
-        save_object, services, visit.project, _KIND, changed, seen=seen, who=visit.session.person
+    await services.read(
+        visit.project,
+        save_object,
+        services,
+        visit.project,
+        _KIND,
+        changed,
+        seen=seen,
+        who=visit.session.person,
     )
-    return _go(visit, name, _find_focus(dashboard, changed, pressed))
+    kept = {panel.name for panel in changed.panels}
+    gone = tuple(one for one in parse_gone(visit.fields) if one in kept)
+    return _go(visit, name, pressed if changed.panels else "", gone)
 
 
 async def _remove(services: Services, visit: Visit) -> Response[bytes]:
     name, who = visit.fields.get("name", ""), visit.session.person
     seen = parse_count(visit.fields.get("version"), "version", 0, 2**31)
-    await services.run(remove_object, services, visit.project, _KIND, name, seen=seen, who=who)
+    await services.read(
+        visit.project, remove_object, services, visit.project, _KIND, name, seen=seen, who=who
+    )
     return render_move(build_link("/dashboards", project=visit.project))
 
 
 async def _embed(services: Services, visit: Visit) -> Response[bytes]:
     order = EmbedOrder(visit.fields.get("name", ""), visit.fields.get("panel", ""), days=_EMBED_DAYS)
-    embed = await services.run(create_embed, services, visit.project, order, visit.session.person)
+    embed = await services.read(
+        visit.project, create_embed, services, visit.project, order, visit.session.person
+    )
     url = f"{visit.address}/embed/{sign_token(embed, services.secret)}"
     values = visit.page("/dashboards", url=url, embed=embed, framed=bool(services.embed_ancestors))
     return render_html(visit.request, "embed_made.html", values)
@@ -214,14 +241,6 @@ async def _lead_back(visit: Visit, change: Awaitable[Response[bytes]]) -> Respon
         return render_html(visit.request, "error.html", values, refused.status)
 
 
-def _find_focus(before: Dashboard, after: Dashboard, pressed: str) -> str:
-    """Return what gets the focus: the same button, or where a panel is gone the one that took its place."""
-    name, _, action = pressed.partition(":")
-    if action != "remove" or not after.panels:
-        return pressed
-    place = next((number for number, panel in enumerate(before.panels) if panel.name == name), 0)
-    return f"{after.panels[min(place, len(after.panels) - 1)].name}:"
-
-
-def _go(visit: Visit, name: str, pressed: str = "") -> Response[bytes]:
-    return render_move(build_link("/dashboard", project=visit.project, name=name, edit=1, pressed=pressed))
+def _go(visit: Visit, name: str, pressed: str = "", gone: Sequence[str] = ()) -> Response[bytes]:
+    fields = {"project": visit.project, "name": name, "edit": 1, "pressed": pressed, "gone": " ".join(gone)}
+    return render_move(build_link("/dashboard", fields))

@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.definitions import Definition
 from tallymark.errors import RequestRefused, TallymarkError
-from tallymark.plan.kinds.dashboard import Dashboard
+from tallymark.plan.kinds.dashboard import Dashboard, Panel
 from tallymark.plan.kinds.metric import Span
 from tallymark.plan.objects import decode_object, render_yaml
 from tallymark.queries.filters import build_filters as check_filters
@@ -22,19 +22,26 @@ from tallymark.queries.question import Filters, Interval
 from tallymark.queries.sql import Parameters
 from tallymark.web.asking import Asker, open_asker
 from tallymark.web.bells import Bell, list_bells
-from tallymark.web.boards import find_dashboard, find_panel
+from tallymark.web.boards import find_dashboard, find_panel, parse_gone
 from tallymark.web.exports import FORMATS, export_panel, make_view
 from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
-from tallymark.web.panels import View, run_panel
+from tallymark.web.panels import PanelOrder, View, build_busy_view, run_panel
+from tallymark.web.parameters import CONDITIONS, TIMES
 from tallymark.web.services import Services
 from tallymark.web.shades import Shade, find_shades
+from tallymark.web.shares import RETRY_AFTER
 from tallymark.web.spans import PRESETS, Wanted, find_span, own_time, read_wanted
 from tallymark.web.tables import build_table
 
+_BUSY: Final = (
+    "Too much is asked at once. This panel comes in a few seconds; without scripts, load the page again."
+)
+# What of an address says which dashboard is shown, and how.
+_SHOWS: Final = ("name", *TIMES, *CONDITIONS, "edit", "gone")
 # Fields of the address that say nothing of what is shown: which part is asked for, and what has the focus.
 _PASSING: Final = ("part", "pressed")
 # A panel's figures as a page; the other forms are files.
@@ -49,13 +56,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def show_dashboards(request: Request[Any, Any, Any]) -> Response[bytes]:
         """List the project's dashboards."""
         visit = await open_visit(request, services)
-        found = await services.run(services.definitions.list, visit.project, "dashboard")
+        found = await services.read(visit.project, services.definitions.list, visit.project, "dashboard")
         listed = [(decode_object("dashboard", one.body), one) for one in found]
         return render_html(
             request, "dashboards.html", visit.page("/dashboards", listed=listed, now=services.clock.now())
         )
 
-    @get_page("/dashboard")
+    @get_page("/dashboard", *_SHOWS, "part", "pressed")
     async def show_dashboard(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one dashboard."""
         visit = await open_visit(request, services)
@@ -63,9 +70,12 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         _note(services, visit, dashboard.name, dashboard.uses())
         values = await _read(services, visit, definition, dashboard)
         template = "dashboard_panels.html" if visit.fields.get("part") == "panels" else "dashboard.html"
-        return render_html(request, template, visit.page("/dashboards", **values), values["status"])
+        response = render_html(request, template, visit.page("/dashboards", **values), values["status"])
+        if any(view.busy for view in values["views"]):
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
 
-    @get_page("/dashboard/panel")
+    @get_page("/dashboard/panel", *_SHOWS, "panel", "form", "width", "height", "theme")
     async def show_export(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give one panel in another form: `form` is table (a page), svg, png, csv, json, vl or question."""
         visit = await open_visit(request, services)
@@ -73,12 +83,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         panel = find_panel(dashboard, visit.fields.get("panel", ""))
         _note(services, visit, dashboard.name, panel.metrics)
         span = _find_span(services, visit, dashboard)
-        asker = await services.run(open_asker, services, visit.project)
+        asker = await services.read(visit.project, open_asker, services, visit.project)
         form = visit.fields.get("form", "")
-        view = await make_view(services, asker, panel, span, form)
+        order = PanelOrder(asker, panel, span, sender=visit.session.person)
+        view = await make_view(order, form)
         if form == _TABLE:
             return render_html(request, "panel_table.html", _read_table(visit, view, span))
-        made = await export_panel(services, view, span, form, visit.fields)
+        made = await export_panel(order, view, form, visit.fields)
         headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
         if form in ("csv", "png", "svg"):
             headers["Content-Disposition"] = f'attachment; filename="{dashboard.name}-{panel.name}.{form}"'
@@ -106,7 +117,9 @@ def _read_wanted(visit: Visit, dashboard: Dashboard) -> Wanted:
 
 
 async def _find(services: Services, visit: Visit) -> tuple[Definition, Dashboard]:
-    return await services.run(find_dashboard, services, visit.project, visit.fields.get("name", ""))
+    return await services.read(
+        visit.project, find_dashboard, services, visit.project, visit.fields.get("name", "")
+    )
 
 
 async def _read(
@@ -116,9 +129,14 @@ async def _read(
     wanted = _read_wanted(visit, dashboard)
     error, views, bells, span, status = None, list[View](), dict[str, list[Bell]](), None, 200
     rows = parse_rows(visit.fields)
+    editing = bool(visit.fields.get("edit")) and not definition.origin
+    names = {panel.name for panel in dashboard.panels}
+    gone = [one for one in parse_gone(visit.fields) if one in names] if editing else []
     try:
         span = _find_span(services, visit, dashboard)
-        views, bells = await run_panels(services, visit.project, dashboard, span)
+        views, bells = await run_panels(services, visit, dashboard, span)
+        if views and all(view.busy for view in views):
+            status = 503
     except TallymarkError as failed:
         status = failed.status if isinstance(failed, RequestRefused) else 400
         error = {"message": failed.message, "at": find_row_input(failed.at), "code": failed.code}
@@ -143,7 +161,11 @@ async def _read(
         "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
         "again": link(part="panels"),
         "forms": {panel.name: _list_forms(visit, panel.name) for panel in dashboard.panels},
-        "editing": bool(visit.fields.get("edit")) and not definition.origin,
+        "editing": editing,
+        "gone": gone,
+        "marked": " ".join(gone),
+        "undo": {one: link(gone=" ".join(other for other in gone if other != one)) for one in gone},
+        "keep_all": link(gone=""),
         "pressed": visit.fields.get("pressed", ""),
         "yaml": render_yaml({"dashboard": [dashboard]}),
         "runtime": runtime_version(),
@@ -178,15 +200,21 @@ def _list_forms(visit: Visit, panel: str) -> list[tuple[str, str]]:
 
 
 async def run_panels(
-    services: Services, project: str, dashboard: Dashboard, span: Span
+    services: Services, visit: Visit, dashboard: Dashboard, span: Span
 ) -> tuple[list[View], dict[str, list[Bell]]]:
     """Run a dashboard's panels side by side; a panel that fails tells it in its place. Beside them, who watches each."""
-    asker, bells, shades = await services.run(_prepare, services, project, dashboard, span)
-    tasks = [
-        services.run_panel(run_panel, asker, panel, span, shades.get(panel.name, ()))
-        for panel in dashboard.panels
-    ]
-    return list(await asyncio.gather(*tasks)), bells
+    project, person = visit.project, visit.session.person
+    asker, bells, shades = await services.read(project, _prepare, services, project, dashboard, span)
+
+    async def run(panel: Panel) -> View:
+        try:
+            return await run_panel(PanelOrder(asker, panel, span, shades.get(panel.name, ()), sender=person))
+        except RequestRefused as refused:
+            if refused.retry_after is None:
+                raise
+            return build_busy_view(panel, _BUSY)
+
+    return list(await asyncio.gather(*map(run, dashboard.panels))), bells
 
 
 def _prepare(

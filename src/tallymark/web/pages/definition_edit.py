@@ -76,22 +76,24 @@ class Edit:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/definition")
+    @get_page("/definition", "kind", "name", "metric", "of")
     async def show_definition(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the definition `name` of a `kind`; without a name a new one, of a metric as `of` says."""
         visit = await open_visit(request, services)
-        edit = await services.run(_begin, services, visit, _find_kind(visit))
-        values = await services.run(_gather, services, visit, edit)
+        edit = await services.read(visit.project, _begin, services, visit, _find_kind(visit))
+        values = await services.ask(visit.project, _gather, services, visit, edit)
         return render_html(request, "definition.html", values)
 
     @post_page("/definition")
     async def save_definition(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Save the definition, or show it again with what is wrong."""
         visit = await open_form(request, services, _TEXT_BYTES)
-        edit = await services.run(_save, services, visit, _read_form(visit, _find_kind(visit)))
+        edit = await services.read(
+            visit.project, _save, services, visit, _read_form(visit, _find_kind(visit))
+        )
         if edit.saved:
             return render_move(build_link(_PAGES[edit.kind.name], project=visit.project, name=edit.saved))
-        values = await services.run(_gather, services, visit, edit)
+        values = await services.ask(visit.project, _gather, services, visit, edit)
         return render_html(request, "definition.html", values, edit.status)
 
     @post_page("/metric/remove")
@@ -101,7 +103,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         name, who = visit.fields.get("name", ""), visit.session.person
         seen = parse_count(visit.fields.get("version"), "version", 0, 2**31)
         kind = BY_NAME["metric"]
-        await services.run(remove_object, services, visit.project, kind, name, seen=seen, who=who)
+        await services.read(
+            visit.project, remove_object, services, visit.project, kind, name, seen=seen, who=who
+        )
         return render_move(build_link(_LISTS["metric"], project=visit.project))
 
     return [show_definition, save_definition, remove_metric]

@@ -25,7 +25,8 @@ from tallymark.web.exports import FORMATS_FOR_GUESTS, Exported, export_panel, ma
 from tallymark.web.pages.html import POLICY, environment
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.static import runtime_version
-from tallymark.web.panels import View
+from tallymark.web.panels import PanelOrder, View
+from tallymark.web.parameters import ANYTHING
 from tallymark.web.services import Services
 from tallymark.web.spans import find_span, own_time
 
@@ -39,12 +40,13 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     headers = build_headers(services.embed_ancestors)
 
-    @get_page("/embed/{token:str}")
+    @get_page("/embed/{token:str}", *ANYTHING)
     async def show_embed(request: Request[Any, Any, Any], token: str) -> Response[bytes]:
         """Show the panel alone; `?theme=dark` or light, else as the viewer's system says."""
         view, span, problem, status = None, None, "", 200
         try:
-            view, span = await _open(services, token)
+            order, view = await _open(services, token)
+            span = order.span
         except TallymarkError as error:
             # Told inside the frame: an error page of ours would not be shown there.
             problem, status = error.message, error.status if isinstance(error, RequestRefused) else 503
@@ -64,14 +66,14 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             text.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=headers
         )
 
-    @get_page("/embed/{token:str}/{file:str}")
+    @get_page("/embed/{token:str}/{file:str}", *ANYTHING)
     async def show_export(request: Request[Any, Any, Any], token: str, file: str) -> Response[bytes]:
         """Give the panel as `panel.svg`, `.png`, `.csv` or `.json`; see `exports`. What goes wrong is said as plain text."""
         kind = file.removeprefix("panel.")
         fields = dict(request.query_params)
         try:
-            view, span = await _open(services, token, kind)
-            made: Exported = await export_panel(services, view, span, kind, fields, FORMATS_FOR_GUESTS)
+            order, view = await _open(services, token, kind)
+            made: Exported = await export_panel(order, view, kind, fields, FORMATS_FOR_GUESTS)
         except TallymarkError as error:
             return _say(error, headers)
         except Exception:
@@ -79,7 +81,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             return _say(TallymarkError("internal_error", _FAULT), headers, 500)
         return Response(made.body, media_type=made.media_type, headers=headers)
 
-    @get_page("/embed/{token:str}/{file:str}/{rest:path}")
+    @get_page("/embed/{token:str}/{file:str}/{rest:path}", *ANYTHING)
     async def show_nothing(token: str, file: str, rest: str) -> Response[bytes]:
         """Say that there is nothing, without a link to any page."""
         del token, file, rest
@@ -110,18 +112,21 @@ def build_headers(ancestors: str) -> dict[str, str]:
     }
 
 
-async def _open(services: Services, token: str, kind: str = "") -> tuple[View, Span]:
+async def _open(services: Services, token: str, kind: str = "") -> tuple[PanelOrder, View]:
     """Return what a token shows, for one of a panel's forms; raises RequestRefused (not_found) for one that is altered, over or revoked."""
     number = parse_number(token)
-    embed = await services.run(services.embeds.find, number) if number is not None else None
+    embed = (
+        await services.read(f"embed {number}", services.embeds.find, number) if number is not None else None
+    )
     if embed is None or not is_valid(token, embed, services.secret, services.clock.now()):
         raise RequestRefused("not_found", "This address does not show anything, or not any more.")
-    asker, panel, span = await services.run(_read, services, embed)
+    asker, panel, span = await services.read(embed.project, _read, services, embed)
     # Nothing leads from an embedded panel to any other page.
-    view = show_guests(await make_view(services, asker, panel, span, kind, linked=False))
+    order = PanelOrder(asker, panel, span, linked=False, sender=f"embed {embed.id}")
+    view = show_guests(await make_view(order, kind))
     for metric in view.metrics:
         services.uses.note(embed.project, "metric", metric.name, "an embed")
-    return view, span
+    return order, view
 
 
 def _read(services: Services, embed: Embed) -> tuple[Asker, Panel, Span]:

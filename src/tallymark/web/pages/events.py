@@ -17,7 +17,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import DROP_REASONS, EVENT_CODES, RequestRefused, TallymarkError
 from tallymark.event import MAX_ID_BYTES
 from tallymark.queries.events import EventPage, find_event, list_events
-from tallymark.queries.names import list_event_names, list_fields
+from tallymark.queries.names import EventNames, FieldInfos, find_event_names, find_fields
 from tallymark.queries.period import list_clock_notes, parse_zone
 from tallymark.web.api.events import Trace, read_trace
 from tallymark.web.filter_rows import (
@@ -33,6 +33,7 @@ from tallymark.web.pages.kept import find_kept
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.snippets import build_send_snippets
+from tallymark.web.parameters import CONDITIONS
 from tallymark.web.services import Services
 from tallymark.web.shapes import shape_attributes, shape_duration
 
@@ -66,7 +67,7 @@ _GROUPS: Final = (
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/events")
+    @get_page("/events", "id", "name", "from", "to", "tz", "before", *CONDITIONS)
     async def show_events(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the newest events that meet the conditions."""
         visit = await open_visit(request, services)
@@ -75,12 +76,12 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         canonical = _render_state(visit)
         if canonical != [pair for pair in visit.pairs if pair[0] != "before"]:
             return render_move("/events?" + urlencode(canonical))
-        values = await services.run(_read_events, services, visit)
+        values = await services.ask(visit.project, _read_events, services, visit)
         return render_html(
             request, "events.html", visit.page("/events", **values), 400 if values["error"] else 200
         )
 
-    @get_page("/event")
+    @get_page("/event", "id")
     async def show_event(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one event and its trace; also of an id that was never stored."""
         visit = await open_visit(request, services)
@@ -88,7 +89,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if not event_id or len(event_id.encode()) > MAX_ID_BYTES:
             message = f"The address names no event: its id has 1 to {MAX_ID_BYTES} bytes."
             raise RequestRefused("not_found", message, at="id")
-        values = await services.run(_read_event, services, visit.project, event_id)
+        values = await services.ask(visit.project, _read_event, services, visit.project, event_id)
         return render_html(
             request, "event.html", visit.page("/events", **values), 200 if values["known"] else 404
         )
@@ -108,11 +109,18 @@ def _render_state(visit: Visit) -> list[tuple[str, str]]:
 
 def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
     fields, rows = visit.fields, parse_rows(visit.fields)
-    names, known, error, page = [], [], None, EventPage([], None)
+    names, known, error, page = EventNames([], 0), FieldInfos([], 0), None, EventPage([], None)
     notes: tuple[str, ...] = ()
+    store, project, limits, name = (
+        services.store,
+        visit.project,
+        services.query_limits,
+        fields.get("name", ""),
+    )
     try:
-        names = list_event_names(services.store, visit.project)
-        known = list_fields(services.store, visit.project, fields.get("name") or None) if names else []
+        names = find_event_names(store, project, always=[name] if name else [], limits=limits)
+        if names.total:
+            known = find_fields(store, project, name or None, limits=limits)
         page = _search(services, visit, rows)
         zone = parse_zone(fields.get("tz") or "UTC")
         notes = list_clock_notes(fields.get("from", ""), fields.get("to", ""), zone)
@@ -125,8 +133,10 @@ def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
         "fields": fields,
         "rows": rows,
         "operators": OPERATOR_WORDS,
-        "names": names,
-        "known": known,
+        "names": names.names,
+        "names_total": names.total,
+        "known": known.fields,
+        "known_total": known.total,
         "error": error,
         "notes": notes,
         "events": [{**event, "short": shape_attributes(event["attributes"])} for event in page.events],

@@ -6,6 +6,7 @@ script offers while somebody types.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
@@ -23,7 +24,7 @@ from tallymark.plan.kinds.dashboard import PanelKind, list_panel_kinds
 from tallymark.plan.objects import parse_object
 from tallymark.queries.kinds import Question
 from tallymark.queries.kinds.funnel import Funnel
-from tallymark.queries.names import EventName, list_event_names, list_fields, list_values
+from tallymark.queries.names import EventName, FieldInfos, find_event_names, find_fields, list_values
 from tallymark.queries.parse import parse_question
 from tallymark.queries.question import Interval, MeasureOp
 from tallymark.queries.result import Answer, render_answer
@@ -37,6 +38,7 @@ from tallymark.web.drills import build_drills
 from tallymark.web.filter_rows import OPERATOR_WORDS
 from tallymark.web.pages.dashboard_edit import build_panel
 from tallymark.web.pages.explore_form import (
+    FORM_FIELDS,
     KINDS,
     MAX_PARTS,
     ExploreForm,
@@ -83,25 +85,25 @@ OP_WORDS: Final = {
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/explore")
+    @get_page("/explore", *FORM_FIELDS, "q")
     async def show_explore(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the form, and below it the answer."""
         visit = await open_visit(request, services)
         form = _read_form(visit)
-        names = await services.run(_names, services, visit.project)
+        names = await services.ask(visit.project, _names, services, visit.project, form)
         form = _complete(form, names.names, services.clock.now())
         link = [("project", visit.project), *render_form(form)]
         if link != visit.pairs:
             return render_move("/explore?" + urlencode(link))
-        values = await services.run(_read_answer, services, visit, form, names)
+        values = await services.ask(visit.project, _read_answer, services, visit, form, names)
         return render_html(request, "explore.html", visit.page("/explore", **values), values["status"])
 
-    @get_page("/explore.csv")
+    @get_page("/explore.csv", *FORM_FIELDS, "q")
     async def download(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the answer as CSV, whole."""
         visit = await open_visit(request, services)
         question = parse_question(build_question(_read_form(visit)))
-        content = await services.run(_render_csv, services, visit.project, question)
+        content = await services.ask(visit.project, _render_csv, services, visit.project, question)
         name = f'attachment; filename="{visit.project}-{_kind(question)}.csv"'
         return Response(
             content,
@@ -109,12 +111,11 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             headers={**SECURITY_HEADERS, "Content-Disposition": name, "Cache-Control": "no-store"},
         )
 
-    @get_page("/explore/choices")
+    @get_page("/explore/choices", "what", "event", "field", "containing")
     async def offer_choices(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return fields of an event name, or of all, or the frequent values of one of those fields, as JSON."""
+        """Return names (`what=names`), fields of an event name or of all, or frequent values of one of those, as JSON."""
         visit = await open_visit(request, services)
-        event, field = visit.fields.get("event", ""), visit.fields.get("field", "")
-        choices = await services.run(_find_choices, services, visit.project, event, field)
+        choices = await services.ask(visit.project, _find_choices, services, visit)
         response = render_json(choices)
         response.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store"})
         return response
@@ -125,11 +126,11 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_form(request, services)
         question = parse_question(visit.fields.get("q", "").encode())
         try:
-            return render_move(await services.run(_save, services, visit, question))
+            return render_move(await services.read(visit.project, _save, services, visit, question))
         except RequestRefused as refused:
             form = form_of(msgspec.to_builtins(question))
-            names = await services.run(_names, services, visit.project)
-            values = await services.run(_read_answer, services, visit, form, names)
+            names = await services.ask(visit.project, _names, services, visit.project, form)
+            values = await services.ask(visit.project, _read_answer, services, visit, form, names)
             values |= {"save_problem": refused.message}
             return render_html(request, "explore.html", visit.page("/explore", **values), refused.status)
 
@@ -137,17 +138,20 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 
 
 class _Names(msgspec.Struct):
-    """What exists, and why that could not be read."""
+    """The most frequent names that exist and those asked for, how many there are, and why that could not be read."""
 
     names: list[EventName] = []
+    total: int = 0
     problem: str = ""
 
 
-def _names(services: Services, project: str) -> _Names:
+def _names(services: Services, project: str, form: ExploreForm) -> _Names:
     try:
-        return _Names(list_event_names(services.store, project))
+        chosen = [part.event for part in form.parts]
+        found = find_event_names(services.store, project, always=chosen, limits=services.query_limits)
+        return _Names(found.names, found.total)
     except TallymarkError as error:
-        return _Names([], error.message)
+        return _Names(problem=error.message)
 
 
 def _kind(question: Question) -> str:
@@ -211,7 +215,8 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
         "form": form,
         "names": names,
         "problem": found.problem,
-        "known": _known_fields(services, visit.project, form) if names else [],
+        "names_total": found.total,
+        **_list_fields(services, visit.project, form if names else None),
         "error": error,
         "question": question,
         "asked": msgspec.json.encode(question).decode() if question else "",
@@ -305,11 +310,14 @@ def _snippets(form: ExploreForm, visit: Visit) -> list[Snippet]:
     return build_question_snippets(build_question(form), visit.address)
 
 
-def _known_fields(services: Services, project: str, form: ExploreForm) -> list[Any]:
-    try:
-        return list(list_fields(services.store, project, form.parts[0].event if form.parts else None))
-    except TallymarkError:
-        return []
+def _list_fields(services: Services, project: str, form: ExploreForm | None) -> dict[str, Any]:
+    """Return the fields to choose from and how many there are; none where they cannot be read or nothing is there."""
+    found = FieldInfos([], 0)
+    if form is not None:
+        with suppress(TallymarkError):
+            event = form.parts[0].event if form.parts else None
+            found = find_fields(services.store, project, event, limits=services.query_limits)
+    return {"known": found.fields, "known_total": found.total}
 
 
 def _link(visit: Visit, form: ExploreForm) -> str:
@@ -333,8 +341,16 @@ def _render_csv(services: Services, project: str, question: Question) -> bytes:
     return render_answer(answer, "text/csv")
 
 
-def _find_choices(services: Services, project: str, event: str, field: str) -> dict[str, list[str]]:
+def _find_choices(services: Services, visit: Visit) -> dict[str, Any]:
+    """Return what contains the typed text: event names, fields of a name or of all, or values of one field."""
+    fields, store, project = visit.fields, services.store, visit.project
+    what, event, field = fields.get("what", ""), fields.get("event", "") or None, fields.get("field", "")
+    typed = fields.get("containing", "")
+    if what == "names":
+        names = find_event_names(store, project, containing=typed, limits=services.query_limits)
+        return {"names": [one.name for one in names.names], "total": names.total}
     if field:
-        values = list_values(services.store, project, event or None, field)
+        values = list_values(store, project, event, field, containing=typed)
         return {"values": [str(value.value) for value in values if value.value not in (None, "")]}
-    return {"fields": [info.name for info in list_fields(services.store, project, event or None)]}
+    known = find_fields(store, project, event, containing=typed, limits=services.query_limits)
+    return {"fields": [info.name for info in known.fields], "total": known.total}

@@ -22,6 +22,7 @@ from tallymark.web.filter_rows import (
     render_rows,
     write_name,
 )
+from tallymark.web.parameters import CONDITIONS
 
 KINDS: Final = ("trend", "ratio", "funnel")
 MAX_PARTS: Final = 20
@@ -30,6 +31,12 @@ DEFAULT_WINDOW: Final = "7d"
 _PART_FIELDS: Final = ("event", "name", "op", "field", "q")
 # Those that name something that was sent, or is to be named.
 _NAMES: Final = ("event", "name", "field")
+# The names of the form's fields; `#` is a number.
+FORM_FIELDS: Final = (
+    *("kind", "from", "to", "interval", "tz", "limit", "others", "by", "window", "b#"),
+    *CONDITIONS,
+    *(f"s#.{name}" for name in (*_PART_FIELDS, *CONDITIONS[:3])),
+)
 _LIST: Final = re.compile(r"(series|steps|filters|breakdown)\[(\d+)\]")
 
 

@@ -46,24 +46,26 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     received = _Received()
 
-    @get_page("/")
+    @get_page("/", "span")
     async def show_home(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show health, ledger and arrivals."""
         visit = await open_visit(request, services)
         span = choose_span(visit.fields.get("span", ""))
-        values = await services.run(_read_home, services, visit, span, received)
+        values = await services.ask(visit.project, _read_home, services, visit, span, received)
         values |= {
             "spans": SPANS,
             "runtime": runtime_version(),
         }
         return render_html(request, "home.html", visit.page("/", **values))
 
-    @get_page("/live")
+    @get_page("/live", "span", "seen")
     async def show_live(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the moving parts, or 204 when nothing has changed since `seen`."""
         visit = await open_visit(request, services)
         span = choose_span(visit.fields.get("span", ""))
-        values = await services.run(_read_home, services, visit, span, received, visit.fields.get("seen", ""))
+        values = await services.ask(
+            visit.project, _read_home, services, visit, span, received, visit.fields.get("seen", "")
+        )
         if not values:
             return Response(b"", status_code=204, headers={**SECURITY_HEADERS, "Cache-Control": "no-store"})
         return render_html(request, "home_live.html", visit.page("/", **values))

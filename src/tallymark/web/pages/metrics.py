@@ -40,6 +40,7 @@ from tallymark.web.pages.html import build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
+from tallymark.web.parameters import TIMES
 from tallymark.web.services import Services
 from tallymark.web.shades import find_shades, shade_chart
 from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
@@ -79,11 +80,11 @@ class Listed:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/catalogue")
+    @get_page("/catalogue", "q", "unused", "orphans")
     async def show_catalogue(request: Request[Any, Any, Any]) -> Response[bytes]:
         """List the project's metrics; `q` searches names, titles, owners and tags, `unused` and `orphans` leave only those."""
         visit = await open_visit(request, services)
-        listed = await services.run(_list_metrics, services, visit.project)
+        listed = await services.read(visit.project, _list_metrics, services, visit.project)
         found = [one for one in listed if _matches(one, visit.fields.get("q", ""))]
         if visit.fields.get("unused"):
             found = [one for one in found if one.is_unused]
@@ -103,16 +104,18 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         )
         return render_html(request, "catalogue.html", values)
 
-    @get_page("/metric")
+    @get_page("/metric", "name", *TIMES, "by", "compare", "dimensions")
     async def show_metric(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one metric: figures, chart, table, what moved it, its definition and where it is used."""
         visit = await open_visit(request, services)
         name = visit.fields.get("name", "")
-        definition = await services.run(services.definitions.find, visit.project, "metric", name)
+        definition = await services.read(
+            visit.project, services.definitions.find, visit.project, "metric", name
+        )
         if definition is None:
             raise RequestRefused("not_found", f"There is no metric {name[:80]!r}.", at="name")
         services.uses.note(visit.project, "metric", name, visit.session.person)
-        values = await services.run(_read_metric, services, visit, definition)
+        values = await services.ask(visit.project, _read_metric, services, visit, definition)
         return render_html(request, "metric.html", visit.page("/catalogue", **values), values["status"])
 
     return [show_catalogue, show_metric]

@@ -25,14 +25,21 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     judging = Judging(services)
     turn = asyncio.Semaphore(_AT_ONCE)
 
-    @get_page("/needs")
+    @get_page("/needs", "tz", "part")
     async def show_needs(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the person's metrics that are out of their usual range, and those that nobody looks at."""
         visit = await open_visit(request, services)
         zone = visit.fields.get("tz", "") or "UTC"
         async with turn:
-            needs = await services.run(
-                gather_needs, services, judging, visit.project, visit.session.person, zone, UNUSED_DAYS
+            needs = await services.ask(
+                visit.project,
+                gather_needs,
+                services,
+                judging,
+                visit.project,
+                visit.session.person,
+                zone,
+                UNUSED_DAYS,
             )
         is_part = visit.fields.get("part") == "section"
         values = visit.page("/", needs=needs, most=MOST, days=UNUSED_DAYS, at="" if is_part else "needs")
@@ -43,7 +50,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Let the person look after the chosen owners, and go back to where the form was."""
         visit = await open_form(request, services)
         marks = [value for name, value in visit.pairs if name == "owner"]
-        await services.run(follow_owners, services, visit.project, visit.session.person, marks)
+        await services.read(
+            visit.project, follow_owners, services, visit.project, visit.session.person, marks
+        )
         path = "/needs" if visit.fields.get("at") == "needs" else "/"
         return render_move(build_link(path, project=visit.project) + "#needs")
 

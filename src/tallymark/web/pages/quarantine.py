@@ -32,12 +32,12 @@ _REFUSED_SPAN: Final = timedelta(days=30)
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/quarantine")
+    @get_page("/quarantine", "code", "before", "accepted", "failed")
     async def show_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show counts by code, and samples."""
         visit = await open_visit(request, services)
         before = parse_count(visit.fields.get("before"), "before", 0, 2**62)
-        values = await services.run(_read_quarantine, services, visit, before)
+        values = await services.read(visit.project, _read_quarantine, services, visit, before)
         return render_html(request, "quarantine.html", visit.page("/quarantine", **values))
 
     @post_page("/quarantine/replay")

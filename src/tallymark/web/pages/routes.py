@@ -18,6 +18,7 @@ from tallymark.store.errors import StoreError, StoreUnavailable
 from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.packing import pack_answers
 from tallymark.web.pages.sessions import SignInNeeded
+from tallymark.web.parameters import ANYTHING
 
 log = structlog.get_logger("tallymark.web")
 
@@ -115,11 +116,17 @@ _HANDLERS: Final[dict[int | type[Exception], Callable[..., Any]]] = {
 }
 
 
-def get_page(path: str | list[str]) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
-    """Return a decorator that mounts a handler for GET."""
-    return get(path, include_in_schema=False, exception_handlers=_HANDLERS, middleware=[pack_answers])
+def get_page(path: str | list[str], *takes: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
+    """Return a decorator that mounts a handler for GET; `takes` are the parameters of its address, beside the project."""
+    return get(
+        path,
+        include_in_schema=False,
+        exception_handlers=_HANDLERS,
+        middleware=[pack_answers],
+        takes=takes if takes == ANYTHING else ("project", *takes),
+    )
 
 
 def post_page(path: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
     """Return a decorator that mounts a handler for POST; its answers are not compressed (see `packing`)."""
-    return post(path, status_code=200, include_in_schema=False, exception_handlers=_HANDLERS)
+    return post(path, status_code=200, include_in_schema=False, exception_handlers=_HANDLERS, takes=())

@@ -120,10 +120,10 @@ async def find_session(request: Request[Any, Any, Any], services: Services) -> t
     token = request.cookies.get(SESSION_COOKIE, "")
     if not token or len(token) > 200:
         return None, ""
-    # Not among the questions' threads: a page must not wait for eight slow questions to be recognised.
+    address = request.client.host if request.client else ""
     try:
         async with asyncio.timeout(_CATALOG_SECONDS):
-            return await asyncio.to_thread(services.catalog.find_session, token), token
+            return await services.sessions.run(address, services.catalog.find_session, token), token
     except TimeoutError as error:
         raise RequestRefused("no_answer", retry_after=5) from error
 

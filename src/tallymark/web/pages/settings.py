@@ -38,7 +38,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def answer(
         visit: Visit, *, made: str = "", refusal: RequestRefused | None = None
     ) -> Response[bytes]:
-        keys = await services.run(catalog.list_keys, visit.project)
+        keys = await services.read(visit.project, catalog.list_keys, visit.project)
         row = services.snapshots.current().projects[visit.project]
         values = visit.page(
             "/settings",
@@ -54,10 +54,10 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         return render_html(visit.request, "settings.html", values, refusal.status if refusal else 200)
 
     async def done(visit: Visit, project: str = "") -> Response[bytes]:
-        await services.run(services.snapshots.look)
+        await services.read(visit.project, services.snapshots.look)
         return render_move(build_link("/settings", project=project or visit.project, saved=1))
 
-    @get_page("/settings")
+    @get_page("/settings", "saved")
     async def show_settings(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show keys and switches of the project."""
         return await answer(await open_visit(request, services))
@@ -68,7 +68,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_form(request, services)
         name = visit.fields.get("name", "").strip()
         try:
-            await services.run(catalog.create_project, name)
+            await services.read(visit.project, catalog.create_project, name)
         except RequestRefused as refusal:
             return await answer(visit, refusal=refusal)
         return await done(visit, name)
@@ -81,8 +81,8 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if scope not in SCOPES:
             raise RequestRefused("invalid_request", f"There is no scope {scope[:40]!r}.", at="scope")
         label = visit.fields.get("label", "").strip()[:128]
-        key = await services.run(catalog.create_key, visit.project, scope, label)
-        await services.run(services.snapshots.look)
+        key = await services.read(visit.project, catalog.create_key, visit.project, scope, label)
+        await services.read(visit.project, services.snapshots.look)
         return await answer(visit, made=key)
 
     @post_page("/settings/keys/revoke")
@@ -90,7 +90,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Make a key useless at once."""
         visit = await open_form(request, services)
         identity = parse_count(visit.fields.get("id"), "id", 0, 2**31 - 1)
-        await services.run(catalog.revoke_key, identity, visit.project)
+        await services.read(visit.project, catalog.revoke_key, identity, visit.project)
         return await done(visit)
 
     @post_page("/settings/privacy")
@@ -98,7 +98,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Switch privacy rules on and off."""
         visit = await open_form(request, services)
         off = [rule for rule in RULES if f"rule.{rule}" not in visit.fields]
-        await services.run(catalog.change_project, visit.project, privacy_off=off)
+        await services.read(visit.project, catalog.change_project, visit.project, privacy_off=off)
         return await done(visit)
 
     return [show_settings, make_project, make_key, revoke_key, change_privacy]

@@ -35,8 +35,6 @@ from tallymark.web.pages.sessions import (
 )
 from tallymark.web.services import Services
 
-# Each takes 64 MiB for its hash.
-_AT_ONCE: Final = 2
 # As long as it may wait for its turn and for the catalog, together.
 _SIGN_IN_SECONDS: Final = 30.0
 _MOST_NAME: Final = 200
@@ -47,15 +45,14 @@ _REFUSED: Final = "Name or password is wrong. After ten failed tries every try f
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     attempts = Attempts(services.clock)
-    hashing = asyncio.Semaphore(_AT_ONCE)
 
     async def try_password(name: str, password: str, address: str) -> str | None:
         who = (name, address)
         if attempts.is_blocked(who) or not name or not password:
             return None
         try:
-            async with asyncio.timeout(_SIGN_IN_SECONDS), hashing:
-                found = await services.run(services.catalog.sign_in, name, password)
+            async with asyncio.timeout(_SIGN_IN_SECONDS):
+                found = await services.passwords.run(address, services.catalog.sign_in, name, password)
         except TimeoutError as error:
             raise RequestRefused("no_answer", retry_after=5) from error
         if found is None:
@@ -64,7 +61,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         attempts.succeed(who)
         return found[0]
 
-    @get_page("/sign-in")
+    @get_page("/sign-in", "next")
     async def show_sign_in(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the form."""
         target = parse_target(request.query_params.get("next", "/"))
@@ -105,7 +102,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     async def sign_out(request: Request[Any, Any, Any]) -> Response[bytes]:
         """End the session, in the catalog and in the browser."""
         visit = await open_form(request, services)
-        await services.run(services.catalog.end_session, visit.token)
+        await services.read(visit.project, services.catalog.end_session, visit.token)
         response = render_move("/sign-in")
         response.delete_cookie(SESSION_COOKIE, path="/")
         response.headers["Clear-Site-Data"] = '"storage"'

@@ -21,6 +21,7 @@ from tallymark.errors import RequestRefused
 from tallymark.web.pages.html import SECURITY_HEADERS, STATIC_FOLDER, static_version
 from tallymark.web.pages.packing import accepts_gzip
 from tallymark.web.pages.routes import get_page
+from tallymark.web.parameters import ANYTHING
 from tallymark.web.services import Services
 
 _TYPES: Final = {
@@ -90,7 +91,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if path.suffix in _TYPES
     }
 
-    @get_page("/static/{version:str}/{name:str}")
+    @get_page("/static/{version:str}/{name:str}", *ANYTHING)
     async def get_static(request: Request[Any, Any, Any], version: str, name: str) -> Response[bytes]:
         """Return a file; an address of another version gets the present content, uncached."""
         if name == "vega.js":
@@ -99,7 +100,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             raise RequestRefused("not_found", "There is no such file.")
         return _render(request, name, files[name], lasting=version == static_version())
 
-    @get_page("/favicon.ico")
+    @get_page("/favicon.ico", *ANYTHING)
     async def get_icon(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the mark, for browsers that ask for it under this name."""
         return _render(request, "mark.svg", files["mark.svg"], lasting=False)

@@ -80,7 +80,7 @@ function fit({ panel, width, height }) {
 }
 
 function begin(event) {
-  const handle = event.target.closest(".corner, .panel > header");
+  const handle = event.target.closest(".corner, .panel:not(.gone) > header");
   if (!handle || drag || event.button !== 0) return;
   const panel = handle.closest(".panel");
   drag = { panel, handle, x: event.clientX, y: event.clientY, top: scrollY, id: event.pointerId, begun: false };

@@ -22,11 +22,15 @@ if (form) {
   }
 }
 
-async function choices(fields) {
+async function choices(fields, signal) {
   const address = new URL("/explore/choices", location.href);
-  for (const [name, value] of Object.entries(fields)) address.searchParams.set(name, value);
-  const answer = await fetch(address);
-  return answer.ok ? answer.json() : {};
+  for (const [name, value] of Object.entries(fields)) if (value) address.searchParams.set(name, value);
+  try {
+    const answer = await fetch(address, { signal });
+    return answer.ok ? answer.json() : {};
+  } catch {
+    return {};
+  }
 }
 
 function fill(list, texts) {
@@ -39,9 +43,28 @@ function fill(list, texts) {
   );
 }
 
+// Where more exist than a list holds, the server is asked for those that contain what is typed; only the last typing counts.
+const searching = new Map();
+
+function search(input, fields) {
+  const list = input.list;
+  if (!list || !("more" in list.dataset) || [...list.options].some((one) => one.value === input.value)) return;
+  const before = searching.get(list);
+  clearTimeout(before?.timer);
+  before?.going.abort();
+  const going = new AbortController();
+  const timer = setTimeout(async () => {
+    const what = list.id;
+    const found = await choices({ ...fields(), what, containing: input.value }, going.signal);
+    if (!going.signal.aborted && found[what]) fill(list, found[what]);
+  }, 250);
+  searching.set(list, { timer, going });
+}
+
 for (const asking of document.querySelectorAll("[data-event-input]")) {
   const project = asking.elements.namedItem("project").value;
   const event = () => asking.elements.namedItem(asking.dataset.eventInput)?.value || "";
+  asking.addEventListener("input", ({ target }) => search(target, () => ({ project, event: target.list?.id === "fields" ? event() : "" })));
   // A form without a name of events is about all of them.
   const about_all = !asking.dataset.eventInput;
 

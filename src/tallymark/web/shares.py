@@ -1,0 +1,149 @@
+"""Work beside the event loop, a share of it for every project: waiting costs no thread, and whoever goes away stops.
+
+Comes in: a blocking function and for whom it is run. Goes out: what it returns, or a refusal with Retry-After. `services` has
+one `Share` for each kind of work, with places and threads of its own, so that no kind waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar
+
+from tallymark.errors import RequestRefused
+from tallymark.meters import WORK_ENDED
+from tallymark.store.cancelling import Cancellation, work_under
+from tallymark.turns import Bounds, QueueFull, Turns
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# When somebody who was turned away is asked to try again, in seconds.
+RETRY_AFTER: Final = 5
+# Stop the questions of those who went away; each stop is a short request to the store.
+_STOPPING: Final = 2
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A coroutine in the queue. `has_place` is set by whoever gives it a place, before it wakes."""
+
+    woken: asyncio.Future[None]
+    has_place: bool = False
+
+
+class Share:
+    """Places for one kind of work. For the event loop; only the work itself runs in threads.
+
+    Who has not got a place within `patience` seconds is refused. `what` is the work's name in that refusal: "questions".
+    """
+
+    def __init__(self, what: str, bounds: Bounds, patience: float) -> None:
+        self._what = what
+        self._patience = patience
+        self._turns: Turns[_Waiter] = Turns(bounds)
+        name = what.replace(" ", "-")
+        self._ended = {one: WORK_ENDED.labels(what, one) for one in ("done", "cancelled", "refused")}
+        self._threads = ThreadPoolExecutor(bounds.places, thread_name_prefix=name)
+        self._stopping = ThreadPoolExecutor(_STOPPING, thread_name_prefix=f"stop-{name}")
+
+    @asynccontextmanager
+    async def place(self, project: str, sender: str = "") -> AsyncIterator[None]:
+        """Hold one of a project's places, without a thread.
+
+        Raises RequestRefused: too_many_at_once where so much of the project waits already, overloaded where no place became
+        free in time.
+        """
+        await self._take(project, sender)
+        try:
+            yield
+        finally:
+            self._give_back(project)
+
+    async def run(self, project: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function in a place of the project's; raises as `place` does. Cancelled, it stops what is asked."""
+        return await self.run_for(project, "", lambda: function(*args, **kwargs))
+
+    async def run_for(self, project: str, sender: str, function: Callable[[], T]) -> T:
+        """Run a blocking function for one sender among several of the project."""
+        await self._take(project, sender)
+        # The place is free when the thread is, however long ago the asker went away.
+        return await self._work(function, lambda: self._give_back(project))
+
+    async def work(self, function: Callable[[], T]) -> T:
+        """Run a blocking function for somebody who holds a `place`."""
+        return await self._work(function, lambda: None)
+
+    async def _work(self, function: Callable[[], T], end: Callable[[], None]) -> T:
+        loop = asyncio.get_running_loop()
+        cancellation = Cancellation()
+
+        def run() -> T:
+            with work_under(cancellation):
+                cancellation.check()
+                return function()
+
+        def tell(_: Future[T]) -> None:
+            # A loop that is closed has nobody left who waits.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(end)
+
+        try:
+            running = self._threads.submit(run)
+        except BaseException:
+            end()
+            raise
+        running.add_done_callback(tell)
+        answer = asyncio.wrap_future(running)
+        try:
+            found = await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            self._ended["cancelled"].inc()
+            # Nobody looks at it any more, whatever it comes to.
+            answer.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            if cancellation.cancel():
+                self._stopping.submit(cancellation.stop)
+            raise
+        self._ended["done"].inc()
+        return found
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._stopping.shutdown(wait=False, cancel_futures=True)
+
+    async def _take(self, project: str, sender: str) -> None:
+        if self._turns.take(project):
+            return
+        waiter = _Waiter(asyncio.get_running_loop().create_future())
+        try:
+            self._turns.wait(project, sender, waiter)
+        except QueueFull:
+            self._ended["refused"].inc()
+            raise RequestRefused(
+                "too_many_at_once",
+                f"Too many {self._what} of this project wait already. Try again in {RETRY_AFTER} seconds.",
+                retry_after=RETRY_AFTER,
+            ) from None
+        try:
+            async with asyncio.timeout(self._patience):
+                await waiter.woken
+        except BaseException as error:
+            if waiter.has_place:
+                self._give_back(project)
+            else:
+                self._turns.leave(project, sender, waiter)
+            self._ended["refused" if isinstance(error, TimeoutError) else "cancelled"].inc()
+            if isinstance(error, TimeoutError):
+                message = f"No place among the {self._what} became free within {self._patience:g} seconds."
+                raise RequestRefused("overloaded", message, retry_after=RETRY_AFTER) from None
+            raise
+
+    def _give_back(self, project: str) -> None:
+        for waiter in self._turns.give_back(project):
+            waiter.has_place = True
+            if not waiter.woken.done():
+                waiter.woken.set_result(None)

@@ -1,0 +1,137 @@
+"""One project asks for more than there is, and the others notice nothing of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import select
+import time
+from urllib.parse import urlencode
+
+import pytest
+
+pytestmark = [pytest.mark.store, pytest.mark.xdist_group("shares")]
+
+# Keeps a processor busy until its time is up, and needs no memory.
+SLOW = (
+    "SELECT sum(length(arrayFilter(x -> cityHash64(x, y) = 0, range(1000))))"
+    " FROM (SELECT number AS y FROM numbers(190000000))"
+)
+# How long a slow statement may run, and how soon others are answered: a guard only, far below the former's waits.
+SECONDS = 30
+AT_ONCE = 20.0
+
+
+def _statement(sql, **settings):
+    limits = {"max_execution_time": SECONDS, "max_threads": 1, "max_block_size": 100}
+    return "/clickhouse/?" + urlencode({"query": sql, **limits, **settings})
+
+
+class Asker:
+    """Somebody who asks and may go away before the answer comes."""
+
+    def __init__(self, server, path, key):
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+        self.connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
+
+    def is_answered(self):
+        return bool(select.select([self.connection.sock], [], [], 0)[0])
+
+    def leave(self):
+        self.connection.close()
+
+
+@pytest.fixture(scope="module")
+def projects(server, build_event):
+    """Two projects with a few events; returns the greedy one's and the other's read key."""
+    server.make_project("other")
+    keys = {scope: server.make_key(scope, "other") for scope in ("read", "write")}
+    server.wait_until(lambda: server.get("/v1/ledger", keys["read"]).status == 200, "the key is known")
+    for key in (server.write_key, keys["write"]):
+        events = [build_event(f"share-{n}", attributes={"n": n}) for n in range(100)]
+        assert server.send(events, key=key).status == 200
+    server.wait_loaded()
+    return server.read_key, keys["read"]
+
+
+def _time(call):
+    began = time.monotonic()
+    answer = call()
+    return time.monotonic() - began, answer
+
+
+def _sign_in(server):
+    """Sign the administrator in; return the answer, which sets the session's cookie."""
+    form = server.request("GET", "/sign-in")
+    token = re.search(rb'name="csrf" value="([^"]+)"', form.body)
+    fields = {"csrf": token[1].decode(), "name": "admin", "password": server.password, "next": "/"}
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Cookie": form.headers["set-cookie"].partition(";")[0],
+    }
+    return server.request("POST", "/sign-in", urlencode(fields), headers=headers)
+
+
+def test_statements_of_one_project_keep_nobody_waiting(server, projects):
+    """While one project has sixteen slow statements at once, others read ledger and keys, ask, use `/clickhouse` and sign in."""
+    greedy, other = projects
+    askers = [Asker(server, _statement(SLOW), greedy) for _ in range(16)]
+    try:
+        # All of them are on their way before anybody else comes.
+        time.sleep(0.5)
+        question = {
+            "kind": "trend",
+            "from": "2026-01-31",
+            "to": "2026-02-01",
+            "series": [{"event_name": "clicked"}],
+        }
+        calls = {
+            "ledger": lambda: server.get("/v1/ledger", other),
+            "keys": lambda: server.get("/v1/keys", server.admin_key),
+            "question": lambda: server.request("POST", "/v1/query", json.dumps(question), key=other),
+            "statement": lambda: server.get(_statement("SELECT count() FROM events"), other),
+            "own ledger": lambda: server.get("/v1/ledger", greedy),
+            "readiness": lambda: server.get("/readyz"),
+            "sign in": lambda: _sign_in(server),
+        }
+        for what, call in calls.items():
+            took, answer = _time(call)
+            assert answer.status in (200, 303), (what, answer.body)
+            assert took < AT_ONCE, (what, took)
+            if what == "ledger":
+                assert not any(asker.is_answered() for asker in askers)
+    finally:
+        for asker in askers:
+            asker.leave()
+
+
+def test_who_leaves_makes_room(server, projects):
+    """Statements whose askers have gone leave the queue and are stopped: the same project is answered at once after that."""
+    greedy, _ = projects
+    askers = [Asker(server, _statement(SLOW), greedy) for _ in range(16)]
+    time.sleep(0.5)
+    for asker in askers:
+        asker.leave()
+    took, answer = _time(lambda: server.get(_statement("SELECT count() FROM events"), greedy))
+    assert (answer.status, answer.body) == (200, b"100\n")
+    assert took < AT_ONCE
+
+
+def test_more_than_may_wait_is_refused_at_once(server, projects):
+    """A project's hundredth statement at once is answered 429 with ClickHouse's code and Retry-After, at once."""
+    greedy, other = projects
+    askers = [Asker(server, _statement(SLOW), greedy) for _ in range(100)]
+    try:
+        answer = server.wait_until(
+            lambda: found if (found := server.get(_statement("SELECT 1"), greedy)).status == 429 else None,
+            "a statement is refused",
+            seconds=AT_ONCE,
+        )
+        assert answer.headers["x-clickhouse-exception-code"] == "202"
+        assert int(answer.headers["retry-after"]) > 0
+        assert b"TOO_MANY_SIMULTANEOUS_QUERIES" in answer.body
+        assert server.get(_statement("SELECT count() FROM events"), other).body == b"100\n"
+    finally:
+        for asker in askers:
+            asker.leave()

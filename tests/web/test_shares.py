@@ -1,0 +1,140 @@
+"""Work beside the event loop: shared, bounded, and stopped when nobody waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from tallymark.errors import RequestRefused
+from tallymark.store.cancelling import QuestionCancelled, present
+from tallymark.turns import Bounds
+from tallymark.web.shares import Share
+
+SECONDS = 60
+
+
+def _run(story, bounds, patience=SECONDS):
+    async def run():
+        share = Share("questions", bounds, patience)
+        try:
+            return await story(share)
+        finally:
+            share.close()
+
+    return asyncio.run(asyncio.wait_for(run(), SECONDS))
+
+
+def test_another_project_is_next_and_waiting_costs_no_thread():
+    """While one project's work fills its places and its queue, another's runs at once; those that wait are no threads."""
+
+    async def story(share):
+        going_on = threading.Event()
+        greedy = [asyncio.ensure_future(share.run("a", going_on.wait, SECONDS)) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert await share.run("b", lambda: "done") == "done"
+        assert len([one for one in threading.enumerate() if one.name.startswith("questions")]) <= 3
+        going_on.set()
+        assert all(await asyncio.gather(*greedy))
+
+    _run(story, Bounds(places=3, each=2))
+
+
+def test_what_is_too_much_is_refused_at_once():
+    """One more than may wait is told so with Retry-After, and the places are there again afterwards."""
+
+    async def story(share):
+        going_on = threading.Event()
+        waiting = [asyncio.ensure_future(share.run("a", going_on.wait, SECONDS)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(RequestRefused) as refused:
+            await share.run("a", lambda: None)
+        going_on.set()
+        await asyncio.gather(*waiting)
+        assert await share.run("a", lambda: "again") == "again"
+        return refused.value
+
+    refusal = _run(story, Bounds(places=1, each=1, waiting=2))
+    assert (refusal.code, refusal.status) == ("too_many_at_once", 429)
+    assert refusal.retry_after
+
+
+def test_who_waits_too_long_is_refused():
+    """A place that does not come is an answer that says so."""
+
+    async def story(share):
+        going_on = threading.Event()
+        holder = asyncio.ensure_future(share.run("a", going_on.wait, SECONDS))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestRefused) as refused:
+            await share.run("b", lambda: None)
+        going_on.set()
+        await holder
+        assert await share.run("b", lambda: "now") == "now"
+        return refused.value
+
+    refusal = _run(story, Bounds(places=1, each=1), patience=0.05)
+    assert (refusal.code, refusal.status, refusal.retry_after) == ("overloaded", 503, 5)
+
+
+def test_who_goes_away_leaves_the_queue():
+    """Cancelled work that waits is never begun, and its turn is the next one's."""
+
+    async def story(share):
+        going_on, begun = threading.Event(), []
+        holder = asyncio.ensure_future(share.run("a", going_on.wait, SECONDS))
+        await asyncio.sleep(0)
+        gone = asyncio.ensure_future(share.run("b", begun.append, "gone"))
+        stays = asyncio.ensure_future(share.run("b", begun.append, "stays"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        going_on.set()
+        await asyncio.gather(holder, stays)
+        assert gone.cancelled()
+        return begun
+
+    assert _run(story, Bounds(places=1, each=1)) == ["stays"]
+
+
+def test_cancelled_work_stops_what_it_asks_and_keeps_its_place_until_then():
+    """A question that runs is stopped, one that would follow does not begin, and the place is free when the thread is."""
+
+    async def story(share):
+        asking, stopped, after = threading.Event(), threading.Event(), []
+
+        def ask(cancellation):
+            with cancellation.question(lambda _: stopped.set()):
+                asking.set()
+                stopped.wait(SECONDS)
+
+        def work():
+            cancellation = present()
+            with pytest.raises(QuestionCancelled):
+                ask(cancellation)
+            with pytest.raises(QuestionCancelled), cancellation.question(after.append):
+                after.append("asked")
+            after.append("ended")
+
+        task = asyncio.ensure_future(share.run("a", work))
+        assert await asyncio.to_thread(asking.wait, SECONDS)
+        task.cancel()
+        assert await share.run("b", lambda: list(after)) == ["ended"]
+
+    _run(story, Bounds(places=1, each=1))
+
+
+def test_a_fault_gives_its_place_back():
+    """Whatever is raised reaches who asked, and the next one has the place."""
+
+    async def story(share):
+        def fail():
+            raise ValueError("no")
+
+        for _ in range(3):
+            with pytest.raises(ValueError, match="no"):
+                await share.run("a", fail)
+        assert present() is None
+        return await share.run("a", lambda: "well")
+
+    assert _run(story, Bounds(places=1, each=1)) == "well"
