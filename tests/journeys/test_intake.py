@@ -521,3 +521,55 @@ def test_replay_after_a_fix(server):
     assert ledger["balanced"]
     assert any(row["source"] == "replay" for row in ledger["rows"])
     assert server.request("POST", "/v1/quarantine/replay", order, key=server.admin_key).json["accepted"] == 0
+
+
+def test_what_looks_like_personal_data_is_kept_and_names_are_never_rewritten(server, build_event):
+    """Phrases, classes, files, builds and ids reach the store as sent; a name that is personal data waits in quarantine.
+
+    It is counted under its own code, the quarantine does not tell it, and a replay with `changes` gives it a proper name.
+    """
+    ordinary = {
+        "ordinary-1": {"event_name": "Basic subscription bought", "user_id": "4242424242424242"},
+        "ordinary-2": {"event_name": "Abc::Def", "user_id": "5555555555554444"},
+        "ordinary-3": {
+            "event_name": "Abc::Fed",
+            "attributes": {"build": "1.2.3.4", "picture": "logo@2x.png"},
+        },
+    }
+    for event_id, members in ordinary.items():
+        assert server.send({**build_event(event_id), **members}).json["rejected"] == []
+    named = {
+        **build_event("named-1"),
+        "event_name": "ada@example.org signed up",
+        "user_id": "ada@example.org",
+    }
+    (rejected,) = server.send(named).json["rejected"]
+    assert rejected["code"] == "personal_data_in_name"
+    before = server.wait_loaded()
+    assert before["balanced"]
+    assert before["totals"]["quarantined"]["personal_data_in_name"] >= 1
+    assert [_read_event(server, f"ordinary-{number}") for number in (1, 2, 3)] == [
+        ["Basic subscription bought", "4242424242424242", "", ""],
+        ["Abc::Def", "5555555555554444", "", ""],
+        ["Abc::Fed", "", "1.2.3.4", "logo@2x.png"],
+    ]
+    quarantine = server.get("/v1/quarantine?code=personal_data_in_name").json
+    assert "ada@" not in json.dumps(quarantine)
+    (waiting,) = [one for one in quarantine["events"] if one["event_id"] == "named-1"]
+    pseudonym = json.loads(waiting["body"])["user_id"]
+    order = json.dumps({"ids": [waiting["id"]], "changes": {"event_name": "signed up"}})
+    answer = server.request("POST", "/v1/quarantine/replay", order, key=server.admin_key)
+    assert answer.json["accepted"] == 1
+    server.send({**build_event("named-2"), "user_id": "ada@example.org"})
+    server.wait_loaded()
+    assert _read_event(server, "named-1")[:2] == ["signed up", pseudonym]
+    assert _read_event(server, "named-2")[1] == pseudonym
+
+
+def _read_event(server, event_id):
+    """Return name, user and two attributes of a stored event."""
+    (row,) = server.sql(
+        "SELECT event_name, user_id, attributes.build::String, attributes.picture::String FROM events"
+        f" WHERE event_id = '{event_id}'"
+    )
+    return row

@@ -634,7 +634,7 @@ def stay_words() -> Iterator[Line]:
     }.items():  # fmt: skip
         for value in words(values):
             yield "url_token", f"attributes.{key}", value
-    for text in ("ssh://git@github.com/example/repo.git", "webpack://app@1.0.0/src/index.js", "docker://nginx@sha256:0123456789abcdef", "https://x.example/@ada", "https://x.example/a@b", "https://x.example/?q=a@b", "git+ssh://git@example.org/x.git", "npm://core-js@3.30.1/es"):  # fmt: skip
+    for text in ("ssh://git@github.com/example/repo.git", "webpack://app@1.0.0/src/index.js", "docker://nginx@sha256:0123456789abcdef", "https://x.example/@ada", "https://x.example/a@b", "https://x.example/?q=a@b", "git+ssh://git@example.org/x.git", "npm://core-js@3.30.1/es", "{schema}://{user}:{password}@{host}", "pg://<user>:<password>@<host>/db"):  # fmt: skip
         for where in ("page_url", "attributes.url", "attributes.message"):
             yield "url_token", where, text
 

@@ -17,7 +17,7 @@ _IPV6 = re.compile(
 _LOOK_BACK = 64
 _WORD_BEFORE = re.compile(r"(?a)([A-Za-z][\w+-]*)[\s:=#\"'(\[]*$")
 _NOUN_BEFORE = re.compile(
-    r"(?i)(?:version|build|release|revision|firmware)s?(?:[\s\d.,:=(v]|and|or|to|from|is|was|of|than|number)*$"
+    r"(?i)(?:version|build|release|revision|firmware|section)s?(?:[\s\d.,:=(v`_]|and|or|to|from|is|was|of|than|number)*$"
 )
 _VERB_BEFORE = re.compile(
     r"(?i)(?:upgrad|downgrad|bump)\w*(?:\s+\S+){0,3}?\s+(?:from|to)\s+(?:v?[\d.]+\s+(?:to|->|→)\s+)?$"

@@ -54,6 +54,8 @@ _STATES = read_words(
     "failed success undefined"
 )
 _STATE_WORDS = re.compile(r"[^\W\d_]+|\d+")
+# `{user}:{password}` is where credentials go.
+_TEMPLATE = re.compile(r"[{<$][^:]*:[{<$][^:]*|\{[^:]*\}")
 _NO_USERS = frozenset(("git", "hg", "svn"))
 # `scheme://package@1.2.3` and `docker://image@sha256:…`: what stands before @ is no user.
 _PINNED = re.compile(r"v?\d+\.\d+\.\d+(?![.\d])|sha\d+:")
@@ -142,6 +144,8 @@ def _redact_users(text: str) -> tuple[str, int]:
 
     def replace(match: re.Match[str]) -> str:
         nonlocal found
+        if _TEMPLATE.fullmatch(match[1]):
+            return match[0]
         if ":" not in match[1] and (match[1] in _NO_USERS or _PINNED.match(match[2])):
             return match[0]
         found += 1
