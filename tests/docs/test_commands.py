@@ -57,6 +57,7 @@ RUN = {
     ("docs/embedding.md", "toml", "embed_ancestors"): "tests/docs/test_commands.py::test_embedding_setting",
     ("docs/client.md", "python", ""): "tests/client/test_docs.py::test_the_code_of_the_page_runs",
     ("docs/client.md", "yaml", "metrics:"): "tests/client/test_host.py::test_metrics_of_the_page",
+    ("docs/clickhouse-interface.md", "python", "create_engine"): "tests/journeys/test_sqlalchemy.py::test_the_pages_example",
     ("docs/questions.md", "json", ""): "tests/queries/test_docs.py::test_the_examples_are_answered",
 }  # fmt: skip
 
