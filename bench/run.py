@@ -1,6 +1,6 @@
 """`make bench`: measure everything in the README's table and print it; also as JSON in bench/results/.
 
-ARGS="writing running" measures parts only: client, writing, running, dedup, questions, dashboards, alerts.
+ARGS="writing running" measures parts only: client, writing, running, dedup, questions, funnels, dashboards, alerts.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import alerts  # noqa: E402 - the paths above come first
 import client_calls  # noqa: E402 - the paths above come first
 import dashboards  # noqa: E402 - the same
 import dedup_ids  # noqa: E402 - the same
+import funnels  # noqa: E402 - the same
 import questions  # noqa: E402 - the same
 import running  # noqa: E402 - the same
 import writing  # noqa: E402 - the same
@@ -60,6 +61,7 @@ PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "running": running.run,
     "dedup": dedup_ids.run,
     "questions": measure_questions,
+    "funnels": funnels.run,
     "dashboards": dashboards.run,
     "alerts": alerts.run,
 }
