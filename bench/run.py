@@ -26,6 +26,7 @@ import alerts  # noqa: E402 - the paths above come first
 import client_calls  # noqa: E402 - the same
 import dashboards  # noqa: E402 - the same
 import dedup_ids  # noqa: E402 - the same
+import funnels  # noqa: E402 - the same
 import growth  # noqa: E402 - the same
 import questions  # noqa: E402 - the same
 import running  # noqa: E402 - the same
@@ -57,6 +58,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "growth": growth.run,
     "dedup": dedup_ids.run,
     "questions": questions.run,
+    "funnels": funnels.run,
     "dashboards": dashboards.run,
     "alerts": alerts.run,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import statistics
 from datetime import UTC, datetime, timedelta
 
@@ -11,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tallymark.errors import RequestRefused
+from tallymark.queries.ask import Limits
 from tallymark.queries.kinds.funnel import parse_window
 from tallymark.queries.parse import parse_question
+from tallymark.queries.run import run_question
 
 pytestmark = pytest.mark.store
 
@@ -42,6 +45,34 @@ def best_chain(events, steps, window):
     return depth, min(times for times in ending if times[0] == latest)
 
 
+def best_chain_of_many(events, steps, window):
+    """Return what `best_chain` returns, in time for hundreds of events: one walk with a chain of each length."""
+    ordered = sorted(
+        events, key=lambda event: (event[0], event[1] & -event[1], event[1].bit_length(), event[1])
+    )
+    # For each length the place at which the chain began which began last, and where the first one was complete.
+    begun = [None] * (steps + 1)
+    complete = [None] * (steps + 1)
+    for place, (time, mask) in enumerate(ordered):
+        for step in range(steps, 0, -1):
+            start = place if step == 1 else begun[step - 1]
+            if mask >> (step - 1) & 1 and start is not None and time - ordered[start][0] <= window:
+                begun[step] = start
+                if complete[step] is None:
+                    complete[step] = (start, place)
+    depth = max((step for step in range(1, steps + 1) if complete[step] is not None), default=0)
+    if not depth:
+        return 0, []
+    start, end = complete[depth]
+    # Of events of one instant any may have been the beginning; the first leaves the most to come.
+    place = next(one for one, (time, mask) in enumerate(ordered) if time == ordered[start][0] and mask & 1)
+    times = [ordered[place][0]]
+    for step in range(2, depth + 1):
+        place = next(one for one in range(place + 1, end + 1) if ordered[one][1] >> (step - 1) & 1)
+        times.append(ordered[place][0])
+    return depth, times
+
+
 def deepest_in_any_order(events, steps, window):
     """Return how deep a person got when events of one instant may be taken in any order."""
     found = 0
@@ -55,9 +86,9 @@ def deepest_in_any_order(events, steps, window):
     return found
 
 
-def expected_rows(people, steps, window):
+def expected_rows(people, steps, window, search=best_chain):
     """Return (reached, median) per step for people given as lists of (second, mask)."""
-    chains = [best_chain(events, steps, window) for events in people]
+    chains = [search(events, steps, window) for events in people]
     rows = []
     for step in range(1, steps + 1):
         reached = [times for depth, times in chains if depth >= step]
@@ -129,6 +160,77 @@ def test_steps_that_share_events_are_counted_as_by_hand(insert, ask, people, win
     answer = ask(project, YEAR, window=f"{window}s", steps=steps)
     wanted = expected_rows(people, 3, window)
     assert [(row[2], row[5]) for row in answer.rows] == wanted or (not answer.rows and wanted[0][0] == 0)
+
+
+@given(person=st.lists(any_step, max_size=8), window=st.integers(1, 7))
+def test_the_fast_reference_finds_what_the_search_finds(person, window):
+    """The walk that long sessions are compared with gives the chain that a search through all gives."""
+    assert best_chain_of_many(person, 3, window) == best_chain(person, 3, window)
+
+
+def random_people(generator, masks, spread):
+    """Return sessions of 1 to 200 events, each one of the masks, `spread` seconds apart on average."""
+    return [
+        [(generator.randrange(1 + int(length * spread)), generator.choice(masks)) for _ in range(length)]
+        for length in (1, 2, 3, 4, 5, 8, 13, 40, 80, 120, 200)
+        for _ in range(3)
+    ]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("spread", [0.3, 20])
+def test_long_sessions_are_counted_exactly(insert, ask, steps, spread):
+    """Sessions of up to 200 events that repeat separate steps: depths and medians are those of the definition."""
+    people = random_people(random.Random(f"{steps} {spread}"), [1, 2, 4, 8], spread)
+    project = insert_people(insert, people)
+    asked = [{"event_name": f"only{step + 1}"} for step in range(steps)]
+    of_steps = [[event for event in person if event[1] < 1 << steps] for person in people]
+    for window in (1, 10, 60, 86_400):
+        answer = ask(project, YEAR, window=f"{window}s", steps=asked)
+        wanted = expected_rows(of_steps, steps, window, best_chain_of_many)
+        assert [(row[2], row[5]) for row in answer.rows] == wanted
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+@pytest.mark.parametrize("spread", [0.3, 20])
+def test_long_sessions_of_shared_events_are_counted_exactly(insert, ask, steps, spread):
+    """The same where one event can be several steps, and serves one of them."""
+    people = random_people(random.Random(f"shared {steps} {spread}"), list(range(1, 1 << steps)), spread)
+    events = [
+        {
+            "event_time": (START + timedelta(seconds=second)).isoformat(),
+            "session_id": f"s{number}",
+            "attributes": {f"m{bit}": True for bit in range(steps) if mask >> bit & 1},
+        }
+        for number, person in enumerate(people)
+        for second, mask in person
+    ]
+    project = insert(events)
+    asked = [
+        {"event_name": "seen", "filters": [{"field": f"m{bit}", "op": "eq", "value": True}]}
+        for bit in range(steps)
+    ]
+    for window in (1, 10, 60, 86_400):
+        answer = ask(project, YEAR, window=f"{window}s", steps=asked)
+        wanted = expected_rows(people, steps, window, best_chain_of_many)
+        assert [(row[2], row[5]) for row in answer.rows] == wanted
+
+
+def test_repeated_steps_need_little_memory(insert, store):
+    """Two thousand sessions of a hundred events, with six steps, are answered within 64 MiB."""
+    generator = random.Random(6)
+    events = [
+        {
+            "event_name": f"n{generator.randrange(6)}",
+            "session_id": f"s{number % 2_000}",
+            "event_time": (START + timedelta(seconds=number)).isoformat(),
+        }
+        for number in range(200_000)
+    ]
+    steps = [{"event_name": f"n{step}"} for step in range(6)]
+    question = parse_question({**YEAR, "window": "30d", "steps": steps})
+    answer = run_question(question, store, insert(events), Limits(memory_bytes=64 * 1024**2))
+    assert [row[2] for row in answer.rows] == [2_000] * 5 + [1_999]
 
 
 def test_one_event_is_not_two_steps(insert, ask):

@@ -38,8 +38,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _WINDOW: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _MAX_WINDOW: Final = 3_660 * 86_400
-# Stands where no chain has begun: farther from every time than any window.
-_NEVER: Final = -(2**59)
 
 
 class Funnel(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="funnel", kw_only=True):
@@ -200,9 +198,10 @@ def parse_window(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Packing:
-    """How one 64-bit integer holds an event: its time in microseconds since `start`, and below that its steps' mask.
+    """How one 64-bit integer holds an event: its time in microseconds since `start`, and below that its steps.
 
-    Bit i - 1 stands for step i. Where an event can be several steps, a rank stands there until the events are sorted.
+    Of steps that share no event the low bits hold the step's number. Of steps that do they hold a rank while the
+    events are sorted, and then the mask of the steps: bit i - 1 for step i.
     """
 
     steps: int
@@ -212,34 +211,91 @@ class _Packing:
     @property
     def size(self) -> int:
         """The number by which the time is multiplied."""
-        return 1 << self.steps
+        return 1 << (self.steps if self.overlap else MAX_STEPS.bit_length())
 
     def order(self) -> list[int]:
         """Return all masks in the order in which events of one instant are taken: by first step, then last."""
-        return sorted(range(self.size), key=lambda mask: (mask & -mask, mask.bit_length(), mask))
+        return sorted(range(1 << self.steps), key=lambda mask: (mask & -mask, mask.bit_length(), mask))
 
     def time_sql(self) -> str:
         """Return an event's time. It is never negative, as the events lie in the question's time."""
         return f"(toUnixTimestamp64Micro(event_time) - {self.start})"
 
     def packed_sql(self, conditions: list[str]) -> str:
-        """Return an event as one integer."""
-        mask = " + ".join(f"({condition}) * {1 << place}" for place, condition in enumerate(conditions))
+        """Return the integer of an event that is at least one of the steps."""
+        numbers = [1 << place if self.overlap else place + 1 for place in range(self.steps)]
+        steps = " + ".join(f"({one}) * {number}" for one, number in zip(conditions, numbers, strict=True))
         if self.overlap:
             order = self.order()
-            mask = f"[{', '.join(str(order.index(one)) for one in range(self.size))}][{mask} + 1]"
-        return f"{self.time_sql()} * {self.size} + {mask}"
+            steps = f"[{', '.join(str(order.index(mask)) for mask in range(self.size))}][{steps} + 1]"
+        return f"{self.time_sql()} * {self.size} + {steps}"
 
     def ordered_sql(self) -> str:
-        """Return a person's events in order, with masks in the low bits."""
+        """Return a person's events in order."""
         if not self.overlap:
             return "arraySort(taken)"
         masks = f"[{', '.join(map(str, self.order()))}]"
         return f"arrayMap(x -> x - x % {self.size} + {masks}[x % {self.size} + 1], arraySort(taken))"
 
+    def is_step(self, step: int) -> str:
+        """Return whether the event `x` is the step."""
+        return f"bitTest(x, {step - 1})" if self.overlap else f"bitAnd(x, {self.size - 1}) = {step}"
+
     def unpacked_sql(self, event: str) -> str:
-        """Return an event's time, of the event as one integer."""
-        return f"bitShiftRight({event}, {self.steps})"
+        """Return an event's time."""
+        return f"bitShiftRight({event}, {self.size.bit_length() - 1})"
+
+
+# Stands where no chain has begun; too far from every time to lie within a window of it.
+_NEVER: Final = -(2**59)
+
+
+def _build_chains(packing: _Packing, people: str, window: str, *, values: bool) -> str:
+    """Build the statement that gives each person's `depth`, the times `t1`, `t2`, ... of the chain and `first_values`."""
+    steps = range(1, packing.steps + 1)
+    firsts = ", firsts" if values else ""
+    ordered = f"SELECT {packing.ordered_sql()} AS ordered{firsts}\nFROM (\n{people}\n)"
+    ends = ", ".join(f"countEqual(b{step}, {_NEVER}) + 1 AS e{step}" for step in steps)
+    # Sums, not multiIf: the engine puts off what stands in a branch, and does it again for every use.
+    depth = " + ".join(f"(e{step} <= length(ordered))" for step in steps)
+    ending = " + ".join(f"(depth = {step}) * e{step}" for step in steps)
+    beginning = " + ".join(f"(depth = {step}) * b{step}[e{step}]" for step in steps)
+    found = (
+        f"SELECT ordered, {_build_begins(packing, window)}, {ends},\n    {depth} AS depth,\n"
+        f"    {ending} AS ending,\n    {beginning} AS beginning{firsts}\nFROM (\n{ordered}\n)"
+    )
+    # Between the chain's first and last event each step is the earliest after the step before.
+    walk = ["indexOf(b1, beginning) AS place", "arraySlice(ordered, place + 1, ending - place) AS a1"]
+    times = [f"{packing.unpacked_sql('beginning')} AS t1"]
+    for step in steps[1:-1]:
+        walk.append(f"arrayFirstIndex(x -> {packing.is_step(step)}, a{step - 1}) AS f{step}")
+        walk.append(f"arraySlice(a{step - 1}, f{step} + 1) AS a{step}")
+        times.append(f"{packing.unpacked_sql(f'a{step - 1}[f{step}]')} AS t{step}")
+    if len(steps) > 1:
+        times.append(f"{packing.unpacked_sql('ordered[ending]')} AS t{packing.steps}")
+    first_values = (
+        ", arraySort(arrayFilter(one -> one.1 = t1, firsts))[1].2 AS first_values" if values else ""
+    )
+    return f"SELECT depth, {', '.join([*walk, *times])}{first_values}\nFROM (\n{found}\n)"
+
+
+def _build_begins(packing: _Packing, window: str) -> str:
+    """Build the arrays `b1`, `b2`, ...: for each event, when the chain of so many steps began that began last.
+
+    Only chains that are complete by then count: whatever a later event can complete, it can complete from that one.
+    Each array is made of the one before by one pass over all people's events together.
+    """
+    # The low bits of a beginning are all set: its distance is within the window exactly if that of the times is.
+    first = f"if({packing.is_step(1)}, bitOr(x, {packing.size - 1}), {_NEVER})"
+    begins = [f"arrayFill(b -> b != {_NEVER}, arrayMap(x -> {first}, ordered)) AS b1"]
+    for step in range(2, packing.steps + 1):
+        # One event is one step, so it continues what was complete before it: the array is shifted by one. Where
+        # steps share no event that makes no difference, but the first place, which arrayFill keeps, must be empty.
+        shifted = packing.overlap or step == 2
+        before = f"arrayShiftRight(b{step - 1}, 1, {_NEVER})" if shifted else f"b{step - 1}"
+        continues = f"{packing.is_step(step)} AND x - b <= {window} * {packing.size}"
+        begins.append(f"arrayFill((b, x) -> {continues}, {before}, ordered) AS b{step}")
+    return ", ".join(begins)
 
 
 def _build_people(
@@ -251,96 +307,3 @@ def _build_people(
         listed = ", ".join(field.text() for field in values)
         first = f", groupArrayIf(({packing.time_sql()}, tuple({listed})), {conditions[0]}) AS firsts"
     return f"SELECT groupArray({packing.packed_sql(conditions)}) AS taken{first}\n{scope}\nGROUP BY {person}"
-
-
-def _build_chains(packing: _Packing, people: str, window: str, *, values: bool) -> str:
-    """Build the statement that gives each person's `depth`, the times `t1`, `t2`, ... of the chain and `first_values`."""
-    steps = range(1, packing.steps + 1)
-    firsts = ", firsts" if values else ""
-    first_values = (
-        ", arraySort(arrayFilter(one -> one.1 = t1, firsts))[1].2 AS first_values" if values else ""
-    )
-    straight = _build_straight(packing, people, window, firsts)
-    searched = _build_search(packing, straight, window, firsts)
-    # No if: the engine would put off the search, and then do each part of it once for every use.
-    columns = [
-        ("straight_depth", "searched_depth", "depth"),
-        *((f"s{step}", f"w{step}", f"t{step}") for step in steps),
-    ]
-    chosen = ", ".join(
-        f"straight * {one} + (NOT straight) * {other} AS {name}" for one, other, name in columns
-    )
-    return f"SELECT {chosen}{first_values}\nFROM (\n{searched}\n)"
-
-
-def _build_straight(packing: _Packing, people: str, window: str, firsts: str) -> str:
-    """Build who did each step at most once and in order (`straight`), and their chain: `straight_depth`, `s1`, ...
-
-    Most people are like that, and their chain is read off. Everybody else's events go on as `ordered`.
-    """
-    steps = range(1, packing.steps + 1)
-    columns = ", ".join(
-        f"events[{step}] % {packing.size} AS m{step}, {packing.unpacked_sql(f'events[{step}]')} AS s{step}"
-        for step in steps
-    )
-    sorted_people = f"SELECT {packing.ordered_sql()} AS events, {columns}{firsts}\nFROM (\n{people}\n)"
-    conditions = [f"length(events) <= {packing.steps}"]
-    conditions += [f"(m{step} = 0 OR m{step} > m{step - 1})" for step in steps[1:]]
-    if packing.overlap:
-        conditions += [f"bitCount(m{step}) <= 1" for step in steps]
-    ends = ["m1 != 1, 0"]
-    ends += [f"m{step} != {1 << (step - 1)} OR s{step} - s1 > {window}, {step - 1}" for step in steps[1:]]
-    kept = ", ".join(f"s{step}" for step in steps)
-    return (
-        f"SELECT {' AND '.join(conditions)} AS straight, multiIf({', '.join(ends)}, {packing.steps}) AS straight_depth,\n"
-        f"    {kept}, if(straight, [], events) AS ordered{firsts}\nFROM (\n{sorted_people}\n)"
-    )
-
-
-def _build_search(packing: _Packing, people: str, window: str, firsts: str) -> str:
-    """Build the chain of everybody else: `searched_depth` and the times `w1`, `w2`, ...
-
-    Every array comes from others in one pass over all people's events together. `b1`, `b2`, ... say for each event
-    when the chain of that length began which began last of those complete by then: whatever a later event can
-    complete, it can complete from that one.
-    """
-    steps = range(1, packing.steps + 1)
-    low = packing.size - 1
-    # The low bits of a beginning are all set: its distance is within the window exactly if that of the times is.
-    begins = [
-        f"arrayFill(b -> b != {_NEVER}, arrayMap(x -> if(bitTest(x, 0), bitOr(x, {low}), {_NEVER}), ordered)) AS b1"
-    ]
-    for step in steps[1:]:
-        # One event is one step, so it continues what was complete before it. Where no event is several steps,
-        # nothing that it continues can be complete at it; the first place still has to be empty.
-        shifted = packing.overlap or step == 2
-        before = f"arrayShiftRight(b{step - 1}, 1, {_NEVER})" if shifted else f"b{step - 1}"
-        continues = f"bitTest(x, {step - 1}) AND x - b <= {window} * {packing.size}"
-        begins.append(f"arrayFill((b, x) -> {continues}, {before}, ordered) AS b{step}")
-    ends = ", ".join(f"countEqual(b{step}, {_NEVER}) + 1 AS e{step}" for step in steps)
-    found = (
-        f"SELECT *, {', '.join(begins)}, {ends},\n"
-        f"    {_choose(packing, 'e{0} <= length(ordered)', '{0}', '0')} AS searched_depth,\n"
-        f"    {_choose(packing, 'searched_depth = {0}', 'e{0}', '1')} AS ending,\n"
-        f"    {_choose(packing, 'searched_depth = {0}', 'b{0}[e{0}]', str(_NEVER))} AS beginning\nFROM (\n{people}\n)"
-    )
-    # Between the first and the last event each step is the earliest after the step before.
-    walk = ["arraySlice(ordered, indexOf(b1, beginning) + 1, ending) AS a1"]
-    times = [f"{packing.unpacked_sql('beginning')} AS w1"]
-    for step in steps[1:-1]:
-        walk.append(f"arrayFirstIndex(x -> bitTest(x, {step - 1}), a{step - 1}) AS f{step}")
-        walk.append(f"arraySlice(a{step - 1}, f{step} + 1) AS a{step}")
-        times.append(f"{packing.unpacked_sql(f'a{step - 1}[f{step}]')} AS w{step}")
-    if len(steps) > 1:
-        times.append(f"{packing.unpacked_sql('ordered[ending]')} AS w{packing.steps}")
-    kept = ", ".join(f"s{step}" for step in steps)
-    return (
-        f"SELECT straight, straight_depth, searched_depth, {kept}, {', '.join([*walk, *times])}{firsts}\n"
-        f"FROM (\n{found}\n)"
-    )
-
-
-def _choose(packing: _Packing, condition: str, value: str, otherwise: str) -> str:
-    """Build the value of the highest step that meets the condition."""
-    branches = [f"{condition.format(step)}, {value.format(step)}" for step in range(packing.steps, 0, -1)]
-    return f"multiIf({', '.join(branches)}, {otherwise})"
