@@ -55,7 +55,7 @@ def test_the_sentence(leaves, out, usual, later, sentence, state):
 
 
 def test_how_a_metric_that_is_out_is_written():
-    """Counts are whole; other figures have the digits of the range beside them, and never seem to lie inside it."""
+    """Counts are whole and sums in full; the range beside them has its own digits, and they never seem to lie inside it."""
     needs = make_needs(2)
     add_verdict(needs, METRIC, judged("below", 12, Band(60.5, 41.3, 79.7, 8)))
     add_verdict(
@@ -67,7 +67,7 @@ def test_how_a_metric_that_is_out_is_written():
     assert (count_row.figure, count_row.usual, count_row.news) == ("12", "42 to 79", "bad")
     assert (sum_row.figure, sum_row.usual, sum_row.news) == (
         "1,234,341.5 EUR",
-        "1,225,700 to 1,234,341.5 EUR",
+        "1,225,700 to 1,234,300 EUR",
         "good",
     )
     assert count_row.strip == (44, 94, 6)

@@ -68,7 +68,7 @@ def test_cells_say_what_they_stand_on():
     assert chart.notes[0].startswith("1 hour of the week stands on too few events: it is drawn")
     weak = ["Sun", 22, 99.0, 2, None, None, False]
     assert heat([*rows, weak]).notes[0].startswith("2 hours of the week stand on too few events: they are")
-    assert "Lowest Mon 09:00: 12 orders" in chart.text
+    assert "Lowest Mon 09:00: 12.0 orders" in chart.text
 
 
 @given(st.text(max_size=40), st.floats(-1e9, 1e9), st.integers(0, 10**9))
