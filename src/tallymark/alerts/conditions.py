@@ -39,6 +39,8 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     usual_high: float | None = None
     weeks: int = 0
     reason: str = ""
+    # Of a window without data: whether the whole project had no event in it.
+    quiet: bool = False
 
 
 def list_needed(when: Condition) -> list[tuple[Against, int]]:
@@ -69,7 +71,7 @@ def judge(
     """
     found = Judged(verdict="not met", value=figure.value, n=figure.n, low=figure.low, high=figure.high)
     if figure.value is None or (quiet and not figure.n and not figure.value):
-        return msgspec.structs.replace(found, verdict="no data")
+        return msgspec.structs.replace(found, verdict="no data", quiet=quiet)
     least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
     if not _is_enough(figure, least):
         return msgspec.structs.replace(
