@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tallymark.alerts.changes import BriefChange, Cause, Change, ChangeRow, Kept, News, Outcome, Watch
 from tallymark.alerts.conditions import Judged
 from tallymark.alerts.outbox import UNTOLD, add_notice
-from tallymark.alerts.standing import OPEN, Standing, State, is_over, is_told
+from tallymark.alerts.standing import OPEN, Standing, State, find_shown, is_over, is_told
 from tallymark.alerts.values import Values, decode_values, encode_values, key_of
 from tallymark.catalog.repository import Catalog, aware
 from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, SILENCE, STANDING
@@ -125,6 +125,17 @@ class Book:
             for alert, state in connection.execute(question.where(same)):
                 states.setdefault(alert, []).append(state)
         return states
+
+    def list_never(self, project: str) -> frozenset[str]:
+        """Return the alerts that stand as ok for want of any data: those of which no value ever had an event."""
+        question = sa.select(STANDING.c.alert, STANDING.c.body)
+        same = (STANDING.c.project == project) & (STANDING.c.group_key != _WHOLE)
+        known: dict[str, bool] = {}
+        with self._catalog.engine.connect() as connection:
+            for alert, body in connection.execute(question.where(same)):
+                standing = msgspec.json.decode(body, type=Standing)
+                known[alert] = known.get(alert, False) or find_shown(standing) == standing.state
+        return frozenset(alert for alert, has_data in known.items() if not has_data)
 
     def list_brief(self, project: str, alerts: Sequence[str], before: datetime) -> list[BriefChange]:
         """Return the changes of some alerts until a time, the oldest first; of very many the last ones."""

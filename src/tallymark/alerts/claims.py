@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
@@ -21,13 +21,15 @@ from tallymark.alerts.changes import ChangeRow, Kept
 from tallymark.alerts.outbox import UNTOLD, split
 from tallymark.alerts.outlet_services import KEEP_INCIDENTS
 from tallymark.alerts.silences import Silence, read_silences
-from tallymark.alerts.standing import OPEN, ORDER, Standing, is_told
+from tallymark.alerts.standing import OPEN, ORDER, Standing, is_silent, is_told
 from tallymark.alerts.values import Values, key_of
 from tallymark.catalog.repository import aware
 from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER
 
 # So many alerts are told apart. More of them at once, as when the store or a sender is away, are one message.
 MOST_APART: Final = 3
+# How soon it is looked again whether a project is still silent.
+_LOOK_AGAIN: Final = timedelta(minutes=1)
 
 
 # Which silences hold, and until when.
@@ -65,7 +67,7 @@ def decide(
     if not rows:
         # Of what is due all waits for the next attempt of something older.
         return decision
-    known = _Known.read(connection, rows, silences)
+    known = _Known.read(connection, rows, silences, now)
     free = [row for row in rows if _is_free(row, known, decision)]
     due = _choose_receivers([row for row in free if row["receiver"] not in busy], failing)
     for group in _gather(due, known):
@@ -137,14 +139,21 @@ class _Known:
     present: dict[tuple[str, str], Kept]
     past: dict[tuple[int, int], list[_Past]]
     silences: list[Silence]
+    now: datetime
+    silences_told: _SilentProjects
     status: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, connection: sa.Connection, rows: list[sa.RowMapping], silences: list[Silence]) -> _Known:
+    def read(
+        cls, connection: sa.Connection, rows: list[sa.RowMapping], silences: list[Silence], now: datetime
+    ) -> _Known:
         changes = _read_changes(connection, sorted({row["change"] for row in rows}))
         past = _read_past(connection, {one.incident for one in changes.values()})
         present = read_troubles(connection, {one.alert for one in changes.values()})
-        return cls(connection, changes, present, past, silences)
+        projects = {one.project for one in changes.values() if is_silence(one)}
+        return cls(
+            connection, changes, present, past, silences, now, _SilentProjects.read(connection, projects)
+        )
 
     def list_still(self, change: ChangeRow) -> list[ChangeRow]:
         """Return what is wrong now in the trouble that a change belongs to, the worst first, in the form of changes."""
@@ -202,7 +211,26 @@ class _Known:
             and one.concerns(change.alert, change.incident)
             and (not one.is_acknowledgement or self._was_known(row, change, one))
         ]
+        if self._is_covered(row, change):
+            ends.append(self.now + _LOOK_AGAIN)
         return max(ends, default=None)
+
+    def _is_covered(self, row: sa.RowMapping, change: ChangeRow) -> bool:
+        """Tell whether a receiver knows by another alert that the project is silent: that is one trouble, and told once.
+
+        It is looked again while that lasts. What is still without data when the project is not silent any more is told then.
+        """
+        present = self.list_still(change)
+        if not is_silence(change) or not any(is_silence(one) for one in present):
+            return False
+        others = self.silences_told.told.get((change.project, row["receiver"]), set()) - {change.alert}
+        if row["kind"] != "change":
+            # That it still is so one alert says for all.
+            others = {name for name in others if name < change.alert}
+        resumed = self.silences_told.resumed.get(change.project)
+        judged = self.present[change.project, change.alert].watch.judged_until
+        # Once another alert has seen events this one waits for its own next window.
+        return bool(others) or (row["status"] == "held" and resumed is not None and judged <= resumed)
 
     def _was_known(self, row: sa.RowMapping, change: ChangeRow, silence: Silence) -> bool:
         """Tell whether who said that they are at it knew of this: of values that joined later they did not."""
@@ -212,6 +240,54 @@ class _Known:
         last = change.id if row["kind"] == "change" else None
         begins = read_begins(self.connection, change.incident, change.cause.alert, last)
         return all(begins.get(key_of(one.values), one.found_at) <= silence.begins_at for one in told)
+
+
+def is_silence(change: ChangeRow) -> bool:
+    """Tell whether a change says that there is no data because the whole project is silent."""
+    return is_silent(change.after, change.cause.standing.judged)
+
+
+@dataclass(frozen=True, slots=True)
+class _SilentProjects:
+    """What was told of projects that are silent.
+
+    `told` are the alerts that have no data as all of the project is silent, by project and by the receiver that was told so.
+    `resumed` is the end of the last window in which an alert of the project had data again.
+    """
+
+    told: dict[tuple[str, int], set[str]]
+    resumed: dict[str, datetime]
+
+    @classmethod
+    def read(cls, connection: sa.Connection, projects: set[str]) -> _SilentProjects:
+        if not projects:
+            return cls({}, {})
+        ended = (ALERT_CHANGE.c.before == "no data") & ALERT_CHANGE.c.project.in_(projects)
+        newest = sa.func.max(ALERT_CHANGE.c.at)
+        question = sa.select(ALERT_CHANGE.c.project, newest).where(ended).group_by(ALERT_CHANGE.c.project)
+        resumed = {project: aware(at) for project, at in connection.execute(question)}
+        return cls(_read_silent(connection, projects), resumed)
+
+
+def _read_silent(connection: sa.Connection, projects: set[str]) -> dict[tuple[str, int], set[str]]:
+    """Return which alerts of silent projects receivers were told of, where they are silent still."""
+    question = (
+        sa.select(ALERT_CHANGE.c.project, ALERT_CHANGE.c.alert, ALERT_CHANGE.c.incident, NOTICE.c.receiver)
+        .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
+        .where(ALERT_CHANGE.c.project.in_(projects) & (ALERT_CHANGE.c.after == "no data"))
+        .where(NOTICE.c.status.in_(("sending", "sent")))
+        .distinct()
+    )
+    told = connection.execute(question).all()
+    present = read_troubles(connection, {alert for _, alert, *_ in told})
+    silent: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for project, alert, incident, receiver in told:
+        kept = present.get((project, alert))
+        if kept is None or kept.watch.incident != incident:
+            continue
+        if any(is_silent(one.state, one.judged) for one in kept.standings.values()):
+            silent[project, receiver].add(alert)
+    return silent
 
 
 def _read_changes(connection: sa.Connection, numbers: list[int]) -> dict[int, ChangeRow]:
@@ -301,11 +377,21 @@ def _gather(rows: list[sa.RowMapping], known: _Known) -> Iterable[list[sa.RowMap
     for receiver, groups in fresh.items():
         # What has to come after another message waits for it, and is not put before it with the others.
         joined = {place: group for place, group in groups.items() if (receiver, place[0]) not in older}
+        # That a project is silent is one message, however many alerts notice it.
+        silent = [
+            group
+            for group in joined.values()
+            if all(is_silence(known.changes[one["change"]]) for one in group)
+        ]
+        if len(silent) > 1 and _may_join(silent[0][0]):
+            yield sorted((row for group in silent for row in group), key=lambda row: int(row["id"]))
+            joined = {place: group for place, group in joined.items() if group not in silent}
+        told_apart = {place for place in groups if (receiver, place[0]) not in older}
         if len({alert for alert, _ in joined}) > MOST_APART and _may_join(next(iter(joined.values()))[0]):
             yield sorted((row for group in joined.values() for row in group), key=lambda row: int(row["id"]))
         else:
             yield from joined.values()
-        yield from (group for place, group in groups.items() if place not in joined)
+        yield from (group for place, group in groups.items() if place not in told_apart)
 
 
 def _may_join(row: sa.RowMapping) -> bool:

@@ -41,6 +41,8 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reason: str = ""
     # Whether the figure was counted, added up or read, and is no estimate.
     exact: bool = False
+    # Of a window without data: whether the whole project had no event in it.
+    quiet: bool = False
 
 
 def list_needed(when: Condition) -> list[tuple[Against, int]]:
@@ -78,7 +80,7 @@ def judge(
         exact=is_exact(metric, {}),
     )
     if figure.value is None or (quiet and not figure.n and not figure.value):
-        return msgspec.structs.replace(found, verdict="no data")
+        return msgspec.structs.replace(found, verdict="no data", quiet=quiet)
     least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
     if not _is_enough(figure, least):
         return msgspec.structs.replace(

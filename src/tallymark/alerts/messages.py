@@ -19,7 +19,7 @@ from tallymark.alerts.batches import Batch
 from tallymark.alerts.changes import ChangeRow
 from tallymark.alerts.links import Links
 from tallymark.alerts.outlets import Message
-from tallymark.alerts.standing import OPEN
+from tallymark.alerts.standing import OPEN, is_silent
 from tallymark.alerts.words import (
     STATE_WORDS,
     name_values,
@@ -91,7 +91,13 @@ def _build_list(batch: Batch, links: Links) -> Message:
     shown = wrong or stories
     names = write_list([_name(story.lead) for story in shown], 3)
     sign = _SIGNS[shown[0].lead.severity] if wrong else "Over"
-    title = f"{sign}: {len(shown)} alerts: {names}"
+    silent = wrong and all(is_silent(one.lead.after, one.lead.cause.standing.judged) for one in wrong)
+    what = (
+        f"The project {batch.project} is silent: no data for {len(shown)} alerts"
+        if silent
+        else f"{len(shown)} alerts"
+    )
+    title = f"{sign}: {what}: {names}"
     if wrong and len(wrong) < len(stories):
         title += f"; {len(stories) - len(wrong)} over"
     lines, rows = [title, ""], []
@@ -140,6 +146,8 @@ def _build_title(story: _Story) -> str:
         ended = f"over for {_names(over)}, " if over else ""
         return f"{sign}: {_name(lead)}: {ended}still wrong for {_names(story.rest)}"
     still = "still " if story.batch.repeats else ""
+    if is_silent(lead.after, judged):
+        return f"{sign}: {_name(lead)}{where}: {still}no data: the whole project is silent"
     if lead.after in ("no data", "error"):
         return f"{sign}: {_name(lead)}{where}: {still}{STATE_WORDS[lead.after]}"
     return f"{sign}: {_name(lead)}{where}: {still}{write_judged(cause.alert, judged, cause.unit)}"

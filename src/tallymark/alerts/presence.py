@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.standing import OPEN, Standing, advance, begin
+from tallymark.alerts.standing import OPEN, Standing, advance, begin, has_events
 from tallymark.alerts.values import Values
 from tallymark.plan.kinds.alert import Alert
 
@@ -23,10 +23,6 @@ _FORGET_MISSED: Final = timedelta(days=1)
 _REGULAR_WINDOWS: Final = 10
 # So many values are kept for each that may be shown: the largest change from window to window.
 KEPT_VALUES: Final = 2
-
-
-def _has_events(judged: Judged) -> bool:
-    return bool(judged.n or judged.value)
 
 
 def advance_all(
@@ -44,13 +40,13 @@ def note_presence(
 ) -> tuple[Standing, Judged]:
     """Note whether a value had events; one that comes and goes is not missed when it is not there and others are."""
     judged = verdicts[values]
-    if _has_events(judged):
+    if has_events(judged):
         present = standing.present_since or end
         return msgspec.structs.replace(standing, seen=max(standing.seen, end), present_since=present), judged
     is_wrong = standing.state in OPEN and (
         standing.state != "no data" or standing.fresh.met_since is not None
     )
-    if not values or judged.verdict == "error" or is_wrong or not any(map(_has_events, verdicts.values())):
+    if not values or judged.verdict == "error" or is_wrong or not any(map(has_events, verdicts.values())):
         return standing, judged
     since = standing.present_since
     if since is not None and standing.seen - since >= timedelta(seconds=alert.seconds * _REGULAR_WINDOWS):

@@ -53,7 +53,7 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: State = "ok"
     since: datetime
     seen: datetime
-    # Since when every window had events, and whether it was so for long before they stopped (see `rounds`).
+    # Since when every window had events; None of what never had any (see `presence`).
     present_since: datetime | None = None
     opened: datetime | None = None
     calm_since: datetime | None = None
@@ -65,6 +65,25 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     sure: Track | None = None
     # What the last settled window gave.
     settled: Judged = Judged(verdict="not met")
+
+
+def has_events(judged: Judged) -> bool:
+    """Return whether any event stands behind a window's figure."""
+    return bool(judged.n or judged.value)
+
+
+def find_shown(standing: Standing) -> State:
+    """Return the state that people see: of what never had any data "no data", where nothing else is known of it.
+
+    It is nobody's trouble until it has lasted for the alert's `no_data.for`, so nobody is told of it.
+    """
+    never = standing.present_since is None and not has_events(standing.judged)
+    return "no data" if standing.state == "ok" and never else standing.state
+
+
+def is_silent(state: State, judged: Judged) -> bool:
+    """Return whether there is no data because the whole project is silent: all its alerts have this one cause."""
+    return state == "no data" and judged.quiet
 
 
 def is_told(alert: Alert, state: State | None) -> bool:

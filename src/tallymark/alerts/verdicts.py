@@ -46,7 +46,7 @@ def find_verdicts(
         values.remove(())
         verdicts[()] = Judged(verdict="not met")
     if not values:
-        return {(): Judged(verdict="no data")}
+        return {(): Judged(verdict="no data", quiet=own.quiet)}
     found, *before = [_find_all(questions, alert, window, values) for window in windows]
     for one in values:
         earlier = [_earlier(past, one, metric) for past in before]

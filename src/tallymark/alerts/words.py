@@ -85,7 +85,8 @@ def write_judged(alert: Alert, judged: Judged, unit: str = "") -> str:
     if judged.value is None and judged.reason:
         return judged.reason.rstrip(".")
     if judged.value is None or judged.verdict == "no data":
-        return f"no events in the last {alert.window}"
+        whose = " of the whole project" if judged.quiet else ""
+        return f"no events{whose} in the last {alert.window}"
     parts = [_write_value(judged, unit)]
     held = _write_held(alert, judged, unit)
     if held:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from tallymark.alerts.changes import ChangeRow, Kept, Watch
 from tallymark.alerts.notices import Delivery
 from tallymark.alerts.own import OWN
 from tallymark.alerts.routing import Routing, find_owner
 from tallymark.alerts.silences import Silence
-from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told
+from tallymark.alerts.standing import OPEN, ORDER, Standing, State, find_shown, is_told
 from tallymark.alerts.values import Values
 from tallymark.alerts.words import (
     find_unit,
@@ -54,6 +56,11 @@ class Shown:
     missed: int
     gaps: tuple[tuple[datetime, datetime], ...]
     definition: Definition | None = None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something is wrong that people are told of; of what never had any data nobody is."""
+        return self.incident > 0 and is_told(self.alert, self.state)
 
     @property
     def is_own(self) -> bool:
@@ -130,7 +137,7 @@ def find_troubles(services: Services, project: str, person: str) -> Troubles:
     wrong = frozenset(name for name, found in states.items() if OPEN & set(found))
     if not wrong:
         return Troubles([], 0, len(definitions))
-    shown = [one for one in list_alerts(services, project, wrong) if is_told(one.alert, one.state)]
+    shown = [one for one in list_alerts(services, project, wrong) if one.is_wrong]
     owners = {person.casefold(), *(name.casefold() for name in services.follows.list(person, project))}
     # Our own alerts are everybody's.
     mine = [one for one in shown if one.is_own or one.owner.casefold() in owners]
@@ -155,7 +162,8 @@ def _show(
     definition: Definition | None,
 ) -> Shown:
     standings = kept.standings if kept else {}
-    values = sorted(standings.items(), key=lambda one: (_rank(one[1].state), str(one[0])))
+    shown = {values: msgspec.structs.replace(one, state=find_shown(one)) for values, one in standings.items()}
+    values = sorted(shown.items(), key=lambda one: (_rank(one[1].state), str(one[0])))
     incident = kept.watch.incident if kept else 0
     silence = next((one for one in silences if one.concerns(alert.name, incident)), None)
     return Shown(

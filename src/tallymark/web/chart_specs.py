@@ -140,10 +140,7 @@ def build_line_spec(
     the field `p`, of intervals that are counted in part, hollow and not joined either. `mark` is line, area, stacked (areas
     that add up) or bar (from `x` to `x2`, over `y0`).
     """
-    x: dict[str, Any] = _TIME
-    if ticks is not None:
-        named = {"format": _CLOCK} if labels is None else {"labelExpr": _LABELLED}
-        x = {**_TIME, "axis": {**named, "values": ticks}}
+    x = _time_axis(ticks, named=labels is not None)
     y = _value_axis(unit, zero=zero or mark != "line", flat=flat)
     shared = {"x": x, "y": y, "color": _COLOR}
     if mark == "bar":
@@ -170,6 +167,14 @@ def build_line_spec(
     # What the ticks say is a value, and no part of an expression.
     params = {} if labels is None else {"params": [{"name": "labels", "value": labels}]}
     return {"width": "container", "height": 300, **params, "layer": layers}
+
+
+def _time_axis(ticks: list[int] | None, *, named: bool) -> dict[str, Any]:
+    """Return the axis of times with its ticks; those that are `named` have texts of their own."""
+    if ticks is None:
+        return _TIME
+    written = {"labelExpr": _LABELLED} if named else {"format": _CLOCK}
+    return {**_TIME, "axis": {**written, "values": ticks}}
 
 
 def _layer(kind: str, encoding: dict[str, Any], **look: Any) -> dict[str, Any]:

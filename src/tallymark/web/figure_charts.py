@@ -96,13 +96,8 @@ def build_figures_chart(
             key = groups.key(line.name_of(row)[0])
             if key is None:
                 continue
-            point: dict[str, Any] = {
-                "x": clock.place(row[0]),
-                "k": key,
-                "y": figure,
-                "low": low,
-                "high": high,
-            }
+            at = clock.place(row[0])
+            point: dict[str, Any] = {"x": at, "k": key, "y": figure, "low": low, "high": high}
             if not enough and figure is not None:
                 weak += 1
                 point |= {"y": None, "low": None, "high": None, "w": figure}

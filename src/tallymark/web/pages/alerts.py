@@ -11,7 +11,6 @@ from litestar.handlers import HTTPRouteHandler
 
 from tallymark.alerts.links import parse_token
 from tallymark.alerts.pulse import is_stale
-from tallymark.alerts.standing import is_told
 from tallymark.alerts.windows import find_last_end
 from tallymark.alerts.words import name_values, write_judged, write_moment, write_since
 from tallymark.errors import RequestRefused, TallymarkError
@@ -201,7 +200,7 @@ def _read_alerts(services: Services, project: str) -> dict[str, Any]:
     shown = list_alerts(services, project)
     return {
         "shown": shown,
-        "troubled": [one for one in shown if is_told(one.alert, one.state)],
+        "troubled": [one for one in shown if one.is_wrong],
         "receivers": services.desk.receivers.list(project),
         "on_call": list_on_call(services, project),
         "silences": services.desk.silences.list(project, now),
