@@ -101,6 +101,8 @@ class Pictures:
         loop = asyncio.get_running_loop()
         try:
             drawing = loop.run_in_executor(self._drawer.open(), render_picture, spec, kind)
+            # Where its process is ended nobody asks what became of it.
+            drawing.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             try:
                 done, _ = await asyncio.wait({drawing}, timeout=_SECONDS)
             except asyncio.CancelledError:
