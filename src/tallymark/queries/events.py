@@ -96,6 +96,11 @@ def list_events(
         parameters,
     )
     rows, _ = ask_store(store, parameters.statement(sql), limits)
+    return _build_page(rows, limit)
+
+
+def _build_page(rows: Sequence[Any], limit: int) -> EventPage:
+    """Return the page of rows that each say, in their last cell, how many there are; one more than fits may be there."""
     events = [_event(row[:-1]) for row in rows[:limit]]
     if not rows or rows[0][-1] <= len(events):
         return EventPage(events, None)

@@ -262,9 +262,7 @@ def build_lines(
     `exact` figures are written in full. `weak` and `mark` are those of `build_line_spec`; what stands in `parts` is drawn apart.
     """
     part = set_apart(rows, parts, clock)
-    begins = {clock.place(begin) for begin in parts.begins}
-    told = any(row["x"] in begins and (part or row.get("w") is not None) for row in rows)
-    notes = [*(parts.notes if told else ()), *groups.notes(), *notes]
+    notes = [*_note_parts(rows, parts, clock, part=part), *groups.notes(), *notes]
     if len(rows) > MAX_POINTS:
         notes.append(
             f"The chart shows the first {MAX_POINTS:,} of {len(rows):,} points. Choose a longer interval."
@@ -294,6 +292,13 @@ def build_lines(
         [(label.key, label.label) for label in groups.labels], rows, interval, unit, clock, exact=exact
     )
     return Chart(spec, rows, groups.labels, interval, unit, text, notes, exact=exact, clock=clock)
+
+
+def _note_parts(rows: list[dict[str, Any]], parts: Parts, clock: Clock, *, part: bool) -> tuple[str, ...]:
+    """Return the notes on intervals that are counted in part, where one of them is drawn."""
+    begins = {clock.place(begin) for begin in parts.begins}
+    shown = any(row["x"] in begins and (part or row.get("w") is not None) for row in rows)
+    return tuple(parts.notes) if shown else ()
 
 
 # Without time
