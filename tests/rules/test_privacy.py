@@ -174,13 +174,14 @@ WORST = [
 def test_worst_text(piece):
     """A long text that was made to be slow takes no more than a moment."""
     text = (piece * (256 * 1024 // len(piece)))[: 256 * 1024]
-    started = time.monotonic()
+    started = time.process_time()
     for key in ("x", "user_id", "ip", "token", "password"):
         redact_text(text, PrivacyRules(), Counter(), key=key)
     redact_text("Mozilla/" + text, PrivacyRules(), Counter(), key="user_agent")
     find_name_problem({"event_name": text}, {text: 1}, PrivacyRules())
     find_place(text)
-    assert time.monotonic() - started < 30  # a hang guard: usually less than a second
+    # A hang guard, in CPU seconds, which others on the machine do not take: usually less than one, the worst takes six.
+    assert time.process_time() - started < 30
 
 
 def test_values_of_all_shapes():
