@@ -23,7 +23,7 @@ if (form) {
 }
 
 async function choices(fields) {
-  const address = new URL("/explore/choices", location.href);
+  const address = new URL("../../explore/choices", import.meta.url);
   for (const [name, value] of Object.entries(fields)) address.searchParams.set(name, value);
   const answer = await fetch(address);
   return answer.ok ? answer.json() : {};
