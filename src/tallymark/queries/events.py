@@ -96,6 +96,11 @@ def list_events(
         parameters,
     )
     rows, _ = ask_store(store, parameters.statement(sql), limits)
+    return _build_page(rows, limit)
+
+
+def _build_page(rows: list[list[Any]], limit: int) -> EventPage:
+    """Return a page of rows whose last cell says how many events it would have without a bound on its bytes."""
     events = [_event(row[:-1]) for row in rows[:limit]]
     if not rows or rows[0][-1] <= len(events):
         return EventPage(events, None)
