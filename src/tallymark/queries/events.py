@@ -100,7 +100,7 @@ def list_events(
 
 
 def _build_page(rows: Sequence[Any], limit: int) -> EventPage:
-    """Return the page of rows that each say, in their last cell, how many there are; one more than fits may be there."""
+    """Return a page of rows whose last cell says how many events it would have without a bound on its bytes."""
     events = [_event(row[:-1]) for row in rows[:limit]]
     if not rows or rows[0][-1] <= len(events):
         return EventPage(events, None)

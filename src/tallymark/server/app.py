@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import uvloop
@@ -26,6 +26,7 @@ from tallymark.intake.accept import Acceptor
 from tallymark.intake.app import Intake
 from tallymark.intake.limits import IntakeLimits
 from tallymark.intake.replay import Replayer
+from tallymark.intake.upload import Upload
 from tallymark.journal.reader import SegmentReader
 from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
@@ -36,7 +37,9 @@ from tallymark.server.alert_events import AlertEvents
 from tallymark.server.config import Config
 from tallymark.server.http.asgi import ASGIApp
 from tallymark.server.http.bounds import Bounds, fit_bounds
+from tallymark.server.http.request import Request
 from tallymark.server.http.server import HttpServer
+from tallymark.server.http.serving import Opener
 from tallymark.server.orders import Orders, find_paths
 from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient
@@ -44,6 +47,7 @@ from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.app import build_app
 from tallymark.web.departures import end_with_client
 from tallymark.web.desk import open_desk
+from tallymark.web.prefix import add_prefix, parse_prefix, remove_prefix
 from tallymark.web.services import Services
 
 log = structlog.get_logger("tallymark.web")
@@ -106,13 +110,25 @@ def build_application(orders: Orders) -> tuple[Litestar, Intake, Services]:
     return build_app(services), intake, services
 
 
-def answer_heads(framework: Litestar) -> ASGIApp:
+def find_inside(opener: Opener, prefix: str) -> Opener:
+    """Return the opener behind the path of the public address: what it leaves to the framework is inside, too."""
+    if not prefix:
+        return opener
+
+    def open_inside(request: Request) -> Upload | None:
+        request.path = remove_prefix(request.path, prefix)
+        return opener(request)
+
+    return open_inside
+
+
+def answer_heads(framework: ASGIApp) -> ASGIApp:
     """Answer HEAD as GET: the server sends the head alone."""
 
     async def application(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope.get("method") == "HEAD":
             scope = {**scope, "method": "GET"}
-        await framework(scope, receive, send)  # type: ignore[arg-type]
+        await framework(scope, receive, send)
 
     return application
 
@@ -131,8 +147,10 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
         allow_descriptors(config.connections),
     )
     server = HttpServer(
-        end_with_client(answer_heads(framework)),
-        intake.open,
+        end_with_client(
+            answer_heads(add_prefix(cast("ASGIApp", framework), parse_prefix(config.public_url)))
+        ),
+        find_inside(intake.open, parse_prefix(config.public_url)),
         bounds,
         on_turned_away=lambda code: intake.turn_away("", code),
     )

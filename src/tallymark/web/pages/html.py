@@ -20,6 +20,7 @@ from litestar import Request, Response
 from tallymark import __version__
 from tallymark.alerts.words import STATE_WORDS, name_values
 from tallymark.web.panels import View
+from tallymark.web.prefix import PREFIX, lead_back
 from tallymark.web.shapes import (
     shape_ago,
     shape_bytes,
@@ -132,6 +133,7 @@ def render_html(
     theme = request.cookies.get(THEME_COOKIE, "")
     given = {"theme": theme if theme in ("light", "dark") else "", **values}
     text = environment().get_template(template).render(given)
+    text = lead_back(text, request.scope["state"].get(PREFIX, ""))
     return Response(
         text.encode("utf-8", "replace"),
         status_code=status,

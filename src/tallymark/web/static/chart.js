@@ -253,7 +253,10 @@ function follow_down(figure) {
 }
 
 function go(target) {
-  if (typeof target === "string" && target.startsWith("/events?")) location.assign(target);
+  if (typeof target === "string" && target.startsWith("/events?")) {
+    // This file's own address tells the path under which the server stands.
+    location.assign(new URL(`../..${target}`, import.meta.url));
+  }
 }
 
 function fail(figure, error) {

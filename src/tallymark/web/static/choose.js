@@ -23,7 +23,7 @@ if (form) {
 }
 
 async function choices(fields, signal) {
-  const address = new URL("/explore/choices", location.href);
+  const address = new URL("../../explore/choices", import.meta.url);
   for (const [name, value] of Object.entries(fields)) if (value) address.searchParams.set(name, value);
   try {
     const answer = await fetch(address, { signal });
