@@ -87,7 +87,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], str, str]] = {
     ("POST", "/v1/receivers"): (
         ADMINS,
         "/v1/receivers",
-        '{"name":"hook","url":"json://10.0.0.1/","owners":["*"]}',
+        '{"name":"hook","url":"json://hooks.invalid/","owners":["*"]}',
     ),
     ("POST", "/v1/receivers/{name:str}/test"): (ADMINS, "/v1/receivers/hook/test", "{}"),
     ("DELETE", "/v1/receivers/{name:str}"): (ADMINS, "/v1/receivers/hook", ""),
