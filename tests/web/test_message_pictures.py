@@ -10,7 +10,7 @@ import pytest
 
 from tallymark.alerts.batches import Batch
 from tallymark.errors import RequestRefused
-from tallymark.web import message_pictures
+from tallymark.server.config import Config
 from tallymark.web.message_pictures import MessagePictures
 
 DEADLINE_SECONDS = 60.0
@@ -90,7 +90,7 @@ def test_a_question_that_takes_long_delays_nobody(open_pictures):
     assert pictures.draw(BATCH) == b""
     go.set()
     assert pictures._late.result(DEADLINE_SECONDS).startswith(PNG)
-    assert message_pictures.WAIT_SECONDS <= 5
+    assert Config().alert_picture_seconds <= 5
 
 
 def test_closed_it_draws_nothing(open_pictures):

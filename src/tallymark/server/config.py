@@ -72,6 +72,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     query_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000_000
 
     alert_seconds: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10.0
+    alert_picture_seconds: Annotated[float, msgspec.Meta(gt=0)] = 4.0
     alert_inward: str = ""
 
     own_project: str = ""
@@ -125,6 +126,7 @@ MEANINGS: dict[str, str] = {
     "query_memory_bytes": "Most memory for one question; then 422. 0: three quarters of the store's.",
     "query_rows": "Most rows that one question may read; then 422.",
     "alert_seconds": "How often alerts are judged.",
+    "alert_picture_seconds": "How long a message waits for its picture; then it goes without.",
     "alert_inward": "Networks inside that alerts may be sent to, such as 10.1.0.0/16 or 127.0.0.1, with commas; empty: none.",
     "own_project": "Project in which tallymark records its own health as events; empty: none is recorded.",
     "own_seconds": "How often it does.",

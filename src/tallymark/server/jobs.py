@@ -55,8 +55,8 @@ log = structlog.get_logger("tallymark.alerts")
 _QUESTIONS: Final = 3
 _TELLERS: Final = 8
 _LOOK_SECONDS: Final = 0.5
-# What a picture may ask the store: it must not make a message late.
-_PICTURE_SECONDS: Final = 3.0
+# The part of a picture's time in which the store has to answer; drawing takes the rest.
+_PICTURE_ASKS: Final = 0.75
 _STOP_SECONDS: Final = 20.0
 _SETTLE_SECONDS: Final = 1.0
 # What alerts did is kept for a bit more than a year.
@@ -74,7 +74,7 @@ class Jobs:
         self._tail = Tail(SegmentReader(self._paths.journal))
         self._store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
         self._limits = Limits(config.query_seconds, config.find_query_memory(), config.query_rows)
-        seconds = min(config.query_seconds or _PICTURE_SECONDS, _PICTURE_SECONDS)
+        seconds = min(config.query_seconds, config.alert_picture_seconds * _PICTURE_ASKS)
         self._picture_limits = replace(self._limits, seconds=seconds)
         catalog = Catalog(open_engine(config.catalog_url or sqlite_url(Path(config.data))))
         self._book, self._notices = Book(catalog), Notices(catalog)
@@ -85,7 +85,7 @@ class Jobs:
         self._receivers = receivers = Receivers(catalog, open_sealer(Path(config.data)))
         self._threads = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="alert-question")
         self._tellers = ThreadPoolExecutor(_TELLERS, thread_name_prefix="teller")
-        self._pictures = MessagePictures(self._build_spec)
+        self._pictures = MessagePictures(self._build_spec, wait_seconds=config.alert_picture_seconds)
         self._outlets = Outlets(config.list_inward())
         self._watcher = Watcher(
             catalog, self._book, self._notices, Silences(catalog), receivers, self._ask, self._look,

@@ -1,7 +1,7 @@
 """Pictures for messages, which may be late and must not make a message late.
 
 Comes in: what a message is about. Goes out: a PNG, or nothing. Asking the store and drawing are done one picture after another
-beside the telling; who waits longer than a few seconds goes without. A drawing process that falls or hangs is replaced.
+beside the telling; a message that has waited `wait_seconds` goes without. A drawing process that falls or hangs is replaced.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from tallymark.web.pictures import Drawer, render_picture
 
 log = structlog.get_logger("tallymark.alerts")
 
-# So long a message waits for its picture, and so long the drawing process may take before it is ended.
-WAIT_SECONDS: Final = 4.0
+# How long the drawing process may take before it is ended.
 _HANG_SECONDS: Final = 20.0
 
 # Returns the specification of what a message is about, b"" where there is nothing to draw.
@@ -30,9 +29,7 @@ Build = Callable[[Batch], bytes]
 class MessagePictures:
     """Draws for several threads. `close` ends the drawing process."""
 
-    def __init__(
-        self, build: Build, *, wait_seconds: float = WAIT_SECONDS, hang_seconds: float = _HANG_SECONDS
-    ) -> None:
+    def __init__(self, build: Build, *, wait_seconds: float, hang_seconds: float = _HANG_SECONDS) -> None:
         self._build = build
         self._wait_seconds = wait_seconds
         self._hang_seconds = hang_seconds

@@ -5,12 +5,10 @@ Blocking work runs beside the event loop, each kind of it in places of its own t
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -128,9 +126,6 @@ class Services:
     passwords: Share = field(default_factory=lambda: Share("sign-ins", _PASSWORDS, _PATIENCE))
     sessions: Share = field(default_factory=lambda: Share("sessions", _SESSIONS, _PATIENCE))
     _again: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
-    _health: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="health")
-    )
 
     def __post_init__(self) -> None:
         self.started = self.clock.now()
@@ -152,12 +147,6 @@ class Services:
         """Run what waits for a receiver of messages."""
         return await self.messages.run(project, function, *args, **kwargs)
 
-    async def run_health(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a short blocking call in a thread that no question can occupy."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._health, lambda: function(*args, **kwargs)
-        )
-
     def answer(self, question: Question, project: str, *, explain: bool = True) -> Answer:
         """Ask the store; blocking. Raises RequestRefused as `run_question` does.
 
@@ -178,7 +167,6 @@ class Services:
             self.reads, self.questions, self.panels, self.statements, self.messages, self.passwords, self.sessions,
         ):  # fmt: skip
             share.close()
-        self._health.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
         """Let go of threads and connections."""
