@@ -159,8 +159,8 @@ def test_a_silenced_alert_is_told_when_its_silence_ends(world):
     assert len(pass_time(world, 30)) == 1
 
 
-def test_one_value_alone_is_its_own_trouble(world):
-    """A value that falls silent beside others is told as before: the project is not silent."""
+def test_one_value_alone_is_no_silent_project(world):
+    """The count of a value that stays away beside others is 0, which is a figure: nobody is told of a silence."""
     world.receiver("pager", "growth")
     world.watch(breakdown=["os"], when={"is": "above", "value": 1000}, no_data={"for": "1m"})
     for _ in range(70):
@@ -173,8 +173,9 @@ def test_one_value_alone_is_its_own_trouble(world):
         world.happen(1, "web", world.now + timedelta(seconds=5))
         world.tick(10)
         titles += [one.title for one in send(world)]
-    assert shown(world)["iOS",] == "no data"
-    assert titles == ["Warning: low (iOS): no data"]
+    assert shown(world)["iOS",] == "ok"
+    assert world.book.load("shop")["low"].standings["iOS",].judged.value == 0
+    assert titles == []
 
 
 def test_while_the_store_is_behind_nothing_is_silent(world):
