@@ -95,7 +95,7 @@ def test_interrupted_commit_changes_nothing(open_book, path, monkeypatch, fault)
             book.commit(entry, 0, 5, NOW_US)
     assert book.cursor(0) == 0
     assert _totals(path).totals.received == 0
-    assert list_quarantined(path, "p") == []
+    assert list_quarantined(path, "p").events == []
     again = _entry(_heading(), received=2, stored=1)
     again.failed.append((_heading(), 1, _failed()))
     book.commit(again, 0, 5, NOW_US)
@@ -120,14 +120,14 @@ def test_failed_events_are_quarantined_as_long_as_there_is_room(open_book, path)
     assert report.totals.refused == {"wrong_type": 10 - kept}
     assert report.balanced
     assert _totals(path, "q").totals.quarantined == {"wrong_type": 1}
-    assert len(list_quarantined(path, "p")) == kept
+    assert len(list_quarantined(path, "p").events) == kept
     book.prune(NOW_US + 31 * DAY_US)
-    assert list_quarantined(path, "p") == []
+    assert list_quarantined(path, "p").events == []
     assert _totals(path).totals.quarantined["wrong_type"] == kept
     late = _entry(_heading(received_us=NOW_US + 31 * DAY_US), received=1)
     late.failed.append((_heading(received_us=NOW_US + 31 * DAY_US), 13, _failed("late", b"x" * 5000)))
     book.commit(late, 0, 14, NOW_US + 31 * DAY_US)
-    assert [event.event_id for event in list_quarantined(path, "p")] == ["late"]
+    assert [event.event_id for event in list_quarantined(path, "p").events] == ["late"]
 
 
 def test_what_did_not_parse_is_refused_and_described(open_book, path):
@@ -205,16 +205,23 @@ def test_quarantine_is_read_by_project_code_and_page(open_book, path):
         code = "wrong_type" if number % 2 else "too_deep"
         entry.failed.append((_heading(), number, _failed(f"e{number}", code=code)))
     book.commit(entry, 0, 1, NOW_US)
-    newest = list_quarantined(path, "p", limit=4)
+    newest = list_quarantined(path, "p", limit=4).events
     assert [event.event_id for event in newest] == ["e5", "e4", "e3", "e2"]
-    assert [event.event_id for event in list_quarantined(path, "p", before_id=newest[-1].id)] == ["e1", "e0"]
-    assert [event.event_id for event in list_quarantined(path, "p", code="too_deep")] == ["e4", "e2", "e0"]
-    assert list_quarantined(path, "other") == []
+    assert [event.event_id for event in list_quarantined(path, "p", before_id=newest[-1].id).events] == [
+        "e1",
+        "e0",
+    ]
+    assert [event.event_id for event in list_quarantined(path, "p", code="too_deep").events] == [
+        "e4",
+        "e2",
+        "e0",
+    ]
+    assert list_quarantined(path, "other").events == []
     done = Entry()
     done.replayed.append((newest[0].id, NOW_US + 5))
     book.commit(done, 0, 2, NOW_US)
-    assert [event.event_id for event in find_quarantined(path, "p", [newest[0].id, newest[1].id])] == ["e4"]
-    assert find_quarantined(path, "other", [newest[1].id]) == []
+    assert [event.event_id for event in find_quarantined(path, "p", [newest[0].id, newest[1].id], 10)] == ["e4"]
+    assert find_quarantined(path, "other", [newest[1].id], 10) == []
     counts = {count.code: (count.events, count.replayed) for count in count_quarantined(path, "p")}
     assert counts == {"wrong_type": (3, 1), "too_deep": (3, 0)}
 

@@ -23,7 +23,6 @@ from tallymark.pipeline.batch import Arrival
 from tallymark.rules.privacy import PrivacyRules
 
 MOST_EVENTS = 1000
-_MOST_BYTES = 16 * 1024 * 1024
 
 
 def mend(body: bytes, changes: dict[str, Any]) -> bytes:
@@ -67,7 +66,7 @@ class Replayer:
         limit: int = MOST_EVENTS,
         changes: dict[str, Any] | None = None,
     ) -> tuple[Outcome, list[int]]:
-        """Replay the named events, or the oldest waiting ones (of one code); at most 1000 and 16 MB at once.
+        """Replay the named events, or the oldest waiting ones (of one code); at most 1000 and about 16 MiB at once.
 
         `changes` mends each of them first: a JSON merge patch (RFC 7396), in which null takes a member away.
         Returns what became of them and their ids in quarantine: a failure's index is a place in that list. What
@@ -99,16 +98,5 @@ class Replayer:
         cursor = read_cursor(self._ledger)
         under_way = {taken for _, heading in self._reader.read_headings(cursor) for taken in heading.replayed}
         if ids:
-            found = find_quarantined(self._ledger, project, ids[:MOST_EVENTS])
-        else:
-            found = list_waiting(self._ledger, project, code, limit + len(under_way))
-        chosen: list[QuarantinedEvent] = []
-        size = 0
-        for event in found:
-            size += len(event.body)
-            if event.id in under_way:
-                continue
-            if len(chosen) >= limit or (chosen and size > _MOST_BYTES):
-                break
-            chosen.append(event)
-        return chosen
+            return find_quarantined(self._ledger, project, ids[:MOST_EVENTS], limit, under_way)
+        return list_waiting(self._ledger, project, code, limit, under_way)

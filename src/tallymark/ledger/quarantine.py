@@ -7,6 +7,7 @@ loader marks the events replayed when it passes that record.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _COLUMNS = "id, source, received_us, record, code, message, place, event_id, eve
 
 # Bytes of events that one page of the quarantine holds, and that one replay takes.
 PAGE_BYTES = 8 * 1024 * 1024
-REPLAY_BYTES = 64 * 1024 * 1024
+REPLAY_BYTES = 16 * 1024 * 1024
 
 
 class QuarantinedEvent(msgspec.Struct):
@@ -46,60 +47,87 @@ class QuarantineCount(msgspec.Struct):
     newest: datetime
 
 
+class QuarantinePage(msgspec.Struct):
+    """Events, newest first. `next_before` is the id to page on with, 0 on the last page; `note` says why it is short."""
+
+    events: list[QuarantinedEvent]
+    next_before: int = 0
+    note: str = ""
+
+
 def list_quarantined(
     path: Path, project: str, *, code: str = "", before_id: int = 0, limit: int = 100
-) -> list[QuarantinedEvent]:
-    """Return the newest quarantined events of a project, newest first; `before_id` pages on.
+) -> QuarantinePage:
+    """Return a page of a project's quarantined events; `before_id` is the `next_before` of the page before.
 
-    They end with the one that brings them past `PAGE_BYTES`.
+    A page ends with the event that brings it past `PAGE_BYTES`, and says so.
     """
-    return _select(
+    found, more = _select(
         path,
-        "project = ? AND (? = '' OR code = ?) AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
-        (project, code, code, before_id, before_id, limit),
+        "project = ? AND (? = '' OR code = ?) AND (? = 0 OR id < ?) ORDER BY id DESC",
+        (project, code, code, before_id, before_id),
+        limit,
         PAGE_BYTES,
     )
+    if not more:
+        return QuarantinePage(found)
+    note = ""
+    if len(found) < limit:
+        note = (
+            f"The page ends after {len(found)} of at most {limit} events: it holds {PAGE_BYTES >> 20} MiB. "
+            f"Go on with before={found[-1].id}."
+        )
+    return QuarantinePage(found, found[-1].id, note)
 
 
-def list_waiting(path: Path, project: str, code: str, limit: int) -> list[QuarantinedEvent]:
-    """Return the oldest events of a project (of one code, where it is given) that nobody replayed, oldest first.
+def list_waiting(
+    path: Path, project: str, code: str, limit: int, taken: Iterable[int] = ()
+) -> list[QuarantinedEvent]:
+    """Return the oldest events of a project (of one code, where it is given) that wait for a replay, oldest first.
 
-    They end with the one that brings them past `REPLAY_BYTES`.
+    Those of `taken` are under way and are left out. The list ends with the event that brings it past `REPLAY_BYTES`.
     """
     return _select(
         path,
-        "project = ? AND (? = '' OR code = ?) AND replayed_us IS NULL ORDER BY id LIMIT ?",
-        (project, code, code, limit),
+        "project = ? AND (? = '' OR code = ?) AND replayed_us IS NULL"
+        " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (project, code, code, json.dumps(list(taken))),
+        limit,
         REPLAY_BYTES,
-    )
+    )[0]
 
 
-def find_quarantined(path: Path, project: str, ids: list[int]) -> list[QuarantinedEvent]:
-    """Return the named events of a project that still wait for replay, oldest first."""
+def find_quarantined(
+    path: Path, project: str, ids: list[int], limit: int, taken: Iterable[int] = ()
+) -> list[QuarantinedEvent]:
+    """Return the named events of a project that still wait for a replay, as `list_waiting` does."""
     return _select(
         path,
-        "project = ? AND replayed_us IS NULL AND id IN (SELECT value FROM json_each(?)) ORDER BY id",
-        (project, json.dumps(ids)),
-    )
+        "project = ? AND replayed_us IS NULL AND id IN (SELECT value FROM json_each(?))"
+        " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (project, json.dumps(ids), json.dumps(list(taken))),
+        limit,
+        REPLAY_BYTES,
+    )[0]
 
 
 def _select(
-    path: Path, condition: str, values: tuple[object, ...], most_bytes: int = 0
-) -> list[QuarantinedEvent]:
-    """Return events; `most_bytes` of their texts and one event more, 0: all."""
+    path: Path, condition: str, values: tuple[object, ...], limit: int, most_bytes: int
+) -> tuple[list[QuarantinedEvent], bool]:
+    """Return at most `limit` events, which end with the one that passes `most_bytes`, and whether there are more."""
     connection = open_for_reading(path)
     found: list[QuarantinedEvent] = []
     size = 0
     try:
         rows = connection.execute(f"SELECT {_COLUMNS} FROM quarantine WHERE {condition}", values)  # noqa: S608 - conditions are constants of this file
         for row in rows:
+            if len(found) >= limit or size >= most_bytes:
+                return found, True
             found.append(_parse_row(row))
-            size += len(found[-1].body)
-            if most_bytes and size >= most_bytes:
-                break
+            size += len(found[-1].body.encode())
     finally:
         connection.close()
-    return found
+    return found, False
 
 
 class RefusedEvent(msgspec.Struct):

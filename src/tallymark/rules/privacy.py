@@ -14,8 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from tallymark.rules.kinds import KINDS
-from tallymark.rules.kinds.email import is_address
-from tallymark.rules.places import ID, NAME, TEXT, VERSION, Kind, Place, find_place
+from tallymark.rules.places import NAME, TEXT, VERSION, Kind, Place, find_place
 from tallymark.rules.rule import Rule
 
 RULES = tuple(rule.name for rule in KINDS)
@@ -86,7 +85,7 @@ def _redact(text: str, place: Place, rules: PrivacyRules, counts: Counter[str]) 
         if found:
             counts[rule.name] += found
             if _stays_countable(rule, text, clean, place):
-                return build_pseudonym(rule.name, text, rules.secret)
+                return build_pseudonym(rule, text, rules.secret)
             return _redact_on(clean, place, rules, counts, after=rule)
     return text
 
@@ -105,14 +104,9 @@ def _redact_on(text: str, place: Place, rules: PrivacyRules, counts: Counter[str
         if found:
             counts[rule.name] += found
             if _stays_countable(rule, text, clean, place):
-                return build_pseudonym(rule.name, text, rules.secret)
+                return build_pseudonym(rule, text, rules.secret)
             text = clean
     return text
-
-
-def redact_id(text: str, rules: PrivacyRules, counts: Counter[str]) -> str:
-    """Return an identifier, or the pseudonym of one that is itself what a rule forbids."""
-    return redact_text(text, rules, counts, place=ID)
 
 
 def _stays_countable(rule: Rule, text: str, clean: str, place: Place) -> bool:
@@ -123,14 +117,13 @@ def _stays_countable(rule: Rule, text: str, clean: str, place: Place) -> bool:
     return place.identifies and (place.kind is Kind.ID or not any(map(str.isspace, text)))
 
 
-def build_pseudonym(rule: str, text: str, secret: bytes) -> str:
-    """Return what stands for an identifier: the rule, and 96 bits of a keyed BLAKE2b hash.
+def build_pseudonym(rule: Rule, text: str, secret: bytes) -> str:
+    """Return what stands for an identifier: the rule's name, and 96 bits of a keyed BLAKE2b hash.
 
-    Only who has the installation's secret can find out whether it stands for a given text. Small and capital letters
-    of an e-mail address are one, as they are for the post; all else stays different if it differs at all.
+    Only somebody who has the installation's secret can find out whether it stands for a given text.
     """
-    same = text.strip().lower() if is_address(text.strip()) else text
-    return f"{rule}-{hashlib.blake2b(same.encode(), key=secret, digest_size=12).hexdigest()}"
+    same = rule.normalize(text)
+    return f"{rule.name}-{hashlib.blake2b(same.encode(), key=secret, digest_size=12).hexdigest()}"
 
 
 def redact_value(

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from tallymark.rules.places import Place
 
 
+def _keep(text: str) -> str:
+    """Return the text: other text is another identifier."""
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One privacy rule.
@@ -18,7 +23,8 @@ class Rule:
     `redact` takes a text and its place, and returns the text without what the rule forbids and how many replacements
     were made. `hints` are RE2 patterns over the bytes of JSON text without escapes: where for none of the lists all
     patterns are found, the rule changes nothing. `placeholder` stands where something was taken out of a text.
-    `doubtful_alone`: a value that is nothing but a finding may be something else, so it stays countable.
+    `doubtful_alone`: a value that is nothing but a finding may be something else, so it stays countable. Identifiers
+    with the same `normalize` get the same pseudonym.
     """
 
     name: str
@@ -26,3 +32,4 @@ class Rule:
     hints: tuple[tuple[bytes, ...], ...]
     placeholder: str = ""
     doubtful_alone: bool = False
+    normalize: Callable[[str], str] = _keep

@@ -54,6 +54,11 @@ def is_address(text: str) -> bool:
     return match is not None and _is_persons(match[1], match[2])
 
 
+def normalize_address(text: str) -> str:
+    """Return an address in small letters, as the post takes them for one; any other text as it is."""
+    return text.strip().lower() if is_address(text.strip()) else text
+
+
 def _is_persons(local: str, domain: str) -> bool:
     """Tell an address from what only has its form."""
     first, _, _ = domain.partition(".")
@@ -72,4 +77,5 @@ RULE = Rule(
     redact_emails,
     hints=((rb"(?:@|%40)[0-9A-Za-z\x80-\xff][0-9A-Za-z_.\x80-\xff-]*\.[A-Za-z\x80-\xff]{2}",),),
     placeholder=PLACEHOLDER,
+    normalize=normalize_address,
 )

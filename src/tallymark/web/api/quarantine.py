@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import EVENT_CODES, RequestRefused
 from tallymark.intake.answers import EventsAnswer, Rejected
 from tallymark.intake.replay import MOST_EVENTS
-from tallymark.ledger.quarantine import PAGE_BYTES, count_quarantined, list_quarantined, list_refused
+from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, parse_count, render_json
 from tallymark.web.parameters import KEY
@@ -72,7 +72,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if not services.ledger.exists():
             return render_json({"counts": [], "events": [], "refused": []})
         counts = await services.read(holder.project, count_quarantined, services.ledger, holder.project)
-        events = await services.read(
+        page = await services.read(
             holder.project,
             list_quarantined,
             services.ledger,
@@ -82,12 +82,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             limit=limit,
         )
         refused = await services.read(holder.project, list_refused, services.ledger, holder.project)
-        answer: dict[str, Any] = {"counts": counts, "events": events, "refused": refused}
-        if sum(len(event.body) for event in events) >= PAGE_BYTES:
-            answer["note"] = (
-                f"The page ends after {len(events)} of at most {limit} events: it holds {PAGE_BYTES >> 20} MiB. "
-                f"Go on with before={events[-1].id}."
-            )
+        answer: dict[str, Any] = {"counts": counts, "events": page.events, "refused": refused}
+        if page.note:
+            answer["note"] = page.note
         return render_json(answer)
 
     @post(

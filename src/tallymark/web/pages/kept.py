@@ -24,6 +24,8 @@ def find_kept(path: Path, project: str, event_id: str) -> list[QuarantinedEvent]
         return []
     with closing(open_for_reading(path)) as connection:
         ids = [identity for (identity,) in connection.execute(_IDS, (project, event_id, MOST))]
-    found = [event for one in ids for event in list_quarantined(path, project, before_id=one + 1, limit=1)]
+    found = [
+        event for one in ids for event in list_quarantined(path, project, before_id=one + 1, limit=1).events
+    ]
     # One that was cleared away between the two reads would give its neighbour.
     return [event for event in found if event.event_id == event_id]

@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.errors import EVENT_CODES, RequestRefused
 from tallymark.ledger.quarantine import (
     QuarantineCount,
+    QuarantinePage,
     RefusedEvent,
     count_quarantined,
     list_quarantined,
@@ -68,24 +69,21 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
 def _read_quarantine(services: Services, visit: Visit, before: int) -> dict[str, Any]:
     chosen = visit.fields.get("code", "")
     counts: list[QuarantineCount] = []
-    samples: list[dict[str, Any]] = []
+    page = QuarantinePage([])
     refused: dict[str, int] = {}
     described: list[RefusedEvent] = []
     if services.ledger.exists():
         now = services.clock.now()
         counts = count_quarantined(services.ledger, visit.project)
-        found = list_quarantined(
-            services.ledger, visit.project, code=chosen, before_id=before, limit=_SAMPLES + 1
-        )
-        samples = [msgspec.structs.asdict(event) for event in found]
+        page = list_quarantined(services.ledger, visit.project, code=chosen, before_id=before, limit=_SAMPLES)
         report = read_ledger(services, visit.project, now - _REFUSED_SPAN, now, "day")
         refused = report.totals.refused
         described = list_refused(services.ledger, visit.project, _SAMPLES)
     return {
         "chosen": chosen if chosen in EVENT_CODES else "",
         "counts": [(count, EVENT_CODES.get(count.code)) for count in counts],
-        "samples": samples[:_SAMPLES],
-        "older": samples[_SAMPLES - 1]["id"] if len(samples) > _SAMPLES else 0,
+        "samples": [msgspec.structs.asdict(event) for event in page.events],
+        "older": page.next_before,
         "refused": [
             (code, events, EVENT_CODES.get(code))
             for code, events in sorted(refused.items(), key=lambda item: -item[1])
