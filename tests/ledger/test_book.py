@@ -220,7 +220,9 @@ def test_quarantine_is_read_by_project_code_and_page(open_book, path):
     done = Entry()
     done.replayed.append((newest[0].id, NOW_US + 5))
     book.commit(done, 0, 2, NOW_US)
-    assert [event.event_id for event in find_quarantined(path, "p", [newest[0].id, newest[1].id], 10)] == ["e4"]
+    assert [event.event_id for event in find_quarantined(path, "p", [newest[0].id, newest[1].id], 10)] == [
+        "e4"
+    ]
     assert find_quarantined(path, "other", [newest[1].id], 10) == []
     counts = {count.code: (count.events, count.replayed) for count in count_quarantined(path, "p")}
     assert counts == {"wrong_type": (3, 1), "too_deep": (3, 0)}

@@ -9,8 +9,8 @@ import pytest
 from tallymark.queries.names import (
     FieldValue,
     count_values,
+    find_event_names,
     find_newest,
-    list_event_names,
     list_fields,
     list_values,
 )
@@ -36,7 +36,7 @@ def project(insert):
 
 def test_event_names_come_with_their_numbers(store, project):
     """The most frequent name first, with its count and its latest time; other projects' names do not show."""
-    names = list_event_names(store, project)
+    names = find_event_names(store, project).names
     assert [(name.name, name.count, name.last_time) for name in names] == [
         ("a", 3, "2024-03-01T12:00:00Z"),
         ("b", 1, "2024-01-01T00:00:00Z"),
@@ -111,5 +111,5 @@ def test_the_newest_event_is_found(store, project):
 
 def test_an_empty_project_has_no_names(store):
     """Nothing is listed where nothing was sent."""
-    assert list_event_names(store, "nobody's") == []
+    assert find_event_names(store, "nobody's").names == []
     assert list_fields(store, "nobody's") == []

@@ -9,7 +9,7 @@ import pytest
 
 from tallymark.store.errors import StoreError
 from tallymark.store.schema import EVENT_COLUMNS, EVENTS_TABLE
-from tallymark.store.told import TOLD_TABLES
+from tallymark.store.system_tables import ANSWERED_TABLES
 from tallymark.store.visitors import VIRTUAL_COLUMNS
 
 pytestmark = pytest.mark.store
@@ -155,7 +155,7 @@ def test_every_table_of_the_engine(store, projects, ask):
             f"DESCRIBE TABLE {full}",
         ):
             answer = ask(sql)
-            if full.lower() in TOLD_TABLES and answer.status == 200:
+            if full.lower() in ANSWERED_TABLES and answer.status == 200:
                 fields = {field for line in answer.text.splitlines() for field in line.split("\t")}
                 assert "tallymark" in fields or fields == {"1"}
                 assert not fields & others

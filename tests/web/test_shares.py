@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from tallymark.errors import RequestRefused
+from tallymark.fair_queue import Bounds
 from tallymark.store.cancelling import QuestionCancelled, present
-from tallymark.turns import Bounds
 from tallymark.web.shares import Share
 
 SECONDS = 60

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tallymark.errors import RequestRefused
+from tallymark.fair_queue import Bounds
 from tallymark.store.client import StoreClient
-from tallymark.turns import Bounds
 from tallymark.web import statements as statements_room
 from tallymark.web.shares import Share
 from tallymark.web.statements import Order, ReaderStopped, Statement, pass_on

@@ -140,7 +140,7 @@ class _Known:
     past: dict[tuple[int, int], list[_Past]]
     silences: list[Silence]
     now: datetime
-    silences_told: _SilentProjects
+    projects_without_data: _SilentProjects
     status: dict[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -150,7 +150,7 @@ class _Known:
         changes = _read_changes(connection, sorted({row["change"] for row in rows}))
         past = _read_past(connection, {one.incident for one in changes.values()})
         present = read_troubles(connection, {one.alert for one in changes.values()})
-        projects = {one.project for one in changes.values() if is_silence(one)}
+        projects = {one.project for one in changes.values() if is_project_without_data(one)}
         return cls(
             connection, changes, present, past, silences, now, _SilentProjects.read(connection, projects)
         )
@@ -221,13 +221,15 @@ class _Known:
         It is looked again while that lasts. What is still without data when the project is not silent any more is told then.
         """
         present = self.list_still(change)
-        if not is_silence(change) or not any(is_silence(one) for one in present):
+        if not is_project_without_data(change) or not any(is_project_without_data(one) for one in present):
             return False
-        others = self.silences_told.told.get((change.project, row["receiver"]), set()) - {change.alert}
+        others = self.projects_without_data.told.get((change.project, row["receiver"]), set()) - {
+            change.alert
+        }
         if row["kind"] != "change":
             # That it still is so one alert says for all.
             others = {name for name in others if name < change.alert}
-        resumed = self.silences_told.resumed.get(change.project)
+        resumed = self.projects_without_data.resumed.get(change.project)
         judged = self.present[change.project, change.alert].watch.judged_until
         # Once another alert has seen events this one waits for its own next window.
         return bool(others) or (row["status"] == "held" and resumed is not None and judged <= resumed)
@@ -242,7 +244,7 @@ class _Known:
         return all(begins.get(key_of(one.values), one.found_at) <= silence.begins_at for one in told)
 
 
-def is_silence(change: ChangeRow) -> bool:
+def is_project_without_data(change: ChangeRow) -> bool:
     """Tell whether a change says that there is no data because the whole project is silent."""
     return is_silent(change.after, change.cause.standing.judged)
 
@@ -381,17 +383,17 @@ def _gather(rows: list[sa.RowMapping], known: _Known) -> Iterable[list[sa.RowMap
         silent = [
             group
             for group in joined.values()
-            if all(is_silence(known.changes[one["change"]]) for one in group)
+            if all(is_project_without_data(known.changes[one["change"]]) for one in group)
         ]
         if len(silent) > 1 and _may_join(silent[0][0]):
             yield sorted((row for group in silent for row in group), key=lambda row: int(row["id"]))
             joined = {place: group for place, group in joined.items() if group not in silent}
-        told_apart = {place for place in groups if (receiver, place[0]) not in older}
+        not_deferred = {place for place in groups if (receiver, place[0]) not in older}
         if len({alert for alert, _ in joined}) > MOST_APART and _may_join(next(iter(joined.values()))[0]):
             yield sorted((row for group in joined.values() for row in group), key=lambda row: int(row["id"]))
         else:
             yield from joined.values()
-        yield from (group for place, group in groups.items() if place not in told_apart)
+        yield from (group for place, group in groups.items() if place not in not_deferred)
 
 
 def _may_join(row: sa.RowMapping) -> bool:

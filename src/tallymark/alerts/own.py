@@ -39,7 +39,13 @@ LOADING: Final = Alert(
     description="Events are accepted and safe in the journal, but none of them reaches the store: questions and alerts do not see them.",
     runbook="Look at the loader's last error at /readyz and in the server's log, and at the disk.",
 )  # fmt: skip
+
 OWN: Final = {one.name: one for one in (JUDGING, TELLING, LOADING)}
+
+
+def build_loading(limit: float) -> Alert:
+    """Return the alert on the loader with the installation's own limit in seconds."""
+    return msgspec.structs.replace(LOADING, when=Above(value=limit))
 
 
 def judge_own(
@@ -72,7 +78,7 @@ def judge_own(
     found = [
         _run(JUDGING, kept.get(JUDGING.name), judging, now),
         _run(TELLING, kept.get(TELLING.name), telling, now),
-        _run(LOADING, kept.get(LOADING.name), loading, now),
+        _run(build_loading(stall.limit), kept.get(LOADING.name), loading, now),
     ]
     return [one for one in found if one is not None]
 

@@ -222,7 +222,7 @@ class Catalog:
     def add_person(self, person: str, password: str) -> None:
         """Make a person who can sign in, with every right. Slow by intent.
 
-        Raises RequestRefused: conflict where the name is taken, invalid_request for a name that is empty, longer than 128
+        Raises RequestRefused: conflict where the name is taken, invalid_request for a name that is empty, longer than 64
         characters or has unseen ones, and for a password of fewer than 8 characters.
         """
         if not 0 < len(person) <= _MAX_PERSON or not person.isprintable() or person != person.strip():

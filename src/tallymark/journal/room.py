@@ -35,7 +35,7 @@ class Room:
         self._looked_at = clock.monotonic()
         threading.Thread(target=self._run, name="journal-room", daemon=True).start()
 
-    def find_silence(self) -> float:
+    def find_unresponsive_seconds(self) -> float:
         """Return for how many seconds the disk has owed an answer, once that is too long; else 0."""
         now = self._clock.monotonic()
         since = [at for at in (self._asked_at, self._writing_since) if at is not None]

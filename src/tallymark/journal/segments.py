@@ -346,7 +346,7 @@ class SegmentWriter:
     def _check_room(self) -> None:
         """Look at the free room, at most once a second, and whether the disk answers."""
         looked = self._room.look_again()
-        if silence := self._room.find_silence():
+        if silence := self._room.find_unresponsive_seconds():
             message = f"The disk under the data folder has not answered for {silence:.0f} s."
             raise RequestRefused("journal_unavailable", message, retry_after=5)
         if not looked and self._looked:

@@ -32,7 +32,7 @@ from tallymark.loader.state import LoaderState
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreError, StoreUnavailable
 from tallymark.store.partitions import PARTITIONS_PER_INSERT, FindPartition, find_partition, read_finder
-from tallymark.store.schema import EVENTS_TABLE, PROBE_TABLE
+from tallymark.store.schema import EVENTS_TABLE, PROBE_TABLE, build_insert_id
 
 log = structlog.get_logger("tallymark.loader")
 
@@ -145,7 +145,7 @@ class Inserter:
 
     @staticmethod
     def _settings(judged: list[JudgedRecord]) -> dict[str, str]:
-        return {"query_id": f"tallymark-loader-{judged[0].record.shard}"}
+        return {"query_id": build_insert_id(judged[0].record.shard)}
 
     @staticmethod
     def _check_pieces_help(error: StoreError, *, suspect: bool) -> Cause:

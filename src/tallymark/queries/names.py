@@ -111,11 +111,6 @@ def find_event_names(
     return EventNames(names, rows[0][3] if rows else 0)
 
 
-def list_event_names(store: QueryStore, project: str, *, limit: int = MOST_NAMES) -> list[EventName]:
-    """Return the project's event names, the most frequent first. Raises `RequestRefused` as `ask_store` does."""
-    return find_event_names(store, project, limit=limit).names
-
-
 def find_fields(
     store: QueryStore,
     project: str,

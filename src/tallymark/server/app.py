@@ -45,8 +45,8 @@ from tallymark.server.own_numbers import OwnNumbers
 from tallymark.store.client import StoreClient
 from tallymark.store.requests import INTERNAL_USER
 from tallymark.web.app import build_app
-from tallymark.web.departures import end_with_client
 from tallymark.web.desk import open_desk
+from tallymark.web.disconnects import end_with_client
 from tallymark.web.prefix import add_prefix, parse_prefix, remove_prefix
 from tallymark.web.services import Services
 

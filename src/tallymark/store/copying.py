@@ -28,6 +28,7 @@ from tallymark.store.schema import (
     NEXT_TABLE,
     WEEK,
     build_create_events,
+    build_insert_id,
 )
 
 log = structlog.get_logger("tallymark.store")
@@ -79,7 +80,7 @@ class CopyOptions:
     report: Callable[[int, int], None] = _ignore
     postpone: Callable[[str], None] = _ignore
     reserve_bytes: int = 0
-    query_id: str = "tallymark-loader-0"
+    query_id: str = build_insert_id(0)
 
 
 def copy_events(client: StoreClient, options: CopyOptions) -> None:

@@ -116,6 +116,15 @@ WEEK: Final = "toMonday(received_at)"
 BUCKET: Final = f"xxHash64(project) % {BUCKETS}"
 PARTITION_BY: Final = f"({WEEK}, {BUCKET})"
 
+# In the order of which rows stand on the disk; the project stands first, so a question reads only its project's rows.
+SORTING_KEY: Final = "project, event_name, event_time, event_id"
+
+
+def build_insert_id(shard: int) -> str:
+    """Return the query id of a shard's inserts: one runs at a time, and who asks under it knows that none is running."""
+    return f"tallymark-loader-{shard}"
+
+
 # An event table under construction: rows of an older table are copied here, then the two change names.
 NEXT_TABLE: Final = "tallymark.events_next"
 
@@ -129,8 +138,7 @@ def build_create_events(table: str) -> str:
         # One event by its id, without reading the project's whole column.
         + ",\n    INDEX event_id_filter event_id TYPE bloom_filter(0.01) GRANULARITY 4\n)"
         + f"\nENGINE = MergeTree\nPARTITION BY {PARTITION_BY}"
-        # The project stands first, so a question reads only its project's rows of a bucket.
-        + "\nORDER BY (project, event_name, event_time, event_id)"
+        + f"\nORDER BY ({SORTING_KEY})"
         + "\nSETTINGS "
         + ", ".join(f"{name} = {value}" for name, value in TABLE_SETTINGS.items())
     )

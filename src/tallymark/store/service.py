@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tallymark.clock import SYSTEM_CLOCK, Clock
+from tallymark.fair_queue import Bounds, Turns
 from tallymark.store.engine import STREAMED_FORMATS, Answer, Connection, Engine, Scope, quote_text
 from tallymark.store.engine_config import SCOPE_SETTING
 from tallymark.store.errors import EngineError
@@ -33,7 +34,6 @@ from tallymark.store.statements import (
     parse_words,
 )
 from tallymark.store.visitors import Gate
-from tallymark.turns import Bounds, Turns
 
 # How long a request waits for a place before it is told that there is none, in seconds.
 _LANE_WAIT: Final = 30.0

@@ -17,7 +17,7 @@ from tallymark.store.errors import EngineError
 from tallymark.store.parser import part_format
 from tallymark.store.schema import EVENTS_TABLE
 from tallymark.store.statements import is_select
-from tallymark.store.told import Told, answer_show
+from tallymark.store.system_tables import SystemTables, answer_show
 
 # Nodes that hold nothing by themselves or whose parts stand below them in the tree. Not here, among many:
 # Set (settings in the statement), ColumnsApplyTransformer (its function is not in the tree), Explain.
@@ -84,7 +84,7 @@ _SETTINGS: Final = (
 _NO_SETTINGS: Final = "schema"
 # Tools read here what they may give with a request. The engine's own column tells of the connection, where nothing
 # can be changed once the request's settings stand.
-_TOLD_SETTINGS: Final = (
+_SETTINGS_ROWS: Final = (
     f"SELECT * REPLACE (NOT match(name, '^({_SETTINGS})$') OR position(name, '{_NO_SETTINGS}') > 0 AS readonly)"  # noqa: S608 - constant text
     " FROM system.settings"
 )
@@ -114,7 +114,7 @@ class Gate:
             name.lower() for name in _read_names(connection, "SELECT name FROM system.databases")
         ) - {EVENTS_TABLE.partition(".")[0]}
         self._virtual: frozenset[str] | None = None
-        self._told = Told(connection, _TOLD_SETTINGS)
+        self._system_tables = SystemTables(connection, _SETTINGS_ROWS)
 
     def check_settings(self, settings: Mapping[str, str]) -> None:
         """Raise EngineError 452 for a setting that visitors may not give."""
@@ -141,7 +141,7 @@ class Gate:
             raise EngineError(164, "Cannot execute this query in readonly mode")
         # Before the checks, so that they see what runs.
         answer = answer_show(connection, text)
-        text = answer or (self._told.put_in(connection, text) if is_select(text) else text)
+        text = answer or (self._system_tables.substitute(connection, text) if is_select(text) else text)
         lines = connection.run(f"EXPLAIN AST {text}", "JSONCompactEachRow", parameters).body
         self._check_tree(connection, [str(json.loads(line)[0]) for line in lines.splitlines()])
         if kind == "UNKNOWN" and answer is None:

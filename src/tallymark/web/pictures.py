@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tallymark.errors import RequestRefused
-from tallymark.turns import Bounds
+from tallymark.fair_queue import Bounds
 from tallymark.web.remembered import Remembered
-from tallymark.web.shared import Shared
 from tallymark.web.shares import RETRY_AFTER, Share
+from tallymark.web.single_flight import SingleFlight
 
 PictureFormat = Literal["svg", "png"]
 
@@ -74,7 +74,9 @@ class Pictures:
 
     _drawer: Drawer = field(default_factory=Drawer)
     _turns: Share = field(default_factory=lambda: Share("pictures", _BOUNDS, _SECONDS))
-    _shared: Shared[bytes] = field(default_factory=lambda: Shared(Remembered(_MOST_PICTURES, lambda _: 0, 0)))
+    _shared: SingleFlight[bytes] = field(
+        default_factory=lambda: SingleFlight(Remembered(_MOST_PICTURES, lambda _: 0, 0))
+    )
 
     async def draw(self, spec: bytes, kind: PictureFormat, project: str, sender: str = "") -> bytes:
         """Return the picture of a specification in JSON, drawn once for all who want it.

@@ -22,6 +22,7 @@ from tallymark.catalog.repository import Catalog
 from tallymark.catalog.snapshot import Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.errors import RequestRefused
+from tallymark.fair_queue import Bounds
 from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
@@ -35,13 +36,12 @@ from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import QueryTooExpensive
 from tallymark.store.limits import VISITOR_PLACES
-from tallymark.turns import Bounds
 from tallymark.web.desk import Desk
 from tallymark.web.palette import Palette
 from tallymark.web.pictures import Pictures
 from tallymark.web.remembered import Remembered
-from tallymark.web.shared import Shared
 from tallymark.web.shares import Share
+from tallymark.web.single_flight import SingleFlight
 from tallymark.web.uses import Uses
 
 # Of a panel that is remembered.
@@ -115,7 +115,9 @@ class Services:
         )
     )
     # Panels as they are shown (`panels.View`).
-    views: Shared[Any] = field(default_factory=lambda: Shared(Remembered(512, _weigh_view, _MOST_ROWS)))
+    views: SingleFlight[Any] = field(
+        default_factory=lambda: SingleFlight(Remembered(512, _weigh_view, _MOST_ROWS))
+    )
     reads: Share = field(default_factory=lambda: Share("requests", _READS, _PATIENCE))
     questions: Share = field(default_factory=lambda: Share("questions", _QUESTIONS, _PATIENCE))
     panels: Share = field(default_factory=lambda: Share("panels", _PANELS, _PATIENCE))

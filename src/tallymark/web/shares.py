@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
 from tallymark.errors import RequestRefused
+from tallymark.fair_queue import Bounds, QueueFull, Turns
 from tallymark.meters import WORK_ENDED
 from tallymark.store.cancelling import Cancellation, work_under
-from tallymark.turns import Bounds, QueueFull, Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -35,7 +35,7 @@ class BadHead(Exception):
 
 
 class Taker(Protocol):
-    """Who answers a request: the intake's `Upload`, or the framework's `Exchange`."""
+    """Who answers a request: the intake's `Upload`, or the framework's `AppExchange`."""
 
     def begin(self) -> None:
         """Look at the head."""

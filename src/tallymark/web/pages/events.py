@@ -138,7 +138,7 @@ def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
         "known": known.fields,
         "known_total": known.total,
         "error": error,
-        "notes": notes,
+        "notes": (*notes, page.note) if page.note else notes,
         "events": [{**event, "short": shape_attributes(event["attributes"])} for event in page.events],
         "older": "/events?" + urlencode([*state, ("before", page.next_cursor)]) if page.next_cursor else "",
         "newest": "/events?" + urlencode(state) if fields.get("before") else "",

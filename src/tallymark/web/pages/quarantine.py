@@ -84,6 +84,7 @@ def _read_quarantine(services: Services, visit: Visit, before: int) -> dict[str,
         "counts": [(count, EVENT_CODES.get(count.code)) for count in counts],
         "samples": [msgspec.structs.asdict(event) for event in page.events],
         "older": page.next_before,
+        "note": page.note,
         "refused": [
             (code, events, EVENT_CODES.get(code))
             for code, events in sorted(refused.items(), key=lambda item: -item[1])

@@ -38,7 +38,7 @@ class _Making(Generic[T]):
         return number == self.number or self.begun is None or now - self.begun <= JOIN_SECONDS
 
 
-class Shared(Generic[T]):
+class SingleFlight(Generic[T]):
     """Makes things once for all who ask for them. For the event loop."""
 
     def __init__(self, remembered: Remembered[T], clock: Clock = SYSTEM_CLOCK) -> None:

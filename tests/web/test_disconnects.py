@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tallymark.web.departures import end_with_client
+from tallymark.web.disconnects import end_with_client
 
 END = {"type": "http.request", "body": b"", "more_body": False}
 GONE = {"type": "http.disconnect"}

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tallymark.store.schema import EVENT_COLUMNS, EVENTS_TABLE
-from tallymark.store.told import SORTING_KEY, TOLD_TABLES
+from tallymark.store.schema import EVENT_COLUMNS, EVENTS_TABLE, SORTING_KEY
+from tallymark.store.system_tables import ANSWERED_TABLES
 
 pytestmark = pytest.mark.store
 
@@ -27,7 +27,7 @@ def ask(store):
     return run
 
 
-@pytest.mark.parametrize("name", sorted(TOLD_TABLES))
+@pytest.mark.parametrize("name", sorted(ANSWERED_TABLES))
 def test_every_column_of_the_engine_is_there(store, ask, name):
     """The lists have the columns of the engine's own tables, in their order and with their types."""
     described = store.client().query_rows(f"DESCRIBE TABLE {name}").rows

@@ -14,12 +14,10 @@ from typing import Any, Final
 from tallymark.store.engine import Connection, quote_name, quote_text
 from tallymark.store.errors import EngineError
 from tallymark.store.parser import read_tree, read_words, render_tree
-from tallymark.store.schema import DATABASE, EVENT_COLUMNS, EVENTS_TABLE
+from tallymark.store.schema import DATABASE, EVENT_COLUMNS, EVENTS_TABLE, SORTING_KEY
 from tallymark.store.statements import read_tokens
 
 _TABLE: Final = EVENTS_TABLE.partition(".")[2]
-# As the engine writes it of the table; a test compares them.
-SORTING_KEY: Final = "project, event_name, event_time, event_id"
 
 _D: Final = quote_text(DATABASE)
 _T: Final = quote_text(_TABLE)
@@ -29,13 +27,13 @@ _COLUMNS: Final = ", ".join(
     f"({place}, {quote_text(column.name)}, {quote_text(column.type.removesuffix(_DEFAULT_PATHS))})"
     for place, column in enumerate(EVENT_COLUMNS, 1)
 )
-_ROWS: Final = f"(SELECT arrayJoin([{_COLUMNS}]) AS told)"
-_NULLABLE: Final = "startsWith(told.3, 'Nullable(')"
-_KEYED: Final = f"has({SORTING_KEY.split(', ')!r}, told.2)"
+_ROWS: Final = f"(SELECT arrayJoin([{_COLUMNS}]) AS listed)"
+_NULLABLE: Final = "startsWith(listed.3, 'Nullable(')"
+_KEYED: Final = f"has({SORTING_KEY.split(', ')!r}, listed.2)"
 
 # By table: where its rows come from, and the columns that tell something. All other columns are empty.
 _ONE: Final = "system.one"
-_TOLD: Final[dict[str, tuple[str, dict[str, str]]]] = {
+_ROWS_BY_TABLE: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "system.databases": (_ONE, {"name": _D, "database": _D, "engine": "'Atomic'", "engine_full": "'Atomic'"}),
     "system.tables": (
         _ONE,
@@ -60,10 +58,10 @@ _TOLD: Final[dict[str, tuple[str, dict[str, str]]]] = {
         {
             "database": _D,
             "table": _T,
-            "name": "told.2",
-            "column": "told.2",
-            "type": "told.3",
-            "position": "told.1",
+            "name": "listed.2",
+            "column": "listed.2",
+            "type": "listed.3",
+            "position": "listed.1",
             "is_in_sorting_key": _KEYED,
             "is_in_primary_key": _KEYED,
         },
@@ -82,20 +80,20 @@ _TOLD: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "table_catalog": _D,
             "table_schema": _D,
             "table_name": _T,
-            "column_name": "told.2",
-            "ordinal_position": "told.1",
+            "column_name": "listed.2",
+            "ordinal_position": "listed.1",
             "is_nullable": f"if({_NULLABLE}, '1', '0')",
-            "data_type": "told.3",
-            "column_type": "told.3",
+            "data_type": "listed.3",
+            "column_type": "listed.3",
         },
     ),
 }
-TOLD_TABLES: Final = frozenset(_TOLD)
+ANSWERED_TABLES: Final = frozenset(_ROWS_BY_TABLE)
 # A statement without any of these words has nothing to put in.
-_WORDS: Final = frozenset(name.partition(".")[2] for name in _TOLD) | {"settings"}
+_WORDS: Final = frozenset(name.partition(".")[2] for name in _ROWS_BY_TABLE) | {"settings"}
 
 _SHOWN_COLUMNS: Final = (
-    f"told.2 AS field, told.3 AS type, if({_NULLABLE}, 'YES', 'NO') AS `null`, if({_KEYED}, 'PRI SOR', '') AS key,"
+    f"listed.2 AS field, listed.3 AS type, if({_NULLABLE}, 'YES', 'NO') AS `null`, if({_KEYED}, 'PRI SOR', '') AS key,"
     " CAST(NULL, 'Nullable(String)') AS default, '' AS extra"
 )
 _SHOWN_FULL: Final = ", CAST(NULL, 'Nullable(String)') AS collation, '' AS comment, '' AS privileges"
@@ -110,15 +108,17 @@ _IGNORED_KEYS: Final = frozenset(
 )
 
 
-class Told:
+class SystemTables:
     """The constants, in the shape that the tables have in the engine of this process."""
 
     def __init__(self, connection: Connection, settings: str) -> None:
         """Read the shape of each table; `settings` is the SELECT that stands for `system.settings`."""
-        selects = {name: _build_select(connection, name) for name in _TOLD} | {"system.settings": settings}
+        selects = {name: _build_select(connection, name) for name in _ROWS_BY_TABLE} | {
+            "system.settings": settings
+        }
         self._subqueries = {name: _read_subquery(connection, sql) for name, sql in selects.items()}
 
-    def put_in(self, connection: Connection, sql: str) -> str:
+    def substitute(self, connection: Connection, sql: str) -> str:
         """Return the SELECT with constants for the engine's lists, under the names and aliases that it gives them."""
         if not any(token.is_name and token.value.lower() in _WORDS for token in read_tokens(sql)):
             return sql
@@ -173,13 +173,13 @@ def _walk(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def _build_select(connection: Connection, name: str) -> str:
-    """Return the SELECT of all columns that the engine's table has, with what is told in those that are."""
-    source, told = _TOLD[name]
+    """Return the SELECT of all columns that the engine's table has, with values in those that we answer for."""
+    source, values = _ROWS_BY_TABLE[name]
     body = connection.run(f"DESCRIBE TABLE {name}", "JSONCompactEachRow").body
     columns = []
     for line in body.splitlines():
         column, kind = json.loads(line)[:2]
-        value = told.get(column.lower(), f"defaultValueOfTypeName({quote_text(kind)})")
+        value = values.get(column.lower(), f"defaultValueOfTypeName({quote_text(kind)})")
         columns.append(f"CAST({value}, {quote_text(kind)}) AS {quote_name(column)}")
     return f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608 - constants and the engine's own names
 

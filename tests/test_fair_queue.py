@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallymark.turns import Bounds, QueueFull, Turns
+from tallymark.fair_queue import Bounds, QueueFull, Turns
 
 
 def _drain(turns: Turns[str], held: list[str]) -> list[str]:

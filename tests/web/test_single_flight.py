@@ -8,7 +8,7 @@ import pytest
 
 from tallymark.clock import FixedClock
 from tallymark.web.remembered import Remembered
-from tallymark.web.shared import JOIN_SECONDS, Shared
+from tallymark.web.single_flight import JOIN_SECONDS, SingleFlight
 
 KEY = ("p", b"panel", 1)
 
@@ -38,7 +38,7 @@ class Maker:
 def _run(story):
     async def run():
         clock = FixedClock()
-        return await story(Shared(Remembered(8, lambda _: 0, 0, clock), clock), Maker(), clock)
+        return await story(SingleFlight(Remembered(8, lambda _: 0, 0, clock), clock), Maker(), clock)
 
     return asyncio.run(asyncio.wait_for(run(), 60))
 
