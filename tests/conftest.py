@@ -22,10 +22,14 @@ from urllib.parse import quote, urlencode
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.tables import open_engine, sqlite_url
 
+# Hypothesis would fail a test because the machine is busy: for a slow example, or for slow data.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 # Guards against hanging only: generous, because the machine may be busy.
 DEADLINE_SECONDS = 90.0
 WRITE_KEY, READ_KEY = "write-key-of-the-tests-1", "read-key-of-the-tests-1"

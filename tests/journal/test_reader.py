@@ -200,6 +200,18 @@ def _write(folder: str, make_shard, count: int) -> None:
     shard.loop.close()
 
 
+def test_an_end_that_is_being_made_is_no_end_yet(shard):
+    """Between the making of the file and its length a reader sees an empty journal, and afterwards what is there."""
+    shard.folder.mkdir()
+    (shard.folder / "durable-end").touch()
+    reader = SegmentReader(shard.folder)
+    assert reader.durable_number() == 0
+    shard.open()
+    shard.append(3)
+    assert reader.durable_number() == 3
+    reader.close()
+
+
 def test_reader_beside_a_writing_process(shard, make_shard):
     """A reader in another process than the writer's sees each record once, in order, while they are written."""
     rounds = 200

@@ -26,6 +26,7 @@ HEADER_BYTES = 64
 _PREFIX = "segment-"
 _SUFFIX = ".log"
 DURABLE_END_FILE = "durable-end"
+DURABLE_END_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +150,10 @@ class DurableEnd:
         flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
         descriptor = os.open(path, flags, 0o600)
         try:
-            if writable and os.fstat(descriptor).st_size < 8:
-                os.ftruncate(descriptor, 8)
+            if writable and os.fstat(descriptor).st_size < DURABLE_END_BYTES:
+                os.ftruncate(descriptor, DURABLE_END_BYTES)
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-            self._map = mmap.mmap(descriptor, 8, access=access)
+            self._map = mmap.mmap(descriptor, DURABLE_END_BYTES, access=access)
         finally:
             os.close(descriptor)
         # One aligned 8-byte store: a reader sees the old number or the new one, nothing between.

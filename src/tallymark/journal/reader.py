@@ -15,6 +15,7 @@ import structlog
 
 from tallymark.crashpoints import reach
 from tallymark.journal.files import (
+    DURABLE_END_BYTES,
     DURABLE_END_FILE,
     HEADER_BYTES,
     DurableEnd,
@@ -59,7 +60,11 @@ class SegmentReader:
     def durable_number(self) -> int:
         """Return the number after the last durable record; 0 before there is a journal."""
         if self._end is None:
-            if not (self.folder / DURABLE_END_FILE).exists():
+            try:
+                # The writer makes the file a moment before it gives it its length.
+                if (self.folder / DURABLE_END_FILE).stat().st_size < DURABLE_END_BYTES:
+                    return 0
+            except FileNotFoundError:
                 return 0
             self._end = DurableEnd(self.folder, writable=False)
         return self._end.get()
