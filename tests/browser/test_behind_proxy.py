@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -25,15 +26,19 @@ http {{
   uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
   server {{
     listen 127.0.0.1:{port};
-    location /tm/ {{
-      proxy_pass http://127.0.0.1:{behind}{slash};
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header Connection "";
-    }}
+    {location}
   }}
 }}
 """
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def _read_location(behind: int, slash: str) -> str:
+    """Return the block that the page tells people to use, for the test's own port."""
+    (block,) = re.findall(r"^```nginx\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return block.replace("http://127.0.0.1:8600;", f"http://127.0.0.1:{behind}{slash};")
 
 
 def _find_port() -> int:
@@ -55,7 +60,7 @@ def proxied(request, make_server, build_event, tmp_path):
         [build_event(f"p{n}", event_name="clicked", attributes={"plan": "ab"[n % 2]}) for n in range(20)]
     )
     server.wait_loaded()
-    text = CONFIG.format(folder=tmp_path, port=port, behind=server.port, slash=request.param)
+    text = CONFIG.format(folder=tmp_path, port=port, location=_read_location(server.port, request.param))
     (tmp_path / "nginx.conf").write_text(text)
     process = subprocess.Popen([program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
     try:

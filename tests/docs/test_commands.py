@@ -39,6 +39,7 @@ RUN = {
     ("docs/operations.md", "bash", "tallymark backup"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "cp -a"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "tallymark sql"): "tests/docs/test_commands.py::test_backup_and_restore",
+    ("docs/operations.md", "nginx", "location"): "tests/browser/test_behind_proxy.py::test_below_a_path",
     ("docs/operations.md", "toml", "own_project"): "tests/docs/test_commands.py::test_own_project",
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
     ("README.md", "yaml", "departure_rate"): "tests/docs/test_commands.py::test_readme_metric",
