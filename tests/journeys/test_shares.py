@@ -11,6 +11,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tallymark.store.limits import VISITOR_PLACES
+from tests.conftest import DEADLINE_SECONDS
+
 pytestmark = [pytest.mark.store, pytest.mark.xdist_group("shares")]
 
 # Keeps a processor busy until its time is up, and needs no memory.
@@ -135,3 +138,17 @@ def test_more_than_may_wait_is_refused_at_once(server, projects):
     finally:
         for asker in askers:
             asker.leave()
+
+
+def test_answers_that_are_broken_off_give_back_their_places(server):
+    """More readers than there are places leave in the middle of a streamed answer; the next statement is answered."""
+    for _ in range(2 * VISITOR_PLACES):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
+        target = "/clickhouse/?query=select+repeat('x',1000)+from+numbers(1000000)"
+        connection.request("GET", target, headers={"Authorization": f"Bearer {server.read_key}"})
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.read(100)
+        answer.close()
+        connection.close()
+    assert server.sql("SELECT 1") == [["1"]]

@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -132,10 +133,12 @@ class StoreHandler(BaseHTTPRequestHandler):
             return
         packs = dict(fields).get("enable_http_compression") in {"1", "true"}
         encoding = pick_encoding(self.headers.get("Accept-Encoding") or "") if packs else ""
-        with self.server.watch.guard(
-            self.connection, lambda: service.stop(request.query_id, request.project)
+        with (
+            self.server.watch.guard(self.connection, lambda: service.stop(request.query_id, request.project)),
+            # Ended here, whoever goes away in the middle: left to the garbage collector it would keep its place.
+            closing(service.open_query(request, text)) as outcome,
         ):
-            self._send(request, service.open_query(request, text), encoding)
+            self._send(request, outcome, encoding)
 
     def _run_insert(self, request: StoreRequest, head: InsertHead, data: Iterator[bytes]) -> None:
         service: Service = self.server.service

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -46,6 +46,13 @@ class Outcome:
     format: str
     pieces: Iterator[bytes]
     answer: Answer | None = None
+    # The statement itself: ended, it gives back its place, its connection and its id.
+    statement: Generator[bytes, None, None] | None = None
+
+    def close(self) -> None:
+        """End the statement, read to its end or not."""
+        if self.statement is not None:
+            self.statement.close()
 
 
 @dataclass(slots=True)
@@ -154,7 +161,8 @@ class Service:
         if kill is not None and not request.project and not request.read_only:
             return self._kill(kill)
         outcome = Outcome(request.default_format, iter(()))
-        outcome.pieces = self._begin(self._run(request, sql, outcome))
+        outcome.statement = self._run(request, sql, outcome)
+        outcome.pieces = self._begin(outcome.statement)
         return outcome
 
     def stop(self, query_id: str, project: str = "") -> bool:
@@ -220,7 +228,7 @@ class Service:
         ) as connection:
             yield connection
 
-    def _run(self, request: StoreRequest, sql: str, outcome: Outcome) -> Iterator[bytes]:
+    def _run(self, request: StoreRequest, sql: str, outcome: Outcome) -> Generator[bytes, None, None]:
         scope = Scope(request.project)
         lane = self._internal if scope.internal else self._visitors
         if not scope.internal:
