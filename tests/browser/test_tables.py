@@ -211,6 +211,14 @@ def test_a_phone_breaks_no_word_of_a_table(board, open_page):
     assert hostile <= 200
 
 
+def test_the_fields_of_a_definition_fit_a_phone(board, open_page):
+    """The longest name of a field breaks where it has an underscore, and nothing is wider than the screen."""
+    page = open_page(width=390)
+    page.goto("/definition?kind=alert&metric=visits")
+    expect(page.get_by_role("row", name="although_intermediate")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_conditions_are_read_whole(open_page):
     """In Explore an input is as wide as what stands in it; another one goes to the next line."""
     page = open_page(width=1280)
