@@ -29,6 +29,7 @@ _TITLES: Final = {
     405: "That is not understood",
     413: "That is too much",
     422: "That takes too long",
+    429: "That is too much at once",
     503: "That cannot be reached now",
 }
 # Where somebody goes on from an address that begins so: the same page as it is without conditions.
