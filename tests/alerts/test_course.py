@@ -65,6 +65,21 @@ def test_points_are_the_windows_that_were_judged(world):
     assert {point.end: dict(point.verdicts) for point in points} == judged
 
 
+def test_a_slow_store_shortens_the_course(world):
+    """When its time is over a course has the newest windows, in order, and not those before them."""
+    world.watch(window="3m", every="1m", delay="1s")
+    world.others = True
+    run(world, [7, 1, 2, 9, 3, 0, 4, 8, 2, 6, 1])
+    kept = world.book.load("shop")["low"]
+    metrics, questions = questions_of(world)
+    alert = alert_of(world)
+    ends = choose_ends(alert, kept.watch.judged_until, kept.watch.step, 180)
+    whole = judge_course(alert, metrics["seen"], ends, questions, kept.standings)
+    short = judge_course(alert, metrics["seen"], ends, questions, kept.standings, 0)
+    assert len(ends) == len(whole) > len(short) >= 6
+    assert short == whole[-len(short) :]
+
+
 def test_the_chart_shows_them(world):
     """The page's chart has a point per window at its end, its figure, its n, and the limit; and shades from the change on."""
     world.watch(window="3m", every="1m", delay="1s")
@@ -103,6 +118,21 @@ def test_the_chart_shows_them(world):
     )
     assert shade["data"]["values"] == [{"x": fired, "x2": over}]
     assert "window of 3m, at its end" in view.chart.notes[0]
+
+
+def test_the_limit_is_within_the_axis(world):
+    """Where all figures are 0 the axis reaches the limit nevertheless, instead of a chart that is as high as a page."""
+    world.watch(window="3m", every="1m", delay="1s")
+    world.others = True
+    run(world, [0, 0, 0, 0, 0, 0])
+    kept = world.book.load("shop")["low"]
+    metrics, questions = questions_of(world)
+    chart = build_page_chart(
+        alert_of(world), metrics, questions, kept.standings, kept.watch.judged_until, kept.watch.step, [], world.now
+    ).chart  # fmt: skip
+    assert {row["y"] for row in chart.rows} <= {0, None}
+    scales = [layer["encoding"]["y"].get("scale", {}) for layer in chart.spec["layer"]]
+    assert all("domain" not in scale for scale in scales)
 
 
 def test_a_message_has_the_figure_that_caused_it(world):

@@ -176,6 +176,24 @@ def test_sums_are_told_to_the_cent():
     assert "below 1,250,000.5 EUR in the window before" in change
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(448, "1,020 %"), (60, "50 %"), (40.1, "0.25 %"), (439.9, "1,000 %")]
+)
+def test_a_large_change_is_a_plain_number(value, said):
+    """A change by more than a thousand per cent is written with its digits, and without an exponent."""
+    judged = Judged(verdict="not met", value=value, n=448, normal=40, exact=True)
+    assert f"{said} above 40 in the window before" in write_judged(
+        alert(when=Falls(against="previous", percent=20)), judged, ""
+    )
+
+
+def test_no_change_has_no_size():
+    """A figure that is what it was before is at it, and not 0 % at it."""
+    judged = Judged(verdict="not met", value=720, n=720, normal=720, exact=True)
+    said = write_judged(alert(when=Falls(against="previous", percent=20)), judged, "")
+    assert said == "720 (n 720), at 720 in the window before"
+
+
 def test_37_of_64_near_its_limit():
     """Where more digits tell a figure from its limit the interval has them as well."""
     low, high = wilson_interval(37, 64)

@@ -64,7 +64,7 @@ def _add_receiver(page, address):
     page.get_by_label("Tell", exact=True).fill("on_call")
     page.get_by_label("at", exact=True).fill(address)
     page.get_by_label("about alerts of").fill("shop")
-    page.get_by_role("button", name="Add").click()
+    page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_role("button", name="Try on_call").click()
     expect(page.get_by_text("on_call took a test message.")).to_be_visible()
 

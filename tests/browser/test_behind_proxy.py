@@ -99,8 +99,10 @@ def test_below_a_path(chromium, proxied):
     for name in ("Home", "Events", "Quarantine", "Dashboards", "Metrics", "Alerts", "Settings", "Explore"):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
         expect(page).to_have_url(re.compile(r"^http://[^/]+/tm/"))
-    page.goto("explore?project=default&kind=trend&name0=clicked")
-    page.get_by_role("main").get_by_role("button").first.wait_for()
+    page.goto("explore?project=default&kind=trend&from=2026-01-31&to=2026-02-01&s0.event=clicked")
+    expect(page.locator(".figures")).to_contain_text("20")
+    page.get_by_role("link", name="events", exact=True).click()
+    expect(page.locator("table.events tbody tr")).to_have_count(20)
     page.get_by_role("button", name=re.compile("Sign out")).click()
     expect(page).to_have_url(f"{base}/sign-in")
     assert outside == []

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
+from tallymark.web.filter_rows import write_name
 from tallymark.web.texts import show_line
 
 pytestmark = [pytest.mark.browser, pytest.mark.store]
@@ -54,7 +55,13 @@ def test_names_as_series_steps_and_labels(open_page, names):
     page = open_page()
     for name in names:
         page.goto(
-            explore(kind="trend", interval="day", s0__event=name, s1__event="hostile", s1__name=f"{name}.")
+            explore(
+                kind="trend",
+                interval="day",
+                s0__event=write_name(name),
+                s1__event="hostile",
+                s1__name=f"{name}.",
+            )
         )
         expect(page.locator("figure[data-drawn] .canvas svg")).to_be_visible()
         legend = page.locator(".legend bdi").first.text_content()
@@ -68,8 +75,8 @@ def test_names_as_series_steps_and_labels(open_page, names):
             by="session_id",
             window="7d",
             s0__event="visited",
-            s1__event=names[0],
-            s1__name=names[1],
+            s1__event=write_name(names[0]),
+            s1__name=write_name(names[1]),
         )
     )
     expect(page.locator("figure[data-drawn] .canvas svg")).to_be_visible()

@@ -211,6 +211,30 @@ def test_a_phone_breaks_no_word_of_a_table(board, open_page):
     assert hostile <= 200
 
 
+def test_a_long_table_scrolls_in_its_panel(board, site, open_page):
+    """A month of days does not stretch its row of panels: the table has the panel's height, and its last day is scrolled to."""
+    panels = [{"name": "days", "kind": "table", "metrics": ["visits_0"], "width": 6, "height": 4}]
+    body = {"from": "2026-01-01", "to": "2026-02-01", "interval": "day", "panels": panels}
+    answer = site.request("PUT", "/v1/dashboards/month", json.dumps(body), key=site.admin_key)
+    assert answer.status == 200, answer.body
+    for width in (1280, 390):
+        page = open_page(width=width)
+        page.goto("/dashboard?name=month")
+        place = page.locator("#panel-days .scroll")
+        expect(place.locator("tbody tr")).to_have_count(31)
+        assert page.locator("#panel-days").bounding_box()["height"] < 480
+        place.locator("tbody tr").last.scroll_into_view_if_needed()
+        assert place.evaluate("(one) => one.scrollTop > 0 && one.clientHeight >= 200")
+
+
+def test_the_fields_of_a_definition_fit_a_phone(board, open_page):
+    """The longest name of a field breaks where it has an underscore, and nothing is wider than the screen."""
+    page = open_page(width=390)
+    page.goto("/definition?kind=alert&metric=visits")
+    expect(page.get_by_role("row", name="although_intermediate")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_conditions_are_read_whole(open_page):
     """In Explore an input is as wide as what stands in it; another one goes to the next line."""
     page = open_page(width=1280)

@@ -67,6 +67,13 @@ def test_fields_are_told_with_what_may_stand_there():
     assert tables["filter"]["value"].allowed == "any value"
 
 
+def test_a_default_is_what_a_file_would_say():
+    """A default of yes or no is the word that YAML takes."""
+    (table,) = [one for one in describe_fields("alert") if one.name == "alert"]
+    defaults = {one.name: one.default for one in table.fields}
+    assert defaults["although_intermediate"] == "false"
+
+
 def test_a_dashboard_has_one_table_and_those_of_its_parts():
     """Names are those of YAML: from and to, not the attributes' names."""
     tables = {table.name: [one.name for one in table.fields] for table in describe_fields("dashboard")}

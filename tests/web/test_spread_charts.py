@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,14 @@ def test_what_lies_outside_is_said_and_not_drawn():
     ]
     assert "100 values in 2 buckets" in chart.text
     assert "p90: 0.7 s" in chart.text
+
+
+def test_the_largest_numbers_have_places():
+    """An axis from the least to the largest double is one that can be drawn; the words keep the edges."""
+    edge = 1.5e308
+    chart = histogram([[-edge, 0.0, 1], [0.0, edge, 5]])
+    assert math.isfinite(chart.rows[-1]["x2"] - chart.rows[0]["x"])
+    assert chart.rows[-1]["label"] == "0 to 1.5e+308 s"
 
 
 def test_nothing_is_no_picture():

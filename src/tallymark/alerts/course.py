@@ -6,7 +6,9 @@ judge by. A chart of anything else, such as the metric by minutes, would show fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -55,12 +57,19 @@ def choose_ends(alert: Alert, last: datetime, step: int, questions: int) -> list
 def judge_course(
     alert: Alert,
     metric: Metric,
-    ends: Iterable[datetime],
+    ends: Sequence[datetime],
     questions: Questions,
     standings: Mapping[Values, Standing],
+    seconds: float = math.inf,
 ) -> list[Point]:
-    """Judge the windows that ended at these times; `standings` are the values that are known.
+    """Judge the windows that ended at these times, in order; `standings` are the values that are known.
 
-    Raises RequestRefused as questions do.
+    When `seconds` have passed the oldest windows are left out, all but a few. Raises RequestRefused as questions do.
     """
-    return [Point(end, find_verdicts(questions, alert, metric, end, standings)) for end in ends]
+    begun = time.monotonic()
+    points: list[Point] = []
+    for end in reversed(ends):
+        points.append(Point(end, find_verdicts(questions, alert, metric, end, standings)))
+        if len(points) >= _FEWEST_POINTS and time.monotonic() - begun >= seconds:
+            break
+    return points[::-1]

@@ -121,9 +121,16 @@ def _hold_value(_: Below | Above, __: Judged, value: float, normal: float, unit:
 
 
 def _hold_change(when: Falls | Rises, judged: Judged, value: float, normal: float, unit: str) -> str:
-    much = f"{abs(value - normal) / abs(normal) * 100:.3g} % " if normal else ""
+    much = (
+        f"{_write_percent(abs(value - normal) / abs(normal) * 100)} % " if normal and value != normal else ""
+    )
     before = write_figure(normal, judged.low, judged.high, unit, EXACT if judged.exact else None)
     return f"{much}{_side(value, normal)} {before} {AGAINST_WORDS[when.against]}"
+
+
+def _write_percent(percent: float) -> str:
+    """Write three digits, and of large changes whole numbers: `1,020`, never `1.02e+03`."""
+    return f"{percent:,.0f}" if percent >= 999.5 else f"{percent:.3g}"
 
 
 def _hold_usual(_: Unusual, judged: Judged, value: float, normal: float, unit: str) -> str:

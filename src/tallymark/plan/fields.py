@@ -179,6 +179,8 @@ def _default(field: types.Field) -> str:
     if field.default in ("", (), None, msgspec.NODEFAULT):
         return "–"
     default: Any = field.default
+    if isinstance(default, bool):
+        return "true" if default else "false"
     return "–" if isinstance(default, msgspec.Struct) else str(default)
 
 

@@ -37,6 +37,8 @@ from tallymark.web.shades import build_shades, shade_chart
 
 # How many questions a chart may ask: on a page, and for a message, which waits for its picture for a few seconds only.
 PAGE_QUESTIONS: Final = 90
+# A page is waited for by somebody: on a busy machine it shows fewer windows.
+_PAGE_SECONDS: Final = 10.0
 _MESSAGE_QUESTIONS: Final = 36
 _WIDTH, _HEIGHT = 720, 300
 
@@ -57,9 +59,13 @@ def build_page_chart(
     """
     ends = choose_ends(alert, last, step, PAGE_QUESTIONS)
     metric = metrics[alert.metric]
-    points = judge_course(alert, metric, ends, questions, standings)
+    points = judge_course(alert, metric, ends, questions, standings, _PAGE_SECONDS)
     shown = _choose_values(points, standings)
-    return _build_view(alert, metric, points, shown, changes, now)[0]
+    view = _build_view(alert, metric, points, shown, changes, now)[0]
+    if view.chart is not None and len(points) < len(ends):
+        notes = [*view.chart.notes, "The store is slow now: older windows are left out."]
+        view.chart = msgspec.structs.replace(view.chart, notes=notes)
+    return view
 
 
 def build_message_spec(
@@ -165,16 +171,17 @@ def _build_chart(
     weak = sum(row.get("w") is not None for row in rows)
     if all(row["y"] is None for row in rows) and not weak:
         return None
+    fixed = [alert.when.value] if isinstance(alert.when, Below | Above) else []
+    # Every value has limits of its own: of many they would hide the figures.
+    moving = limits if not fixed and len(shown) == 1 else []
     chart = build_lines(
         rows, groups, interval=interval, unit=_find_unit(metric, rows), zero=False,
         band=any(row["low"] is not None for row in rows), weak=weak > 0, clock=clock,
+        limits=fixed or [one["y"] for one in moving],
         notes=[f"Each point is the figure of a window of {alert.window}, at its end.", *weak_notes(weak)],
     )  # fmt: skip
-    if isinstance(alert.when, Below | Above):
-        return msgspec.structs.replace(chart, spec=limit_spec(chart.spec, alert.when.value))
-    # Every value has limits of its own: of many they would hide the figures.
-    drawn = limits_spec(chart.spec, limits) if limits and len(shown) == 1 else chart.spec
-    return msgspec.structs.replace(chart, spec=drawn)
+    drawn = limits_spec(chart.spec, moving) if moving else chart.spec
+    return msgspec.structs.replace(chart, spec=limit_spec(drawn, fixed[0]) if fixed else drawn)
 
 
 def _draw(judged: Judged | None) -> dict[str, Any]:

@@ -54,8 +54,10 @@ def mark_alone(rows: list[dict[str, Any]]) -> bool:
 
 
 def find_flat(rows: list[dict[str, Any]], fields: Sequence[str] = ("y", "low", "high", "w", "p")) -> Flat:
-    """Tell whether all that is drawn lies at zero, or in one other place."""
+    """Tell whether all that is drawn lies at zero, or in one other place; where nothing is drawn, as if at zero."""
     places = {row[name] for row in rows for name in fields if isinstance(row.get(name), int | float)}
+    if not places:
+        return "zero"
     if len(places) != 1:
         return ""
     return "same" if places.pop() else "zero"

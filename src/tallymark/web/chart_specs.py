@@ -47,14 +47,23 @@ _LABELLED: Final = "labels[toNumber(datum.value)]"
 Flat = Literal["", "same", "zero"]
 
 
-# SI's letters for large figures only: half a second is 0.5, and no 500m.
-_WRITTEN: Final = "abs(datum.value) < 10000 ? format(datum.value, ',~r') : format(datum.value, '~s')"
+# SI's letters for large figures only: half a second is 0.5, and no 500m. They end with yotta.
+_WRITTEN: Final = (
+    "abs(datum.value) < 10000 ? format(datum.value, ',~r')"
+    " : abs(datum.value) < 1e24 ? format(datum.value, '~s') : format(datum.value, '.3~e')"
+)
+# And where all lies close together, as many digits as tell one tick from the next.
+_WRITTEN_ON: Final = {
+    axis: f"abs(datum.value) > 10000 * (domain('{axis}')[1] - domain('{axis}')[0])"
+    f" ? format(datum.value, ',.15~r') : {_WRITTEN}"
+    for axis in ("x", "y")
+}
 
 
-def _value_axis(unit: str, *, zero: bool, flat: Flat = "") -> dict[str, Any]:
+def _value_axis(unit: str, *, zero: bool, flat: Flat = "", on: str = "y") -> dict[str, Any]:
     # Expressions of ours, the same for every answer; a scale's own format would write 0 as 0k.
     axis: dict[str, Any] = {"tickCount": 5, "domain": False, "ticks": False}
-    axis["labelExpr"] = "format(datum.value, '~%')" if unit == "ratio" else _WRITTEN
+    axis["labelExpr"] = "format(datum.value, '~%')" if unit == "ratio" else _WRITTEN_ON[on]
     if unit == "count":
         # Numbers of events: 1.5 of them would be no tick.
         axis["tickMinStep"] = 1
@@ -220,7 +229,7 @@ def build_histogram_spec() -> dict[str, Any]:
         "type": "quantitative",
         "title": None,
         "scale": {"zero": False, "nice": False},
-        "axis": {"labelExpr": _WRITTEN, "tickCount": {"expr": "max(2, floor(width / 80))"}},
+        "axis": {"labelExpr": _WRITTEN_ON["x"], "tickCount": {"expr": "max(2, floor(width / 80))"}},
     }
     bar = {"type": "rect", "aria": False, "xOffset": 0.5, "x2Offset": -0.5}
     bars = {"x": x, "x2": {"field": "x2"}, "y": y, "y2": {"field": "y0"}}
@@ -345,7 +354,7 @@ def build_bar_spec(
         "scale": {"paddingInner": 0, "paddingOuter": 0},
     }
     place = _choose_row(ghost=ghost, tight=tight)
-    x = _value_axis(unit, zero=not spread, flat=flat) | ({"axis": None} if tight else {})
+    x = _value_axis(unit, zero=not spread, flat=flat, on="x") | ({"axis": None} if tight else {})
     bar = {"height": place.thick, "yOffset": place.bar}
     along = {"y": y, "x": x, "color": _COLOR}
     layers = [_layer("bar", {**along, "x": {**x, "field": "of"}}, **bar, opacity=0.25)] if ghost else []

@@ -19,7 +19,7 @@ from tallymark.queries.kinds.trend import Trend
 from tallymark.queries.period import Bucket, Period
 from tallymark.queries.question import Measure
 from tallymark.web.chart_times import Clock
-from tallymark.web.shapes import shape_share, shape_things
+from tallymark.web.shapes import shape_things
 
 
 def describe_question(question: Question) -> str:
@@ -111,7 +111,7 @@ def vague_notes(vague: int, widest: float) -> list[str]:
     rest, their, are = ("rests", "its", "it is") if vague == 1 else ("rest", "their", "they are")
     note = (
         f"{shape_things(vague, 'rate')} {rest} on so few events that {their} 95 % interval is wider than"
-        f" {shape_share(widest)}: {are} in the table, not in the chart."
+        f" {widest * 100:.0f} percentage points: {are} in the table, not in the chart."
     )
     return [note]
 

@@ -25,6 +25,7 @@ from tallymark.web.chart_specs import (
     BALANCE_SPEC,
     MAX_SERIES,
     OTHERS_KEY,
+    Flat,
     build_bar_spec,
     build_line_spec,
 )
@@ -256,18 +257,17 @@ def build_lines(
     parts: Parts = WHOLE,
     exact: bool = False,
     clock: Clock = DATES,
+    limits: Sequence[float] = (),
 ) -> Chart:
     """Return lines over time of rows with `x` (a place of the clock), `k`, `y` and, for a band, `low` and `high`.
 
     `exact` figures are written in full. `weak` and `mark` are those of `build_line_spec`; what stands in `parts` is drawn apart.
+    `limits` are figures that others draw into the chart: the axis has to reach them.
     """
     part = set_apart(rows, parts, clock)
     notes = [*_note_parts(rows, parts, clock, part=part), *groups.notes(), *notes]
-    if len(rows) > MAX_POINTS:
-        notes.append(
-            f"The chart shows the first {MAX_POINTS:,} of {len(rows):,} points. Choose a longer interval."
-        )
-        rows = rows[:MAX_POINTS]
+    notes += _note_points(len(rows))
+    rows = rows[:MAX_POINTS]
     times = sorted({row["x"] for row in rows})
     if mark == "bar":
         widen_bars(rows, times)
@@ -285,13 +285,25 @@ def build_lines(
         weak=weak,
         alone=alone,
         part=part,
-        flat=find_flat(rows, ("y", "low", "high", "w", "p") if band else ("y", "w", "p")),
+        flat=_find_flat(rows, limits, band=band),
         mark=mark,
     )
     text = describe_lines(
         [(label.key, label.label) for label in groups.labels], rows, interval, unit, clock, exact=exact
     )
     return Chart(spec, rows, groups.labels, interval, unit, text, notes, exact=exact, clock=clock)
+
+
+def _find_flat(rows: list[dict[str, Any]], limits: Sequence[float], *, band: bool) -> Flat:
+    fields = ("y", "low", "high", "w", "p") if band else ("y", "w", "p")
+    return find_flat([*rows, *({"y": limit} for limit in limits)], fields)
+
+
+def _note_points(count: int) -> list[str]:
+    """Say how many points are drawn, where there are more."""
+    if count <= MAX_POINTS:
+        return []
+    return [f"The chart shows the first {MAX_POINTS:,} of {count:,} points. Choose a longer interval."]
 
 
 def _note_parts(rows: list[dict[str, Any]], parts: Parts, clock: Clock, *, part: bool) -> tuple[str, ...]:

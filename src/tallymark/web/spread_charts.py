@@ -5,8 +5,9 @@ As in `charts`, specifications hold nothing that users sent. Panels call this.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from tallymark.metrics.digits import EXACT, write_figure
 from tallymark.metrics.figures import Figures
@@ -18,6 +19,9 @@ from tallymark.web.chart_rows import find_flat
 from tallymark.web.chart_specs import build_heat_spec, build_histogram_spec
 from tallymark.web.charts import lead_on
 from tallymark.web.shapes import shape_cell, shape_count, shape_share, shape_things
+
+# An axis from the least to the largest double would be longer than the largest: its places would be no numbers.
+_FARTHEST: Final = sys.float_info.max / 2
 
 
 def build_histogram_chart(
@@ -44,8 +48,8 @@ def build_histogram_chart(
             )
             continue
         row = {
-            "x": low,
-            "x2": high,
+            "x": max(low, -_FARTHEST),
+            "x2": min(high, _FARTHEST),
             "k": key,
             "y": count,
             "y0": 0,

@@ -34,11 +34,19 @@ TEXTS = st.lists(
     st.text(min_size=1, max_size=40) | st.sampled_from(HOSTILE), min_size=4, max_size=4, unique=True
 )
 BENIGN = ["one", "two", "three", "four"]
+_WRITTEN = (
+    "abs(datum.value) < 10000 ? format(datum.value, ',~r')"
+    " : abs(datum.value) < 1e24 ? format(datum.value, '~s') : format(datum.value, '.3~e')"
+)
 EXPRESSIONS = {
     "max(2, floor(width / 96))",
     "width * 0.56",
     "width * 0.42",
-    "abs(datum.value) < 10000 ? format(datum.value, ',~r') : format(datum.value, '~s')",
+    _WRITTEN,
+    *(
+        f"abs(datum.value) > 10000 * (domain('{axis}')[1] - domain('{axis}')[0]) ? format(datum.value, ',.15~r') : {_WRITTEN}"
+        for axis in ("x", "y")
+    ),
     "format(datum.value, '~%')",
     "format(abs(datum.value), '~s')",
     "labels[toNumber(datum.value)]",
@@ -147,6 +155,18 @@ def test_a_rate_of_too_few_events_is_not_drawn():
     assert chart is not None
     assert [row["y"] for row in chart.rows] == [None, 0.9]
     assert chart.notes[0].startswith("1 rate rests on so few events that its")
+    assert "wider than 50 percentage points" in chart.notes[0]
+
+
+def test_where_no_rate_is_drawn_there_are_axes():
+    """Where every rate is in the table only, the chart has the scale of shares and not an axis in mid-air."""
+    question = _question("ratio", BENIGN, "day")
+    low, high = wilson_interval(1, 2)
+    rows = [["2026-01-01T00:00:00Z", "g", 1, 2, 0.5, low, high]]
+    chart = build_chart(question, msgspec.structs.replace(_answer("ratio", BENIGN, "day"), rows=rows))
+    assert chart is not None
+    scales = [layer["encoding"]["y"].get("scale", {}) for layer in chart.spec["layer"]]
+    assert [scale.get("domain") for scale in scales] == [[0, 1]] * len(scales)
 
 
 def test_time_is_the_wall_clock_of_the_questions_zone():

@@ -80,6 +80,23 @@ def test_fields_are_chosen_by_their_values(admin, flown):
 
 @store
 @group
+def test_ids_of_events_are_no_reason(admin, server, flown, build_event):
+    """Of a few events every id is one of a few values, and yet no event is what moved a figure."""
+    events = [
+        build_event(f"few-{n}", event_name="few", event_time=f"2013-02-0{7 + n % 2}T12:00:00Z", attributes={"plan": "ab"[n % 2]})
+        for n in range(20)
+    ]  # fmt: skip
+    assert server.send(events).status == 200
+    server.wait_loaded()
+    _put(server, "few_events", kind="count", event_name="few")
+    (chosen,) = re.findall(
+        r'name="dimensions" value="([^"]*)"', _text(admin, f"/metric?name=few_events&{_TWO_DAYS}")
+    )
+    assert chosen == "attributes.plan event_hour"
+
+
+@store
+@group
 def test_rows_say_what_they_stand_on(admin, flown):
     """A share's contribution is in percentage points with one decimal, n of both times stands beside it, and few are greyed."""
     page = _text(admin, f"/metric?name=departure_rate&{_TWO_DAYS}&dimensions=carrier")
@@ -278,8 +295,11 @@ def test_arguments_that_make_no_sense_are_refused(server, flown, more, at, says)
     """Figures and explanations say what is allowed, at the argument."""
     for what in ("figures", "explain"):
         answer = server.get(f"/v1/metrics/planned/{what}?{_TWO_DAYS}&{more}")
-        assert (answer.status, answer.json["code"], answer.json["at"]) == (400, "invalid_question", at)
-        assert says in answer.json["message"] or (at, what) == ("others", "explain")
+        # An explanation always tells of the others together: there is no such argument.
+        unknown = (at, what) == ("others", "explain")
+        code = "invalid_request" if unknown else "invalid_question"
+        assert (answer.status, answer.json["code"], answer.json["at"]) == (400, code, at)
+        assert says in answer.json["message"] or unknown
 
 
 @store

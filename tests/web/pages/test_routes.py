@@ -7,7 +7,10 @@ import re
 
 import pytest
 
+from tallymark.errors import RequestRefused, TallymarkError
+from tallymark.store.errors import StoreUnavailable
 from tallymark.web.pages.packing import LEAST_BYTES, accepts_gzip, may_pack
+from tallymark.web.pages.routes import find_status
 from tallymark.web.pages.sessions import mask_token, unmask_token
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -22,7 +25,7 @@ ERRORS = [
     ("/settings?project=%E2%80%AEnope", 404, "There is no project", "/settings"),
     ("/static/any/nothing.css", 404, "There is no such file", "/"),
     ("/settings/keys", 405, "Method Not Allowed", "/settings"),
-    ("/events?" + "&".join(["a=1"] * 1001), 400, "at most 1000 fields", "/events"),
+    ("/events?" + "&".join(["name=1"] * 1001), 400, "at most 1000 fields", "/events"),
     ("/events?project=%ff%00", 404, "There is no project", "/events"),
 ]
 
@@ -40,6 +43,29 @@ def test_an_error_is_a_page_with_what_happened_and_a_way_on(admin, path, status,
     assert ways[-1].startswith("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert admin.request("GET", ways[0], **BROWSER).status in (200, 303)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StoreUnavailable("The store cannot be reached."), 503),
+        (RequestRefused("not_found", "There is none."), 404),
+        (TallymarkError("invalid_question", "That is none."), 400),
+    ],
+)
+def test_a_store_that_is_away_is_not_the_askers_mistake(error, status):
+    """What may go better next time is 503, within a page as on one of its own; what was asked wrongly is 400."""
+    assert find_status(error) == status
+
+
+@pytest.mark.store
+def test_a_search_that_failed_found_nothing_out(admin):
+    """Where the search could not be made the page says why, and not that no event meets the conditions."""
+    answer = admin.request("GET", "/events?project=default&from=never", **BROWSER)
+    page = answer.body.decode()
+    assert answer.status == 400
+    assert "is not a time" in page
+    assert "No event meets these conditions" not in page
 
 
 @pytest.mark.store

@@ -30,7 +30,7 @@ from tallymark.web.filter_rows import (
 )
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.kept import find_kept
-from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.routes import find_status, get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.snippets import build_send_snippets
 from tallymark.web.parameters import CONDITIONS
@@ -77,9 +77,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if canonical != [pair for pair in visit.pairs if pair[0] != "before"]:
             return render_move("/events?" + urlencode(canonical))
         values = await services.ask(visit.project, _read_events, services, visit)
-        return render_html(
-            request, "events.html", visit.page("/events", **values), 400 if values["error"] else 200
-        )
+        return render_html(request, "events.html", visit.page("/events", **values), values["status"])
 
     @get_page("/event", "id")
     async def show_event(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -110,6 +108,7 @@ def _render_state(visit: Visit) -> list[tuple[str, str]]:
 def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
     fields, rows = visit.fields, parse_rows(visit.fields)
     names, known, error, page = EventNames([], 0), FieldInfos([], 0), None, EventPage([], None)
+    status = 200
     notes: tuple[str, ...] = ()
     store, project, limits, name = (
         services.store,
@@ -125,9 +124,9 @@ def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
         zone = parse_zone(fields.get("tz") or "UTC")
         notes = list_clock_notes(fields.get("from", ""), fields.get("to", ""), zone)
     except msgspec.ValidationError as failed:
-        error = {"at": "f", "message": str(failed)}
+        error, status = {"at": "f", "message": str(failed)}, 400
     except TallymarkError as failed:
-        error = {"at": _place(failed.at), "message": failed.message}
+        error, status = {"at": _place(failed.at), "message": failed.message}, find_status(failed)
     state = _render_state(visit)
     return {
         "fields": fields,
@@ -138,6 +137,7 @@ def _read_events(services: Services, visit: Visit) -> dict[str, Any]:
         "known": known.fields,
         "known_total": known.total,
         "error": error,
+        "status": status,
         "notes": (*notes, page.note) if page.note else notes,
         "events": [{**event, "short": shape_attributes(event["attributes"])} for event in page.events],
         "older": "/events?" + urlencode([*state, ("before", page.next_cursor)]) if page.next_cursor else "",

@@ -51,7 +51,7 @@ from tallymark.web.pages.explore_form import (
     render_form,
 )
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html, render_move
-from tallymark.web.pages.routes import get_page, post_page
+from tallymark.web.pages.routes import find_status, get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.snippets import Snippet, build_question_snippets, build_send_snippets
 from tallymark.web.pages.static import runtime_version
@@ -205,7 +205,7 @@ def _read_answer(services: Services, visit: Visit, form: ExploreForm, found: _Na
             "code": failed.code,
             "place": failed.at,
         }
-        status = failed.status if isinstance(failed, RequestRefused) else 400
+        status = find_status(failed)
     choose = services.palette.of(visit.project)
     drills = build_drills(question, answer, visit.project, _ROWS) if question and answer else []
     now = services.clock.now()

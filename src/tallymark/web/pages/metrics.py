@@ -37,7 +37,7 @@ from tallymark.web.drills import build_drills, drill_figures
 from tallymark.web.figure_charts import COMPARISON_WORDS, Line, build_figures_chart, describe_difference
 from tallymark.web.needs import find_unused
 from tallymark.web.pages.html import build_link, render_html
-from tallymark.web.pages.routes import get_page
+from tallymark.web.pages.routes import find_status, get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.parameters import TIMES
@@ -56,7 +56,7 @@ _VALUES: Final = (2, MOST_COUNTED)
 _MOST_MISSING: Final = 0.5
 _MOST_CANDIDATES: Final = 60
 # The same for all events of a metric, or of no meaning to it.
-_SAME: Final = ("event_name", "event_type", "source")
+_SAME: Final = ("event_id", "event_name", "event_type", "source")
 _MOST_ROWS: Final = 300
 # Of a breakdown: as many as have a colour.
 _GROUPS: Final = MAX_SERIES
@@ -162,10 +162,9 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
         shown["shaded"] = bool(shades)
         shown |= _explain(asker, services, metric, span, comparison, visit)
     except TallymarkError as failed:
-        status = failed.status if isinstance(failed, RequestRefused) else 400
         shown |= {
             "error": {"message": failed.message, "at": failed.at, "code": failed.code},
-            "status": status,
+            "status": find_status(failed),
         }
 
     def link(**changes: str) -> str:

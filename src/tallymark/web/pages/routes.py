@@ -29,6 +29,7 @@ _TITLES: Final = {
     405: "That is not understood",
     413: "That is too much",
     422: "That takes too long",
+    429: "That is too much at once",
     503: "That cannot be reached now",
 }
 # Where somebody goes on from an address that begins so: the same page as it is without conditions.
@@ -53,14 +54,18 @@ def ask_to_sign_in(_: Request[Any, Any, Any], error: SignInNeeded) -> Response[b
     return render_move(build_link("/sign-in", next="" if error.target == "/" else error.target))
 
 
+def find_status(error: TallymarkError) -> int:
+    """Return the HTTP status that an error is answered with, by itself or within a page."""
+    if isinstance(error, StoreUnavailable):
+        return 503
+    return error.status if isinstance(error, RequestRefused) else 400
+
+
 def show_error(request: Request[Any, Any, Any], error: TallymarkError) -> Response[bytes]:
     """Show an error that says what is wrong and what to do."""
-    status = error.status if isinstance(error, RequestRefused) else 400
-    if isinstance(error, StoreUnavailable):
-        status = 503
-    elif isinstance(error, StoreError):
+    if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
         log.warning("store_error", error=str(error))
-    response = _render(request, status, error.code, error.message, error.at)
+    response = _render(request, find_status(error), error.code, error.message, error.at)
     if isinstance(error, RequestRefused) and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
