@@ -146,7 +146,7 @@ def read_openapi() -> dict[str, Any]:
         config = Config(data=folder)
         catalog, _ = prepare_catalog(config, {"TALLYMARK_ADMIN_PASSWORD": "not-used-here"})
         catalog.engine.dispose()
-        framework, intake, services = build_application(Orders(config, "http://127.0.0.1:1", 1, ""))
+        framework, intake, services = build_application(Orders(config, "http://127.0.0.1:1", 1, ""), 64)
         document: dict[str, Any] = framework.openapi_schema.to_schema()
         intake.journal.close()
         services.close()

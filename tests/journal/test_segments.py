@@ -312,7 +312,7 @@ def test_reserve_turns_requests_away_before_the_disk_is_full(shard, monkeypatch)
         f_bavail, f_frsize = 0, 4096
 
     with monkeypatch.context() as patch:
-        patch.setattr("tallymark.journal.segments.os.fstatvfs", lambda _: Full)
+        patch.setattr("tallymark.journal.room.os.statvfs", lambda _: Full)
         clock.advance(2)
         assert wait_until(lambda: refusal_of(shard.writer) == "disk_full")
     assert room.f_bavail

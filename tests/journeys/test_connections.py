@@ -45,6 +45,27 @@ def test_idle_connections_and_few_descriptors(few, build_event):
     assert 'tallymark_requests_turned_away_total{code="too_many_connections"}' in metrics
 
 
+def test_one_key_that_uploads_for_ever_and_few_descriptors(few, build_event):
+    """With 256 descriptors 400 uploads of one project stand still; another project's events, `/readyz` and pages are answered."""
+    few.make_project("other")
+    other = few.make_key("write", "other")
+    few.wait_until(lambda: few.send([], key=other).status == 200, "the key is known")
+    head = (
+        f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {few.write_key}\r\n"
+        "Content-Length: 1000\r\n\r\n["
+    ).encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(400):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", few.port)))
+            # Some are turned away at once, and the server closes them.
+            with contextlib.suppress(OSError):
+                connection.sendall(head)
+        statuses = [few.send(build_event(f"other-{number}"), key=other).status for number in range(20)]
+        assert statuses == [200] * 20
+        assert few.get("/readyz").status == 200
+        assert few.request("GET", "/sign-in").status == 200
+
+
 def test_answers_that_nobody_reads(fresh, build_event):
     """Pages of events of 240 KB, asked for again and again and never read, leave the web process small, and others their answers."""
     events = [

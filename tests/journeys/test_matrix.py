@@ -140,7 +140,7 @@ def _build_routes(folder) -> set[tuple[str, str]]:
     Catalog(engine).set_fact("secret", "ab" * 32)
     engine.dispose()
     framework, intake, services = build_application(
-        Orders(Config(data=str(folder)), "http://127.0.0.1:9", 9, "password")
+        Orders(Config(data=str(folder)), "http://127.0.0.1:9", 9, "password"), 64
     )
     try:
         return {

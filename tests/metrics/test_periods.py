@@ -165,3 +165,10 @@ def test_a_time_that_reaches_before_1970_is_cut():
     """A part of the compared time may lie before there were events: the rest of it is compared."""
     got = moved("1970-01-05", "1970-01-10", "UTC", "week")
     assert (got.start, got.end) == (datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 3, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("comparison", ["previous", "week", "year"])
+def test_a_time_that_the_clock_skips_is_compared_with_itself(comparison):
+    """An hour that does not exist has no length: it is answered beside itself, and nobody is told of 1970."""
+    span = Span(start="2026-03-29T02:00", end="2026-03-29T03:00", timezone="Europe/Berlin")
+    assert shift_span(span, comparison) == span

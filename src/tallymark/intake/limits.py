@@ -13,6 +13,8 @@ from typing import Self
 from tallymark.clock import Clock
 from tallymark.errors import RequestRefused
 
+MOST_REQUESTS = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
@@ -24,7 +26,7 @@ class IntakeLimits:
     chunk_seconds: float = 10.0
     body_seconds: float = 60.0
     memory_bytes: int = 256 * 1024 * 1024
-    requests: int = 2_000
+    requests: int = MOST_REQUESTS
 
 
 class MemoryBudget:

@@ -34,6 +34,9 @@ def shift_span(span: Span, comparison: Comparison) -> Span:
     before 1970.
     """
     period = build_period(span.start, span.end, "", span.timezone)
+    if period.is_empty:
+        # A time that the clock skips has nothing before it that is as long: no time is compared with no time.
+        return span
     start, end = (max(moment, _FIRST) for moment in _shift(period, comparison))
     if start >= end:
         message = "The time to compare with lies before 1970, when there are no events."
@@ -55,7 +58,7 @@ def note_lengths(span: Span, other: Span) -> list[str]:
 def _shift(period: Period, comparison: Comparison) -> tuple[datetime, datetime]:
     """Return both ends of the time to compare with, never empty and never later than the period."""
     try:
-        if period.is_empty or not is_midnight(period.start, period.zone):
+        if not is_midnight(period.start, period.zone):
             return _shift_by_time(period, comparison)
         start, end = _shift_by_days(period, comparison)
         # A day that a zone skips has no length: nothing can be compared with it.

@@ -24,7 +24,7 @@ from tallymark.catalog.snapshot import LOOK_EVERY_SECONDS, SnapshotSource
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.intake.accept import Acceptor
 from tallymark.intake.app import Intake
-from tallymark.intake.limits import IntakeLimits
+from tallymark.intake.limits import MOST_REQUESTS, IntakeLimits
 from tallymark.intake.replay import Replayer
 from tallymark.intake.upload import Upload
 from tallymark.journal.reader import SegmentReader
@@ -53,8 +53,8 @@ from tallymark.web.services import Services
 log = structlog.get_logger("tallymark.web")
 
 
-def build_services(orders: Orders) -> tuple[Intake, Services]:
-    """Open everything that the web process works with."""
+def build_services(orders: Orders, connections: int) -> tuple[Intake, Services]:
+    """Open everything that the web process works with; so many connections may be open at once."""
     config = orders.config
     paths = find_paths(config.data)
     catalog = Catalog(open_engine(config.catalog_url or sqlite_url(Path(config.data))))
@@ -68,7 +68,7 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
     )
     acceptor = Acceptor(journal, seed=int.from_bytes(secret[:8], "little"))
     snapshots = SnapshotSource(catalog)
-    intake = Intake(journal, acceptor, snapshots, secret, build_limits(config))
+    intake = Intake(journal, acceptor, snapshots, secret, build_limits(config, connections))
     store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
     services = Services(
         catalog=catalog,
@@ -92,8 +92,8 @@ def build_services(orders: Orders) -> tuple[Intake, Services]:
     return intake, services
 
 
-def build_limits(config: Config) -> IntakeLimits:
-    """Take the intake's bounds from the settings."""
+def build_limits(config: Config, connections: int) -> IntakeLimits:
+    """Take the intake's bounds from the settings. Its requests hold half of the connections at most: others have theirs."""
     return IntakeLimits(
         body_bytes=config.body_bytes,
         text_bytes=config.text_bytes,
@@ -101,12 +101,13 @@ def build_limits(config: Config) -> IntakeLimits:
         chunk_seconds=config.body_chunk_seconds,
         body_seconds=config.body_seconds,
         memory_bytes=config.intake_memory_bytes,
+        requests=min(MOST_REQUESTS, max(2, connections // 2)),
     )
 
 
-def build_application(orders: Orders) -> tuple[Litestar, Intake, Services]:
+def build_application(orders: Orders, connections: int) -> tuple[Litestar, Intake, Services]:
     """Build what the web process serves: the framework for pages and API, the intake for receivers' addresses."""
-    intake, services = build_services(orders)
+    intake, services = build_services(orders, connections)
     return build_app(services), intake, services
 
 
@@ -141,11 +142,11 @@ def serve_web(orders: Orders, say_ready: Callable[[str], None]) -> None:
 
 async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     config = orders.config
-    framework, intake, services = build_application(orders)
     bounds = fit_bounds(
         Bounds(connections=config.connections, per_address=config.address_connections),
         allow_descriptors(config.connections),
     )
+    framework, intake, services = build_application(orders, bounds.connections)
     server = HttpServer(
         end_with_client(
             answer_heads(add_prefix(cast("ASGIApp", framework), parse_prefix(config.public_url)))

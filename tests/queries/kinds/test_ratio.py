@@ -161,7 +161,8 @@ def test_a_ratio_of_sums_has_the_delta_methods_interval(ask, insert, same):
         spread = sum((x - ratio * y) ** 2 for x, y in pairs)
     else:
         spread = sum(x * x for x, _ in pairs) + ratio * ratio * sum(y * y for _, y in pairs)
-    reach = 1.959963984540054 * math.sqrt(spread) / below
+    n = len(events)
+    reach = 1.959963984540054 * math.sqrt(spread * n / (n - 1)) / below
     assert (low, high) == pytest.approx((ratio - reach, ratio + reach), rel=1e-9)
 
 
@@ -177,7 +178,8 @@ def test_a_sum_per_event_is_a_mean_with_its_interval(ask, insert):
     }
     ((_, _, ratio, low, high),) = ask(project, question).rows
     mean = sum(values) / len(values)
-    reach = 1.959963984540054 * math.sqrt(sum((value - mean) ** 2 for value in values)) / len(values)
+    n = len(values)
+    reach = 1.959963984540054 * math.sqrt(sum((value - mean) ** 2 for value in values) / (n * (n - 1)))
     assert (ratio, low, high) == pytest.approx((mean, mean - reach, mean + reach))
 
 

@@ -100,7 +100,9 @@ class Ratio(OfTime, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         squares = (f"varPopStable({above})", f"covarPopStable({above}, {below})", f"varPopStable({below})")
         # What each event adds as 1 does not vary.
         fixed = (above == "1", "1" in (above, below), below == "1")
-        return ["0." if one else f"count() * {square}" for one, square in zip(fixed, squares, strict=True)]
+        # One event says nothing of how much they differ; of more the sample's variance is meant, as in an average.
+        scaled = "if(count() > 1, count() * {} * count() / (count() - 1), NULL)"
+        return ["0." if one else scaled.format(square) for one, square in zip(fixed, squares, strict=True)]
 
 
 class _Tally:
@@ -161,10 +163,13 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def delta_interval(above: float, below: float, squares: Sequence[Any]) -> tuple[Cell, Cell]:
     """Return the 95 % interval of a ratio of two sums, by the delta method.
 
-    `squares` are the sums over events of (x - x̄)², (x - x̄)(y - ȳ) and (y - ȳ)², where an event adds x to the numerator
-    and y to the denominator. Events are taken as independent; the standard error is √Σ(x - Ry)² / Σy, and as x̄ = Rȳ that
-    sum is the same around the means. W. G. Cochran, "Sampling Techniques", 3rd edition (1977), section 6.4.
+    `squares` are the sums over n events of (x - x̄)², (x - x̄)(y - ȳ) and (y - ȳ)², each times n / (n - 1), where an event
+    adds x to the numerator and y to the denominator; None of one event. Events are taken as independent; the standard
+    error is √Σ(x - Ry)² / Σy, and as x̄ = Rȳ that sum is the same around the means. W. G. Cochran, "Sampling Techniques",
+    3rd edition (1977), section 6.4.
     """
+    if None in squares:
+        return None, None
     ratio = above / below
     first, product, second = (float(number or 0) for number in squares)
     other = ratio * ratio * second
