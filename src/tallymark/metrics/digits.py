@@ -140,9 +140,12 @@ def write_range(low: float, high: float, unit: str = "", *, whole: bool = False)
     if high - low <= _NO_WIDTH * abs(middle):
         return write_figure(middle, None, None, name)
     places = places_for(middle, low, high)
-    if places is None:
+    if places is not None and whole:
+        places = min(places, 0)
+    step = 0.0 if places is None else 10.0**-places
+    # In steps; beyond the doubles there is nothing to round.
+    steps = (low / step, high / step) if step else (math.inf, math.inf)
+    if places is None or not all(map(math.isfinite, steps)):
         return f"{write_number(low, None)} to {write_number(high, None)} {name}".rstrip()
-    places = min(places, 0) if whole else places
-    step = 10.0**-places
-    ends = (math.ceil(low / step - _NO_WIDTH) * step, math.floor(high / step + _NO_WIDTH) * step)
+    ends = (math.ceil(steps[0] - _NO_WIDTH) * step, math.floor(steps[1] + _NO_WIDTH) * step)
     return f"{write_number(ends[0], places)} to {write_number(ends[1], places)} {name}".rstrip()
