@@ -258,25 +258,21 @@ def _build_chains(packing: _Packing, people: str, window: str, *, values: bool) 
     ends = ", ".join(f"countEqual(b{step}, {_NEVER}) + 1 AS e{step}" for step in steps)
     # Sums, not multiIf: the engine puts off what stands in a branch, and does it again for every use.
     depth = " + ".join(f"(e{step} <= length(ordered))" for step in steps)
-    ending = " + ".join(f"(depth = {step}) * e{step}" for step in steps)
     beginning = " + ".join(f"(depth = {step}) * b{step}[e{step}]" for step in steps)
     found = (
         f"SELECT ordered, {_build_begins(packing, window)}, {ends},\n    {depth} AS depth,\n"
-        f"    {ending} AS ending,\n    {beginning} AS beginning{firsts}\nFROM (\n{ordered}\n)"
+        f"    {beginning} AS beginning{firsts}\nFROM (\n{ordered}\n)"
     )
-    # Between the chain's first and last event each step is the earliest after the step before.
-    walk = ["indexOf(b1, beginning) AS place", "arraySlice(ordered, place + 1, ending - place) AS a1"]
+    # Each step of the chain is the first event by which a chain from its beginning was so long: had a later one been as
+    # long by then, it would be the one that ends here.
     times = [f"{packing.unpacked_sql('beginning')} AS t1"]
-    for step in steps[1:-1]:
-        walk.append(f"arrayFirstIndex(x -> {packing.is_step(step)}, a{step - 1}) AS f{step}")
-        walk.append(f"arraySlice(a{step - 1}, f{step} + 1) AS a{step}")
-        times.append(f"{packing.unpacked_sql(f'a{step - 1}[f{step}]')} AS t{step}")
-    if len(steps) > 1:
-        times.append(f"{packing.unpacked_sql('ordered[ending]')} AS t{packing.steps}")
+    for step in steps[1:]:
+        event = f"ordered[indexOf(b{step}, beginning)]"
+        times.append(f"{packing.unpacked_sql(event)} AS t{step}")
     first_values = (
         ", arraySort(arrayFilter(one -> one.1 = t1, firsts))[1].2 AS first_values" if values else ""
     )
-    return f"SELECT depth, {', '.join([*walk, *times])}{first_values}\nFROM (\n{found}\n)"
+    return f"SELECT depth, {', '.join(times)}{first_values}\nFROM (\n{found}\n)"
 
 
 def _build_begins(packing: _Packing, window: str) -> str:
