@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -60,3 +61,10 @@ def test_a_batch_is_given_up_by_age_or_attempts():
     assert not policy.is_exhausted(2, 9.9)
     assert policy.is_exhausted(3, 0.0)
     assert policy.is_exhausted(1, 10.0)
+
+
+def test_the_applications_own_chance_is_left_alone():
+    """Waiting draws no number from Python's shared generator: a seeded program goes on as without a client."""
+    before = random.getstate()
+    RetryPolicy().build_delay(3, None)
+    assert random.getstate() == before

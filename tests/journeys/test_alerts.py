@@ -144,7 +144,7 @@ def test_a_failing_step_is_told_once_and_its_end(make_server, hook, mailbox):
     assert trouble["attachments"][0]["mimetype"] == "image/png"
     assert (over["title"], over["key"]) == ("Over: VERIFY_SMS_CODE fails (iOS)", trouble["key"])
     # No traffic at all: the no-data rule speaks, not the threshold.
-    assert silence["title"].endswith("no data")
+    assert silence["title"].endswith("no data: the whole project is silent")
     assert {one["state"] for one in silence["facts"]["changes"]} == {"no data"}
     assert _changes(server)[:2] == [("iOS", "ok", "firing"), ("iOS", "firing", "ok")]
     first, second = mailbox.mails[:2]

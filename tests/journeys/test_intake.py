@@ -351,6 +351,7 @@ PROVOKE: dict[str, bytes] = {
     "wrong_type": b'{"event_id":1,"event_time":"2026-01-31T12:00:00Z","event_type":"t","event_name":"n"}',
     "field_invalid": (_TEXT % ("x" * 129, "1")).encode(),
     "time_invalid": b'{"event_id":"t","event_time":"yesterday","event_type":"t","event_name":"n"}',
+    "personal_data_in_name": (_TEXT % ("person", '1,"ada@example.org":2')).encode(),
     "time_out_of_range": b'{"event_id":"t","event_time":"1969-12-31T23:59:59Z","event_type":"t","event_name":"n"}',
 }  # fmt: skip
 # Given by the loader, not by the intake: see test_store_refusals.py.

@@ -40,7 +40,9 @@ class RetryPolicy:
     after_cap: float = 300.0
     max_age: float = 3600.0
     max_attempts: int = 1000
-    draw: Callable[[], float] = field(default=random.random)
+    # Of our own: an application that seeded Python's generator gets the numbers that it expects. And after a fork no two
+    # processes wait equally long.
+    draw: Callable[[], float] = field(default=random.SystemRandom().random)
 
     def build_delay(self, attempt: int, wait: float | None) -> float:
         """Return the seconds before attempt number `attempt + 1`; never less than asked for, up to the cap."""
