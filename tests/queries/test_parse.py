@@ -38,7 +38,7 @@ def refused(question):
         (
             {"series": [{"event_name": "a", "filters": [{"field": "x", "op": "like"}]}]},
             "series[0].filters[0].op",
-            "contains, eq, exists",
+            "contains, digest, eq, exists",
         ),
         ({"serie": []}, "", "series"),
         ({"series": [{"event_name": "a", "nam": "b"}]}, "series[0]", "event_name, name"),

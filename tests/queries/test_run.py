@@ -59,9 +59,9 @@ def test_a_store_that_is_away_is_a_503():
 
 
 def test_the_answer_says_what_it_took(store, insert):
-    """Rows read are the engine's own count, the time is ours as a whole."""
+    """Rows read are the count of the engine, which may read neighbours of other projects too; the time is ours as a whole."""
     answer = run_question(parse_question({**TREND, "breakdown": ["user_id"]}), store, insert([{}, {}]))
-    assert answer.statistics.rows_read == 2
+    assert answer.statistics.rows_read >= 2
     assert answer.statistics.elapsed_ms > 0
 
 

