@@ -152,6 +152,8 @@ class _Copy:
         self._say_progress()
         log.info("copy_begun", rows=self._total, partitions=len(old), partitions_left=len(missing))
         for partition in missing:
+            if self._options.stopping.is_set():
+                raise CopyStopped
             self._check_room()
             reach("copy.before_partition")
             with self._watched():
