@@ -33,7 +33,7 @@ def _stand(world, alert, *states):
     """Keep of an alert that its values are in these states."""
     watch = Watch(digest="", judged_until=world.now, settled_until=world.now)
     standings = {
-        (f"value {number}",): Standing(state=state, since=world.now, seen=world.now)
+        (f"value {number}",): Standing(state=state, since=world.now, seen=world.now, present_since=world.now)
         for number, state in enumerate(states)
     }
     one = Alert(name=alert, metric="seen", when=Below(value=5), window="1m", breakdown=("os",))

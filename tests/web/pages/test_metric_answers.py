@@ -105,7 +105,7 @@ def test_what_means_nothing_to_an_explanation_is_refused(server, timed, name):
     """An argument that would change nothing is not taken as if it did."""
     answer = server.get(f"/v1/metrics/seen/explain?{DAY}&breakdown=carrier&{name}")
     assert (answer.status, answer.json["at"]) == (400, name.partition("=")[0])
-    assert "Allowed: from, to, timezone, filters, breakdown, limit, compare." in answer.json["message"]
+    assert "Allowed: from, to, timezone, filters, breakdown, limit, compare, key." in answer.json["message"]
 
 
 @pytest.mark.parametrize(
