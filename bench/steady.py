@@ -79,11 +79,11 @@ def measure_steady(server: Server, rate: int, batch: int, seconds: int = _SECOND
     bodies = build_bodies(rate * seconds, batch, next_seed())
     before, started = server.cpu_seconds(), time.perf_counter()
     sending = start_sending(server.port, WRITE_KEY, bodies, connections=4, per_second=rate / batch)
-    # A probe costs questions: they are part of neither, so the CPU is measured while none is asked.
     sent = sending.result()
     server.wait_loaded(0.1)
     time.sleep(2)
     used = server.cpu_seconds() - before - idle * (time.perf_counter() - started)
+    # Probes cost questions: the time to visible is measured afterwards, so that they are no part of the CPU.
     return Steady(used / (rate * seconds) * 1e6, _measure_visible(server, rate, batch), sent)
 
 

@@ -75,7 +75,6 @@ CONNECTIONS_OPEN = Gauge("tallymark_connections_open", "Open connections of clie
 CONNECTIONS_CLOSED = Counter(
     "tallymark_connections_closed",
     "Connections that were closed against their clients' wish: to make room (room, address, no_descriptor), "
-    ""
     "because the client was too slow (head_timeout, body_timeout, slow_reader), or without an answer (no_answer).",
     ["reason"],
     registry=REGISTRY,

@@ -30,14 +30,13 @@ from tallymark.loader.rows import (
 )
 from tallymark.loader.state import LoaderState
 from tallymark.store.client import StoreClient
-from tallymark.store.errors import StoreError, StoreUnavailable
+from tallymark.store.errors import STILL_RUNNING, StoreError, StoreUnavailable
 from tallymark.store.partitions import PARTITIONS_PER_INSERT, FindPartition, find_partition, read_finder
 from tallymark.store.schema import EVENTS_TABLE, PROBE_TABLE, build_insert_id
 
 log = structlog.get_logger("tallymark.loader")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
-_STILL_RUNNING = 216  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
 # After so many failures of one batch its rows are suspected, unless the store names trouble of its own.
 _SUSPECT_AFTER = 5
 # After so many batches in a row that went well, twice as many rows are tried again.
@@ -81,7 +80,7 @@ class Inserter:
                 refused = self._insert_once(judged, suspect=failures >= _SUSPECT_AFTER)
             except (StoreUnavailable, StoreError) as error:
                 self._doubtful = True
-                failures += isinstance(error, StoreError) and error.number != _STILL_RUNNING
+                failures += isinstance(error, StoreError) and error.number != STILL_RUNNING
                 log.warning(
                     "store_insert_failed", error=str(error), retry_in_s=pause, fix="see the store's log lines"
                 )

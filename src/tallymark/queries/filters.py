@@ -31,41 +31,18 @@ _COMPARE: Final = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NUMBER_TYPES: Final = ("Int64", "UInt64", "Float64")
 
+_ORDERED: Final = ("eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte")
+_ALL_OPERATORS: Final = (*_ORDERED, "contains", "matches", "digest", "exists")
+
 # Which operators a field's type has; exists has them all.
 OPERATORS: Final[dict[Type, tuple[str, ...]]] = {
-    Type.TEXT: (
-        "eq",
-        "ne",
-        "in",
-        "not_in",
-        "lt",
-        "lte",
-        "gt",
-        "gte",
-        "contains",
-        "matches",
-        "digest",
-        "exists",
-    ),
-    Type.NUMBER: ("eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "exists"),
+    Type.TEXT: _ALL_OPERATORS,
+    Type.NUMBER: (*_ORDERED, "exists"),
     Type.BOOLEAN: ("eq", "ne", "in", "not_in", "exists"),
-    Type.TIME: ("eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "exists"),
+    Type.TIME: (*_ORDERED, "exists"),
     Type.TEXTS: ("contains", "exists"),
     Type.SKETCH: ("exists",),
-    Type.ANY: (
-        "eq",
-        "ne",
-        "in",
-        "not_in",
-        "lt",
-        "lte",
-        "gt",
-        "gte",
-        "contains",
-        "matches",
-        "digest",
-        "exists",
-    ),
+    Type.ANY: _ALL_OPERATORS,
 }
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from tallymark.crashpoints import reach
 from tallymark.store.client import StoreClient
-from tallymark.store.errors import QueryTooExpensive, StoreError, StoreUnavailable
+from tallymark.store.errors import STILL_RUNNING, QueryTooExpensive, StoreError, StoreUnavailable
 from tallymark.store.partitions import is_current, read_partition_key
 from tallymark.store.schema import (
     BUCKET,
@@ -48,7 +48,6 @@ _FIRST_BLOCK_ROWS, _SMALLEST_BLOCK_ROWS = 262_144, 1024
 _BLOCK_BYTES: Final = 64 * 1024 * 1024
 _PROGRESS_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 1.0
-_STILL_RUNNING: Final = 216
 # After so many failures of the store the old table is used for now.
 _ATTEMPTS: Final = 5
 # Tables of any size may go: every row of them stands in the other one.
@@ -124,7 +123,7 @@ class _Copy:
             except (StoreError, StoreUnavailable) as error:
                 if self._options.stopping.is_set():
                     raise CopyStopped from error
-                waits = isinstance(error, StoreError) and error.number == _STILL_RUNNING
+                waits = isinstance(error, StoreError) and error.number == STILL_RUNNING
                 failures += not waits
                 if failures >= _ATTEMPTS:
                     raise CopyPostponed(error.message) from error

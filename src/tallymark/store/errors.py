@@ -14,6 +14,9 @@ from tallymark.errors import TallymarkError
 _MESSAGE = re.compile(r"Code: (\d+)\. (?:DB::Exception: )?(.*)", re.DOTALL)
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)\s*(?:\(version [^)]*\))?[\s.]*$")
 
+# A query with the same id runs, such as an insert that a dead sender left behind.
+STILL_RUNNING: Final = 216
+
 # Limits of time, memory and size. ClickHouse answers most of them with 500; here the asker can act on them.
 _MEMORY: Final = 241
 LIMIT_CODES: Final = frozenset({158, 159, 160, 241, 307, 396})
