@@ -95,6 +95,18 @@ OWN_FAILURES = Counter(
     "Samples of the server's own numbers that failed, or a part of them.",
     registry=REGISTRY,
 )
+WORK_RUNNING = Gauge(
+    "tallymark_work_running",
+    "Pages, questions and other work beside the event loop that has a place now.",
+    ["work"],
+    registry=REGISTRY,
+)
+WORK_WAITING = Gauge(
+    "tallymark_work_waiting",
+    "Pages, questions and other work beside the event loop that waits for a place now.",
+    ["work"],
+    registry=REGISTRY,
+)
 WORK_ENDED = Counter(
     "tallymark_work_ended",
     "Pages, questions and other work beside the event loop, by how it ended: done, cancelled, refused.",

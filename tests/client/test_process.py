@@ -53,7 +53,7 @@ def test_exit_takes_no_longer_than_the_close_timeout(intake):
     start = time.monotonic()
     ended = run(intake.url, "client.behavior('x'); time.sleep(0.2)", {"close_timeout": 0.5})
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert time.monotonic() - start < 10, "hang guard"
+    assert time.monotonic() - start < 30, "hang guard"
 
 
 def test_recording_while_the_interpreter_exits_harms_nobody(intake):

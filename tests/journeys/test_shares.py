@@ -64,6 +64,16 @@ def _time(call):
     return time.monotonic() - began, answer
 
 
+def _count_statements(server):
+    """Return how many statements wait or run, by the server's own numbers."""
+    text = server.get("/metrics").body.decode()
+    counts = re.findall(
+        r'tallymark_work_(?:running|waiting){work="statements of other tools"} ([\d.]+)', text
+    )
+    assert len(counts) == 2, text
+    return sum(map(float, counts))
+
+
 def _sign_in(server):
     """Sign the administrator in; return the answer, which sets the session's cookie."""
     form = server.request("GET", "/sign-in")
@@ -81,8 +91,8 @@ def test_statements_of_one_project_keep_nobody_waiting(server, projects):
     greedy, other = projects
     askers = [Asker(server, _statement(SLOW), greedy) for _ in range(16)]
     try:
-        # All of them are on their way before anybody else comes.
-        time.sleep(0.5)
+        # All of them have arrived before anybody else comes.
+        server.wait_until(lambda: _count_statements(server) == 16, "all statements wait or run")
         question = {
             "kind": "trend",
             "from": "2026-01-31",
@@ -113,9 +123,11 @@ def test_who_leaves_makes_room(server, projects):
     """Statements whose askers have gone leave the queue and are stopped: the same project is answered at once after that."""
     greedy, _ = projects
     askers = [Asker(server, _statement(SLOW), greedy) for _ in range(16)]
-    time.sleep(0.5)
-    for asker in askers:
-        asker.leave()
+    try:
+        server.wait_until(lambda: _count_statements(server) == 16, "all statements wait or run")
+    finally:
+        for asker in askers:
+            asker.leave()
     took, answer = _time(lambda: server.get(_statement("SELECT count() FROM events"), greedy))
     assert (answer.status, answer.body) == (200, b"100\n")
     assert took < AT_ONCE

@@ -9,6 +9,7 @@ import pytest
 
 from tallymark.errors import RequestRefused
 from tallymark.fair_queue import Bounds
+from tallymark.meters import WORK_RUNNING, WORK_WAITING
 from tallymark.store.cancelling import QuestionCancelled, present
 from tallymark.web.shares import Share
 
@@ -138,3 +139,27 @@ def test_a_fault_gives_its_place_back():
         return await share.run("a", lambda: "well")
 
     assert _run(story, Bounds(places=1, each=1)) == "well"
+
+
+def test_what_runs_and_what_waits_is_counted():
+    """The gauges of running and waiting work follow it, also where somebody leaves the queue, and end at nothing."""
+
+    def counts():
+        return tuple(one.labels("questions")._value.get() for one in (WORK_RUNNING, WORK_WAITING))
+
+    async def story(share):
+        going_on = threading.Event()
+        asked = [asyncio.ensure_future(share.run("a", going_on.wait, SECONDS)) for _ in range(5)]
+        await asyncio.sleep(0)
+        seen = [counts()]
+        asked.pop().cancel()
+        await asyncio.sleep(0)
+        seen.append(counts())
+        going_on.set()
+        await asyncio.gather(*asked)
+        # The last place is given back by a callback of the loop.
+        await asyncio.sleep(0)
+        return seen
+
+    assert _run(story, Bounds(places=2, each=2)) == [(2, 3), (2, 2)]
+    assert counts() == (0, 0)

@@ -29,6 +29,7 @@ class Far(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path.startswith("/silent"):
+            self.server.asked.set()
             self.rfile.read(1)
             self.server.left.set()
             return
@@ -52,7 +53,7 @@ class Far(BaseHTTPRequestHandler):
 @pytest.fixture
 def far():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Far)
-    server.left = threading.Event()
+    server.asked, server.left = threading.Event(), threading.Event()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -131,7 +132,7 @@ def test_who_goes_before_the_answer_begins_ends_the_statement(far):
 
     async def story(share, ask):
         asking = asyncio.ensure_future(pass_on(share, "a", ask("/silent")))
-        await asyncio.sleep(0.2)
+        assert await asyncio.to_thread(far.asked.wait, SECONDS)
         asking.cancel()
         async with share.place("b"):
             assert await asyncio.to_thread(far.left.wait, SECONDS)

@@ -15,7 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from tallymark.errors import RequestRefused
 from tallymark.fair_queue import Bounds, QueueFull, Turns
-from tallymark.meters import WORK_ENDED
+from tallymark.meters import WORK_ENDED, WORK_RUNNING, WORK_WAITING
 from tallymark.store.cancelling import Cancellation, work_under
 
 P = ParamSpec("P")
@@ -47,6 +47,8 @@ class Share:
         self._turns: Turns[_Waiter] = Turns(bounds)
         name = what.replace(" ", "-")
         self._ended = {one: WORK_ENDED.labels(what, one) for one in ("done", "cancelled", "refused")}
+        self._running = WORK_RUNNING.labels(what)
+        self._waiting = WORK_WAITING.labels(what)
         self._threads = ThreadPoolExecutor(bounds.places, thread_name_prefix=name)
         self._stopping = ThreadPoolExecutor(_STOPPING, thread_name_prefix=f"stop-{name}")
 
@@ -117,6 +119,7 @@ class Share:
 
     async def _take(self, project: str, sender: str) -> None:
         if self._turns.take(project):
+            self._running.inc()
             return
         waiter = _Waiter(asyncio.get_running_loop().create_future())
         try:
@@ -128,6 +131,7 @@ class Share:
                 f"Too many {self._what} of this project wait already. Try again in {RETRY_AFTER} seconds.",
                 retry_after=RETRY_AFTER,
             ) from None
+        self._waiting.inc()
         try:
             async with asyncio.timeout(self._patience):
                 await waiter.woken
@@ -136,6 +140,7 @@ class Share:
                 self._give_back(project)
             else:
                 self._turns.leave(project, sender, waiter)
+                self._waiting.dec()
             self._ended["refused" if isinstance(error, TimeoutError) else "cancelled"].inc()
             if isinstance(error, TimeoutError):
                 message = f"No place among the {self._what} became free within {self._patience:g} seconds."
@@ -143,7 +148,10 @@ class Share:
             raise
 
     def _give_back(self, project: str) -> None:
+        self._running.dec()
         for waiter in self._turns.give_back(project):
+            self._waiting.dec()
+            self._running.inc()
             waiter.has_place = True
             if not waiter.woken.done():
                 waiter.woken.set_result(None)

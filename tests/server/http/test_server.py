@@ -124,7 +124,7 @@ def test_readers_that_do_not_read(make_site, connect):
 
 def test_slow_reader_that_reads(make_site, connect):
     """Who reads slowly, but reads, gets all of it."""
-    site = make_site(write_seconds=1.5, write_bytes=1000)
+    site = make_site(write_seconds=4, write_bytes=1000)
     wire = connect(site)
     wire.send(build("/large?bytes=12000000", "Connection: close\r\n"))
     seen, reads = 0, 0
@@ -132,7 +132,7 @@ def test_slow_reader_that_reads(make_site, connect):
     while data := wire.socket.recv(200_000):
         seen += len(data)
         reads += 1
-        if reads <= 40:
+        if reads <= 50:
             threading.Event().wait(0.1)
     assert seen > 12_000_000
 
