@@ -71,6 +71,12 @@ EVENT_CODES = _by_code(
         "Use names of 1 to 256 bytes.",
     ),
     Code(
+        "attribute_given_twice",
+        400,
+        "An attribute stands both in `attributes` and beside them, with different values.",
+        "Send it once; members of the event that are no fields become attributes.",
+    ),
+    Code(
         "personal_data_in_name",
         400,
         "The event's name or type, or an attribute's name, holds what a privacy rule looks for.",

@@ -101,3 +101,14 @@ def test_whole_bodies_take_one_call(monkeypatch):
     monkeypatch.setattr(receiver, "_parse_pieces", None)
     body = json.dumps([{"event_id": f"e{n}", **_GOOD, "attributes": {"a": n}} for n in range(900)]).encode()
     assert len(_parse(body).events) == 900
+
+
+@pytest.mark.parametrize(("inside", "beside"), [(1, 2), (1, True), ("a", None)])
+def test_an_attribute_that_is_given_twice(inside, beside):
+    """No value is lost in silence: two values of one name quarantine the event, whole; the same value twice is one."""
+    event = {**_GOOD, "event_id": "1", "attributes": {"x": inside}, "x": beside}
+    (failed,) = _parse(json.dumps(event).encode()).failed
+    assert (failed.code, failed.place, failed.event_id) == ("attribute_given_twice", "x", "1")
+    assert json.loads(failed.body) == event
+    (read,) = _parse(json.dumps({**event, "x": inside}).encode()).events
+    assert read.attributes == {"x": inside}

@@ -277,6 +277,13 @@ def _build_event(value: dict[str, Any], piece: bytes, index: int) -> Event | Fai
         message = f"attributes must be an object, got {_json_type(attributes)}"
         return _keep(value, piece, index, "wrong_type", message, "attributes")
     extra = {name: item for name, item in value.items() if name not in _FIELD_TYPES}
+    for name, item in extra.items():
+        # As texts: true is not 1 here.
+        if name in attributes and _encoder.encode(item) != _encoder.encode(attributes[name]):
+            message = (
+                "a member of the event and one of its attributes have the same name, and different values"
+            )
+            return _keep(value, piece, index, "attribute_given_twice", message, _cut_name(name))
     for name in REQUIRED_FIELDS:
         if name not in value:
             required = ", ".join(REQUIRED_FIELDS)
