@@ -6,10 +6,11 @@ under `build`. Names are read as words, so `userAgent`, `user_agent` and `User-A
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+
+from tallymark.rules.names import KEYS_OF, PASSWORD_WORDS, TOKEN_WORDS, join_words, read_words, split_name
 
 
 class Kind(Enum):
@@ -48,11 +49,6 @@ PASSWORD = Place(Kind.PASSWORD)
 TOKEN = Place(Kind.TOKEN)
 
 
-def read_words(words: str) -> frozenset[str]:
-    """Return the words of a text as a set: tables of words read better as text."""
-    return frozenset(words.split())
-
-
 # Members of an event whose names do not say it.
 CORE_PLACES = {
     "event_name": NAME,
@@ -61,7 +57,6 @@ CORE_PLACES = {
     "performer_groups": ID,
 }
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # Longer names are sentences; nobody looks a place up by them.
 _MOST_CHARACTERS = 256
 
@@ -96,20 +91,22 @@ _ADDRESS_WORDS = read_words(
 _OTHER_ADDRESS_WORDS = read_words(
     "mac hw hardware ethernet bluetooth ble bt eui memory mem email mail street"
 )
-_PASSWORD_WORDS = read_words("password passwords passwd passcode passphrase pwd")
-_TOKEN_WORDS = read_words(
-    "token secret secrets authorization credential credentials jwt apikey accesskey secretkey bearer"
-)
-_KEYS_OF = read_words("api access secret private auth signing encryption master")
+# A member may hold several secrets. The words that only stand here are ordinary ones where a parameter has them:
+# `accesskey=S` is a key to press.
+_PASSWORD_WORDS = PASSWORD_WORDS | read_words("passwords passcode")
+_TOKEN_WORDS = TOKEN_WORDS | read_words("secrets accesskey secretkey bearer")
 
 # What the bytes of a JSON text hold where a member's name is of such a place (RE2 syntax). They may find too much.
 KEY_HINTS = {
     Kind.AGENT: rb'(?i)(?:agent|"ua)[^"a-z]*"\s*:',
     Kind.ADDRESS: rb'(?i)(?:ip|addr|host|peer|nameserver|gateway|forwarded)[^"]*"\s*:',
-    Kind.PASSWORD: rb'(?i)(?:passw|passcode|passphrase|pwd)[^"]*"\s*:',
+    Kind.PASSWORD: rb"(?i)(?:" + join_words(_PASSWORD_WORDS) + rb')[^"]*"\s*:',
     Kind.TOKEN: (
-        rb"(?i)(?:token|secret|secrets|authorization|credentials?|jwt|bearer|"
-        rb'(?:api|access|secret|private|auth|signing|encryption|master)[^"a-z]*key)[^"a-z]*"\s*:'
+        rb"(?i)(?:"
+        + join_words(_TOKEN_WORDS)
+        + rb"|(?:"
+        + join_words(KEYS_OF)
+        + rb')[^"a-z]*key)[^"a-z]*"\s*:'
     ),
 }
 
@@ -126,9 +123,7 @@ def find_place(name: str, parent: Place = TEXT) -> Place:
 def _find_own_place(name: str) -> Place:
     if name in CORE_PLACES:
         return CORE_PLACES[name]
-    words = [word.lower() for word in _WORDS.findall(name)]
-    while words and words[-1].isdigit():
-        words.pop()
+    words = split_name(name)
     if not words:
         return TEXT
     return _judge_words(words)
@@ -143,7 +138,7 @@ def _judge_words(words: list[str]) -> Place:
         place = AGENT
     elif last in _PASSWORD_WORDS:
         place = PASSWORD
-    elif last in _TOKEN_WORDS or (last == "key" and before in _KEYS_OF):
+    elif last in _TOKEN_WORDS or (last == "key" and before in KEYS_OF):
         place = TOKEN
     elif last in _ADDRESS_WORDS:
         place = ADDRESS if _OTHER_ADDRESS_WORDS.isdisjoint(words) else TEXT

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tallymark.rules.places import Place, read_words
+from tallymark.rules.names import read_words
+from tallymark.rules.places import Place
 from tallymark.rules.rule import Rule
 
 PLACEHOLDER = "[email]"

@@ -32,7 +32,9 @@ _BEHIND = re.compile(
     r"(?ai)[A-Za-z+]|[-.](?:rc|beta|alpha|dev|snapshot|final|ga|pre|post|build|patch|hotfix|release|stable|nightly|canary|debug)\b"
     r"|-(?:rc|beta|alpha|pre|post|build|patch|r|b)\d|\.(?:dll|exe|msi|dmg|pkg|apk|ipa|aab|zip|tar|tgz|whl|deb|rpm|jar|war|nupkg|js|css|so)\b"
 )
-_ADDRESS_WORDS = frozenset(
+# Words of a text that are glued to an address: `from_1.2.3.4`, `host1.2.3.4`. Those of `places` are the last words of
+# members' names instead, where `from` and `server` say nothing.
+_GLUED_WORDS = frozenset(
     ("ip", "ipv", "addr", "address", "host", "client", "peer", "from", "server", "src", "dst")
 )
 
@@ -92,7 +94,7 @@ def _is_ipv4(match: re.Match[str], place: Place) -> bool:
     if word and find_place(word[1]).kind is VERSION.kind:
         return False
     glued = _GLUED_BEFORE.search(before)
-    if glued and glued[1].lower() not in _ADDRESS_WORDS:
+    if glued and glued[1].lower() not in _GLUED_WORDS:
         return False
     return not (
         _NOUN_BEFORE.search(before)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from tallymark.rules.places import KEY_HINTS, Kind, Place, read_words
+from tallymark.rules.names import KEYS_OF, PASSWORD_WORDS, TOKEN_WORDS, join_words, read_words, split_name
+from tallymark.rules.places import KEY_HINTS, Kind, Place
 from tallymark.rules.rule import Rule
 from tallymark.rules.secrets import holds_credentials, looks_secret
 
@@ -33,15 +34,14 @@ _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z0-9 ]{0,50}-----)?"
 )
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # The last word of a parameter's name: after the first the value is a secret whatever it is, after the second where it
 # looks like one and nothing stands before the word.
-_ALWAYS = read_words(
-    "token password passwd pwd passphrase secret signature sig jwt apikey authorization credential credentials otp sessionid "
-    "jsessionid phpsessid sessid"
-)
+# What stands here and not among the words of members is sent in addresses only, or is no secret elsewhere: the id of
+# a session is one to count by where it is a member.
+_ALWAYS = PASSWORD_WORDS | TOKEN_WORDS | read_words("signature sig otp sessionid jsessionid phpsessid sessid")
 _PERHAPS = read_words("key code auth session sid")
-_BEFORE_KEY = read_words("api access secret private auth signing encryption master subscription")
+# Gateways take `subscription-key` as a parameter.
+_BEFORE_KEY = KEYS_OF | {"subscription"}
 _BEFORE_CODE = read_words(
     "auth authorization oauth verification verify reset activation access security sms confirm confirmation login"
 )
@@ -104,9 +104,7 @@ def _is_secret_value(text: str, place: Place) -> bool:
 @lru_cache(maxsize=1024)
 def _judge_name(name: str) -> str:
     """Return `always`, `perhaps` or nothing: whether the value of a parameter of this name is a secret."""
-    words = [word.lower() for word in _WORDS.findall(re.sub(r"(?i)%5[bd]", ".", name))]
-    while words and words[-1].isdigit():
-        words.pop()
+    words = split_name(re.sub(r"(?i)%5[bd]", ".", name))
     if not words:
         return ""
     last, before = words[-1], words[-2] if len(words) > 1 else ""
@@ -175,10 +173,7 @@ def _redact_schemes(text: str, place: Place) -> tuple[str, int]:
     return _SCHEME.sub(replace, text), found
 
 
-_NAME_HINT = (
-    rb"(?i)(?:token|password|passwd|pwd|passphrase|secret|signature|sig|jwt|key|authorization|auth|credentials?|otp|session|"
-    rb'sessionid|sessid|sid|code)(?:%5[bd]|[^"=&a-z])*='
-)
+_NAME_HINT = rb"(?i)(?:" + join_words(_ALWAYS | _PERHAPS) + rb')(?:%5[bd]|[^"=&a-z])*='
 _SERVICE_HINT = (
     rb"(?:[sr]k_(?:live|test)|gh[pousr]|github_pat|npm|whsec|tm_(?:read|write|admin))_[A-Za-z0-9+/=_-]{10}|glpat-|xox[abeoprs]-"
     rb"|A[KS]IA[A-Z0-9]{16}|AIza|SG\.[A-Za-z0-9_-]{16}|PRIVATE KEY-----"
