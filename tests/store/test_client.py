@@ -109,25 +109,6 @@ def test_an_answer_without_rows_tells_its_columns(store):
     assert answer.types[0] == "LowCardinality(String)"
 
 
-def test_raw_and_streamed_answers_are_the_same(store):
-    """A streamed answer of many pieces is byte for byte the whole one."""
-    client = store.client()
-    sql = "SELECT number, toString(number) AS t FROM numbers(300000)"
-    for fmt in ("JSONEachRow", "CSV", "RowBinary"):
-        whole = client.query_raw(sql, fmt=fmt)
-        assert b"".join(client.stream_raw(sql, fmt=fmt)) == whole
-        assert len(whole) > 1_000_000
-
-
-def test_an_error_in_the_middle_of_a_stream(store):
-    """A stream that fails on the way ends with the error and its code, never as if it were whole."""
-    sql = "SELECT number, throwIf(number = 900000, 'too far') FROM numbers(1000000)"
-    with pytest.raises(StoreError, match="too far") as failed:
-        for _ in store.client().stream_raw(sql, fmt="TSV"):
-            pass
-    assert failed.value.number == 395
-
-
 @pytest.mark.parametrize(
     ("sql", "number", "name", "kind"),
     [

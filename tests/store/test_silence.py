@@ -76,7 +76,6 @@ def make_silence():
 QUESTIONS = {
     "rows": lambda client, **more: client.query_rows("SELECT 1", **more),
     "raw": lambda client, **more: client.query_raw("SELECT 1", **more),
-    "stream": lambda client, **more: list(client.stream_raw("SELECT 1", **more)),
 }
 
 

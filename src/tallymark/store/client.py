@@ -24,8 +24,6 @@ from tallymark.store.errors import StoreError, StoreUnavailable, build_store_err
 from tallymark.store.limits import QUERY_SECONDS
 from tallymark.store.schema import INSERT_SETTINGS, QUERY_SETTINGS
 
-# An error that breaks off an answer stands within so many of its last bytes.
-_ERROR_BYTES: Final = 16 * 1024
 # Too many at once, or shutting down: nothing was done, and the same request may succeed soon.
 _BUSY_CODES: Final = frozenset({202, 236})
 # All in seconds. How long readiness and a question wait for a ping. The busiest store that was tried, ten statements
@@ -86,12 +84,6 @@ def _build_error(error: Exception) -> StoreError | StoreUnavailable:
         return StoreUnavailable(f"The store cannot serve the request now: {text}")
     parsed = parse_engine_error(text.rpartition(" (for url ")[0] or text)
     return build_store_error(int(number), parsed.name, parsed.message)
-
-
-def _parse_tail(tail: bytes) -> str:
-    """Return the error's text from the end of a broken answer: mark, tag, text, length and tag, mark."""
-    text = tail.decode(errors="replace").partition("__exception__\r\n")[2].partition("\r\n")[2]
-    return text.rpartition("\n")[0].rpartition("\n")[0] or text
 
 
 def _is_silence(error: Exception) -> bool:
@@ -256,39 +248,6 @@ class StoreClient:
                 sql, parameters=dict(parameters or {}), settings=chosen, fmt=fmt
             )
         return bytes(answer)
-
-    def stream_raw(
-        self,
-        sql: str,
-        parameters: Mapping[str, Any] | None = None,
-        fmt: str = "JSONEachRow",
-        settings: Mapping[str, Any] | None = None,
-        *,
-        piece_bytes: int = 256 * 1024,
-    ) -> Iterator[bytes]:
-        """Run a SELECT and yield its answer piece by piece; leaving early stops it.
-
-        Raises as `query_raw`. An error in the middle of the answer comes after the pieces, and the last one of them
-        then ends with the error's text: nothing that was yielded before an error may be taken for a whole answer.
-        """
-        # Not around the pieces: between them the caller may ask something else.
-        with self._asking(settings) as chosen:
-            response = self._connect().raw_stream(
-                sql, parameters=dict(parameters or {}), settings=chosen, fmt=fmt
-            )
-        with _translated():
-            tail = b""
-            try:
-                for piece in response.stream(piece_bytes):
-                    tail = (tail + piece)[-_ERROR_BYTES:]
-                    yield piece
-            except urllib3.exceptions.HTTPError:
-                if b"__exception__" not in tail:
-                    raise
-                parsed = parse_engine_error(_parse_tail(tail))
-                raise build_store_error(parsed.number, parsed.name, parsed.message) from None
-            finally:
-                response.close()
 
     def insert_ndjson(
         self,
