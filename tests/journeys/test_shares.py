@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tallymark.store.limits import VISITOR_PLACES
+from tallymark.store.limits import VISITOR_BOUNDS
 from tests.conftest import DEADLINE_SECONDS
 
 pytestmark = [pytest.mark.store, pytest.mark.xdist_group("shares")]
@@ -154,7 +154,7 @@ def test_more_than_may_wait_is_refused_at_once(server, projects):
 
 def test_answers_that_are_broken_off_give_back_their_places(server):
     """More readers than there are places leave in the middle of a streamed answer; the next statement is answered."""
-    for _ in range(2 * VISITOR_PLACES):
+    for _ in range(2 * VISITOR_BOUNDS.places):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
         target = "/clickhouse/?query=select+repeat('x',1000)+from+numbers(1000000)"
         connection.request("GET", target, headers={"Authorization": f"Bearer {server.read_key}"})

@@ -102,7 +102,7 @@ def test_no_question_goes_to_a_silent_store(make_silence, monkeypatch, ask):
 @pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
 def test_a_question_outlives_its_limit_by_seconds(make_silence, monkeypatch, ask):
     """A store that falls silent over a question is given up after the question's own limit and a grace."""
-    monkeypatch.setattr(client_module, "_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(client_module, "GRACE_SECONDS", 0.1)
     silence = make_silence(answers_pings=True)
     failed = []
 

@@ -21,7 +21,7 @@ from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.errors import ConfigError
 from tallymark.store.cancelling import present
 from tallymark.store.errors import StoreError, StoreUnavailable, build_store_error, parse_engine_error
-from tallymark.store.limits import QUERY_SECONDS
+from tallymark.store.limits import GRACE_SECONDS, QUERY_SECONDS
 from tallymark.store.schema import INSERT_SETTINGS, QUERY_SETTINGS
 
 # Too many at once, or shutting down: nothing was done, and the same request may succeed soon.
@@ -32,8 +32,6 @@ _READY_SECONDS: Final = 2.0
 _ALIVE_SECONDS: Final = 5.0
 # For so long after a ping without an answer nobody waits for another one.
 _SILENCE_SECONDS: Final = 1.0
-# An answer may come so much later than its question's limit: the engine looks at its clock between two blocks.
-_GRACE_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 5.0
 
 # How long the answer that this thread is about to ask for may take, in seconds; unset: as long as the client says.
@@ -198,7 +196,7 @@ class StoreClient:
         chosen = {**QUERY_SETTINGS, **(settings or {})}
         self.check_alive()
         limit = float(chosen.get("max_execution_time", QUERY_SECONDS))
-        token = _patience.set(limit + _GRACE_SECONDS if limit else self._timeout)
+        token = _patience.set(limit + GRACE_SECONDS if limit else self._timeout)
         cancellation = present()
         try:
             with _translated():

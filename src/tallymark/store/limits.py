@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tallymark.fair_queue import Bounds
 from tallymark.store.errors import EngineError
 from tallymark.store.requests import StoreRequest
 
@@ -15,8 +16,17 @@ _MEBIBYTE: Final = 1024 * 1024
 # What a question of our own processes may take where it says nothing of it, in seconds.
 QUERY_SECONDS: Final = 60
 
-# Statements of other tools that run at once; one project has one fewer, so that another never waits for it alone.
-VISITOR_PLACES: Final = 3
+# What a statement of another tool may take at most, in seconds.
+VISITOR_SECONDS: Final = 60
+# How long a statement waits for its place in the store, in seconds.
+PLACE_SECONDS: Final = 30.0
+# An answer may come so many seconds later than its statement's limit: the engine looks at its clock between two blocks.
+GRACE_SECONDS: Final = 5.0
+
+# Statements of other tools that run at once; one project has one fewer, so that another never waits for it alone. The web
+# process holds the same bounds in front of the store: there a statement waits without a thread, and long queues are refused.
+_VISITOR_PLACES: Final = 3
+VISITOR_BOUNDS: Final = Bounds(places=_VISITOR_PLACES, each=_VISITOR_PLACES - 1)
 
 # Name: default and maximum, 0 = without limit. Seconds, bytes and rows.
 _INTERNAL_LIMITS: Final = {
@@ -28,7 +38,7 @@ _INTERNAL_LIMITS: Final = {
     "max_bytes_to_read": (0, 0),
 }
 _VISITOR_LIMITS: Final = {
-    "max_execution_time": (30, 60),
+    "max_execution_time": (30, VISITOR_SECONDS),
     "max_memory_usage": (512 * _MEBIBYTE, 512 * _MEBIBYTE),
     "max_result_bytes": (128 * _MEBIBYTE, 128 * _MEBIBYTE),
     "max_result_rows": (1_000_000, 1_000_000),

@@ -21,7 +21,7 @@ from tallymark.fair_queue import Bounds, Turns
 from tallymark.store.engine import STREAMED_FORMATS, Answer, Connection, Engine, Scope, quote_text
 from tallymark.store.engine_config import SCOPE_SETTING
 from tallymark.store.errors import EngineError
-from tallymark.store.limits import VISITOR_PLACES, build_settings
+from tallymark.store.limits import PLACE_SECONDS, VISITOR_BOUNDS, build_settings
 from tallymark.store.parser import part_format, read_tree
 from tallymark.store.requests import StoreRequest
 from tallymark.store.schema import DATABASE
@@ -34,9 +34,6 @@ from tallymark.store.statements import (
     parse_words,
 )
 from tallymark.store.visitors import Gate
-
-# How long a request waits for a place before it is told that there is none, in seconds.
-_LANE_WAIT: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -55,6 +52,11 @@ class Outcome:
             self.statement.close()
 
 
+# Our own work has no project.
+_INSERTS: Final = Bounds(places=2, each=2)
+_INTERNAL: Final = Bounds(places=12, each=12)
+
+
 @dataclass(slots=True)
 class _Running:
     scope: Scope
@@ -68,15 +70,16 @@ class _Running:
 class Lane:
     """A number of places for one kind of work, so that questions never keep an insert waiting.
 
-    Projects get places in rotation, and none may have more than `each` of them.
+    Projects get places in rotation, and none may have more than `bounds` says. A request that gets no place within `wait`
+    seconds is told that there is none.
     """
 
-    def __init__(self, name: str, places: int, wait: float = _LANE_WAIT, *, each: int | None = None) -> None:
+    def __init__(self, name: str, bounds: Bounds, wait: float = PLACE_SECONDS) -> None:
         self._name = name
-        self._places = places
+        self._places = bounds.places
         self._wait = wait
         self._lock = threading.Lock()
-        self._turns: Turns[threading.Event] = Turns(Bounds(places, each or places))
+        self._turns: Turns[threading.Event] = Turns(bounds)
 
     @contextmanager
     def place(self, project: str = "", woken: threading.Event | None = None) -> Iterator[None]:
@@ -111,9 +114,9 @@ class Service:
         self._sessions = Sessions(clock)
         with engine.connection(Scope(), "start", {}) as connection:
             self._gate = Gate(connection)
-        self._inserts = Lane("inserts", 2)
-        self._internal = Lane("internal queries", 12)
-        self._visitors = Lane("queries of other tools", VISITOR_PLACES, each=VISITOR_PLACES - 1)
+        self._inserts = Lane("inserts", _INSERTS)
+        self._internal = Lane("internal queries", _INTERNAL)
+        self._visitors = Lane("queries of other tools", VISITOR_BOUNDS)
         # By project and query id: ids are the askers' own, and one project must not meet those of another.
         self._running: dict[tuple[str, str], _Running] = {}
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -35,7 +35,7 @@ from tallymark.queries.run import run_question
 from tallymark.rules.privacy import PrivacyRules
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import QueryTooExpensive
-from tallymark.store.limits import VISITOR_PLACES
+from tallymark.store.limits import VISITOR_BOUNDS
 from tallymark.web.desk import Desk
 from tallymark.web.palette import Palette
 from tallymark.web.pictures import Pictures
@@ -58,7 +58,7 @@ _QUESTIONS = Bounds(places=6, each=4, waiting=100)
 # their memory at the same time.
 _PROCESSORS = min(4, os.cpu_count() or 1)
 _PANELS = Bounds(places=_PROCESSORS + 2, each=_PROCESSORS + 1, waiting=2 * MAX_PANELS)
-_STATEMENTS = Bounds(places=VISITOR_PLACES, each=VISITOR_PLACES - 1, waiting=64)
+_STATEMENTS = replace(VISITOR_BOUNDS, waiting=64)
 _MESSAGES = Bounds(places=2, each=1, waiting=8)
 # By address instead of project: who is not known yet has none. A password takes 64 MiB for its hash.
 _PASSWORDS = Bounds(places=2, each=1, waiting=20)

@@ -19,11 +19,12 @@ from tallymark.errors import RequestRefused
 from tallymark.store.cancelling import present
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreUnavailable
+from tallymark.store.limits import GRACE_SECONDS, PLACE_SECONDS, VISITOR_SECONDS
 from tallymark.web.shares import Share
 
 _CONNECT_SECONDS: Final = 5.0
-# A statement may run for 60 s, and wait in the store for 30 s before.
-_ANSWER_SECONDS: Final = 95.0
+# A statement waits for its place in the store, and then runs.
+_ANSWER_SECONDS: Final = PLACE_SECONDS + VISITOR_SECONDS + GRACE_SECONDS
 # How long a reader may take for one piece, and for all of them.
 READER_SECONDS: Final = 30.0
 _WHOLE_SECONDS: Final = 300.0
