@@ -14,7 +14,7 @@ import msgspec
 
 from tallymark.errors import RequestRefused
 from tallymark.queries.question import refuse
-from tallymark.queries.result import decode_rows
+from tallymark.queries.result import ANSWER_BYTES, decode_rows
 from tallymark.queries.sql import Statement
 from tallymark.store.errors import QueryTooExpensive, StoreError, StoreUnavailable
 
@@ -35,10 +35,6 @@ class QueryStore(Protocol):
     ) -> bytes:
         """Run a SELECT with typed parameters and return its answer in one of ClickHouse's formats."""
         ...
-
-
-# Of an answer of the store's, as it counts them: it is held whole, decoded, and several may be at once.
-ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ import msgspec
 
 from tallymark.errors import RequestRefused
 
-# Characters of text in an answer's rows: a group's value stands in each row of its group.
-MOST_TEXT: Final = 64 * 1024 * 1024
+# An answer is held whole, and several may be at once. So many bytes may come from the store, as it counts them. As many
+# characters of text may stand in the rows made of them, where a group's value stands in each row of its group.
+ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 Cell = str | int | float | bool | None
 
@@ -87,9 +88,9 @@ def render_answer(answer: Answer, media_type: str) -> bytes:
 def _check_size(answer: Answer) -> None:
     """Refuse an answer whose text would be too long: a value of many bytes stands in each of its rows."""
     size = sum(len(cell) for row in answer.rows for cell in row if isinstance(cell, str))
-    if size > MOST_TEXT:
+    if size > ANSWER_BYTES:
         message = (
-            f"The answer's rows hold {size:,} characters of text; {MOST_TEXT:,} are allowed. "
+            f"The answer's rows hold {size:,} characters of text; {ANSWER_BYTES:,} are allowed. "
             "Ask for fewer groups, a longer interval or a shorter time."
         )
         raise RequestRefused("query_too_expensive", message)
