@@ -16,9 +16,9 @@ from tallymark.web.shares import Share
 SECONDS = 60
 
 
-def _run(story, bounds, patience=SECONDS):
+def _run(story, bounds, patience=SECONDS, limit=None):
     async def run():
-        share = Share("questions", bounds, patience)
+        share = Share("questions", bounds, patience, limit)
         try:
             return await story(share)
         finally:
@@ -77,6 +77,33 @@ def test_who_waits_too_long_is_refused():
 
     refusal = _run(story, Bounds(places=1, each=1), patience=0.05)
     assert (refusal.code, refusal.status, refusal.retry_after) == ("overloaded", 503, 5)
+
+
+def test_work_that_takes_too_long_is_refused():
+    """Work past the limit is an answer that says so; its place is free once its thread is."""
+
+    async def story(share):
+        going_on = threading.Event()
+        with pytest.raises(RequestRefused) as refused:
+            await share.run("a", going_on.wait, SECONDS)
+        going_on.set()
+        return refused.value
+
+    refusal = _run(story, Bounds(places=1, each=1), limit=0.05)
+    assert (refusal.code, refusal.status, refusal.retry_after) == ("no_answer", 503, 5)
+
+
+def test_the_works_own_timeout_is_no_refusal():
+    """A TimeoutError of the work itself is raised as it is."""
+
+    def fail():
+        raise TimeoutError("mine")
+
+    async def story(share):
+        with pytest.raises(TimeoutError, match="mine"):
+            await share.run("a", fail)
+
+    _run(story, Bounds(places=1, each=1), limit=SECONDS)
 
 
 def test_who_goes_away_leaves_the_queue():

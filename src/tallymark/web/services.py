@@ -66,6 +66,9 @@ _SESSIONS = Bounds(places=2, each=2, waiting=1000)
 # How long each waits for its place, in seconds.
 _PATIENCE = 20.0
 _STATEMENT_PATIENCE = 30.0
+# How long signing in, and knowing a session, may take with the waiting, in seconds: a disk that hangs must not hold a page.
+_PASSWORD_LIMIT = 30.0
+_SESSION_LIMIT = 15.0
 
 
 def _weigh_view(view: Any) -> int:
@@ -125,8 +128,10 @@ class Services:
         default_factory=lambda: Share("statements of other tools", _STATEMENTS, _STATEMENT_PATIENCE)
     )
     messages: Share = field(default_factory=lambda: Share("messages", _MESSAGES, _PATIENCE))
-    passwords: Share = field(default_factory=lambda: Share("sign-ins", _PASSWORDS, _PATIENCE))
-    sessions: Share = field(default_factory=lambda: Share("sessions", _SESSIONS, _PATIENCE))
+    passwords: Share = field(
+        default_factory=lambda: Share("sign-ins", _PASSWORDS, _PATIENCE, _PASSWORD_LIMIT)
+    )
+    sessions: Share = field(default_factory=lambda: Share("sessions", _SESSIONS, _PATIENCE, _SESSION_LIMIT))
     _again: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def __post_init__(self) -> None:

@@ -39,11 +39,13 @@ class Share:
     """Places for one kind of work. For the event loop; only the work itself runs in threads.
 
     Who has not got a place within `patience` seconds is refused. `what` is the work's name in that refusal: "questions".
+    Waiting and working take at most `limit` seconds together, where there is one: a disk may hang.
     """
 
-    def __init__(self, what: str, bounds: Bounds, patience: float) -> None:
+    def __init__(self, what: str, bounds: Bounds, patience: float, limit: float | None = None) -> None:
         self._what = what
         self._patience = patience
+        self._limit = limit
         self._turns: Turns[_Waiter] = Turns(bounds)
         name = what.replace(" ", "-")
         self._ended = {one: WORK_ENDED.labels(what, one) for one in ("done", "cancelled", "refused")}
@@ -66,14 +68,23 @@ class Share:
             self._give_back(project)
 
     async def run(self, project: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in a place of the project's; raises as `place` does. Cancelled, it stops what is asked."""
+        """Run a blocking function in a place of the project's. Cancelled, it stops what is asked.
+
+        Raises RequestRefused as `place` does, and no_answer past the limit.
+        """
         return await self.run_for(project, "", lambda: function(*args, **kwargs))
 
     async def run_for(self, project: str, sender: str, function: Callable[[], T]) -> T:
-        """Run a blocking function for one sender among several of the project."""
-        await self._take(project, sender)
-        # The place is free when the thread is, however long ago the asker went away.
-        return await self._work(function, lambda: self._give_back(project))
+        """Run a blocking function for one sender among several of the project; raises as `run` does."""
+        try:
+            async with asyncio.timeout(self._limit) as limit:
+                await self._take(project, sender)
+                # The place is free when the thread is, however long ago the asker went away.
+                return await self._work(function, lambda: self._give_back(project))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise RequestRefused("no_answer", retry_after=RETRY_AFTER) from error
 
     async def work(self, function: Callable[[], T]) -> T:
         """Run a blocking function for somebody who holds a `place`."""

@@ -5,7 +5,6 @@ The form answers the same to an unknown name, a wrong password and too many trie
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.repository import SESSION_DAYS
-from tallymark.errors import RequestRefused
 from tallymark.web.addresses import find_address
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
@@ -35,8 +33,6 @@ from tallymark.web.pages.sessions import (
 )
 from tallymark.web.services import Services
 
-# As long as it may wait for its turn and for the catalog, together.
-_SIGN_IN_SECONDS: Final = 30.0
 _MOST_NAME: Final = 200
 _MOST_PASSWORD: Final = 1000
 _REFUSED: Final = "Name or password is wrong. After ten failed tries every try fails for five minutes."
@@ -50,11 +46,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         who = (name, address)
         if attempts.is_blocked(who) or not name or not password:
             return None
-        try:
-            async with asyncio.timeout(_SIGN_IN_SECONDS):
-                found = await services.passwords.run(address, services.catalog.sign_in, name, password)
-        except TimeoutError as error:
-            raise RequestRefused("no_answer", retry_after=5) from error
+        found = await services.passwords.run(address, services.catalog.sign_in, name, password)
         if found is None:
             attempts.fail(who)
             return None
