@@ -5,9 +5,9 @@ Used by every route that takes a key, also outside the intake. Keys are compared
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
+from tallymark.basic_auth import parse_basic
 from tallymark.catalog.snapshot import KeyHolder, Snapshot
 from tallymark.errors import RequestRefused
 
@@ -22,18 +22,9 @@ def parse_key(authorization: str | None, query: Mapping[str, str]) -> str:
         if kind.lower() == "bearer":
             return value.strip()
         if kind.lower() == "basic":
-            return parse_basic(value)[0]
+            user, _ = parse_basic(value) or ("", "")
+            return user
     return query.get("key", "")
-
-
-def parse_basic(value: str) -> tuple[str, str]:
-    """Return user name and password of a Basic header's value; empty texts when it is none."""
-    try:
-        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except ValueError:
-        # Of base64, of UTF-8, and of a character outside ASCII, which is neither.
-        return "", ""
-    return user, password
 
 
 def check_key(snapshot: Snapshot, key: str, action: str) -> KeyHolder:

@@ -6,7 +6,6 @@ A parameter that is neither part of the interface nor a setting of the engine is
 
 from __future__ import annotations
 
-import base64
 import hmac
 import uuid
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from email.message import Message
 from typing import Final
 from urllib.parse import parse_qsl
 
+from tallymark.basic_auth import parse_basic
 from tallymark.store.errors import EngineError
 
 INTERNAL_USER: Final = "tallymark"
@@ -76,10 +76,10 @@ def run_login(headers: Message, fields: list[tuple[str, str]], password: str) ->
     if headers.get("X-ClickHouse-User") is not None:
         user, secret = headers.get("X-ClickHouse-User") or "", headers.get("X-ClickHouse-Key") or ""
     elif authorization[:6].lower() == "basic ":
-        try:
-            user, _, secret = base64.b64decode(authorization[6:], validate=True).decode().partition(":")
-        except ValueError:
-            raise EngineError(516, "The Authorization header is not valid Basic authentication") from None
+        credentials = parse_basic(authorization[6:])
+        if credentials is None:
+            raise EngineError(516, "The Authorization header is not valid Basic authentication")
+        user, secret = credentials
     elif "user" in given:
         user, secret = given["user"], given.get("password", "")
     # Header values arrive as Latin-1; a project's name is UTF-8.

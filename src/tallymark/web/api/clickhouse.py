@@ -15,9 +15,10 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
+from tallymark.basic_auth import parse_basic
 from tallymark.errors import RequestRefused
 from tallymark.intake.answers import build_refusal
-from tallymark.intake.auth import check_key, parse_basic
+from tallymark.intake.auth import check_key
 from tallymark.store.errors import EngineError
 from tallymark.store.requests import PROJECT_HEADER, VISITOR_USER
 from tallymark.web.access import name_owner
@@ -66,7 +67,7 @@ def parse_credentials(request: Request[Any, Any, Any]) -> tuple[str, str]:
     headers, query = request.headers, request.query_params
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "basic":
-        return parse_basic(value)
+        return parse_basic(value) or ("", "")
     if kind.lower() == "bearer":
         return "", value.strip()
     user = headers.get("x-clickhouse-user") or query.get("user") or ""
