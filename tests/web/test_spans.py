@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tallymark.queries.period import build_period
-from tallymark.web.spans import Wanted, find_span, write_moment
+from tallymark.web.spans import Wanted, find_span, shorten_moment
 
 NOW = datetime(2026, 11, 23, 6, 41, 30, tzinfo=UTC)
 
@@ -64,4 +64,4 @@ def test_days_are_local():
 )
 def test_times_are_written_short(text, shown):
     """A midnight is its date; a time that says its zone still says it."""
-    assert write_moment(text) == shown
+    assert shorten_moment(text) == shown

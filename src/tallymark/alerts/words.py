@@ -6,7 +6,7 @@ Pure. Messages, the pages and the command line say the same, in the same words.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from tallymark.alerts.conditions import AGAINST_WORDS, Judged
@@ -146,16 +146,20 @@ def _side(value: float, normal: float) -> str:
     return "below" if value < normal else "above" if value > normal else "at"
 
 
-def write_moment(moment: datetime, timezone: str) -> str:
+def spell_moment(moment: datetime, timezone: str) -> str:
     """Return a time in the alert's zone: `8 Feb 2013 14:30 (UTC)`."""
     local = moment.astimezone(parse_zone(timezone))
     seconds = f":{local.second:02d}" if local.second else ""
-    return f"{local.day} {local:%b %Y %H:%M}{seconds} ({timezone})"
+    return f"{_spell_day(local)} {local:%H:%M}{seconds} ({timezone})"
+
+
+def _spell_day(day: date) -> str:
+    return f"{day.day} {day:%b %Y}"
 
 
 def write_since(alert: Alert, moment: datetime) -> str:
     """Return since when something is so, given the end of a window: of an alert on whole days the days that were over then."""
-    return write_days(alert, moment) or write_moment(moment, alert.timezone)
+    return write_days(alert, moment) or spell_moment(moment, alert.timezone)
 
 
 def write_days(alert: Alert, moment: datetime) -> str:
@@ -165,8 +169,8 @@ def write_days(alert: Alert, moment: datetime) -> str:
         return ""
     zone = parse_zone(alert.timezone)
     first, last = day.astimezone(zone).date(), moment.astimezone(zone).date() - timedelta(days=1)
-    begin = f"{first.day} {first:%b %Y} to " if first < last else ""
-    return f"{begin}{last.day} {last:%b %Y} ({alert.timezone})"
+    begin = f"{_spell_day(first)} to " if first < last else ""
+    return f"{begin}{_spell_day(last)} ({alert.timezone})"
 
 
 def write_stretch(alert: Alert, start: datetime, end: datetime) -> str:

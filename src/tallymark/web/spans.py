@@ -135,10 +135,10 @@ def _months_before(end: datetime, months: int) -> datetime:
 
 def write_span(span: Span) -> str:
     """Return a time in words: 2026-11-17 to before 2026-11-23 06:45, Europe/Berlin."""
-    return f"{write_moment(span.start)} to before {write_moment(span.end)}, {span.timezone}"
+    return f"{shorten_moment(span.start)} to before {shorten_moment(span.end)}, {span.timezone}"
 
 
-def write_moment(text: str) -> str:
+def shorten_moment(text: str) -> str:
     """Return a begin or end as short as it can be: a midnight is its date, whole minutes have no seconds.
 
     Offsets are those of the zone that stands beside it; a time in UTC says so.

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from tallymark.alerts.links import parse_token
 from tallymark.alerts.pulse import is_stale
 from tallymark.alerts.windows import find_last_end
-from tallymark.alerts.words import name_values, write_judged, write_moment, write_since
+from tallymark.alerts.words import name_values, spell_moment, write_judged, write_since
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds import BY_NAME
@@ -246,7 +246,7 @@ def _read_alert(services: Services, visit: Visit, name: str) -> dict[str, Any]:
         "lengths": list(LENGTHS),
         "names": name_values,
         "since": lambda when: write_since(shown.alert, when),
-        "moment": lambda when: write_moment(when, shown.alert.timezone),
+        "moment": lambda when: spell_moment(when, shown.alert.timezone),
         "because": lambda judged: write_judged(shown.alert, judged, shown.unit),
         "runtime": runtime_version(),
         "now": now,
