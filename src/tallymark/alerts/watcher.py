@@ -54,6 +54,7 @@ Look = Callable[[str, Window], Present]
 class _Project:
     """What is known of one project: its definitions, and how its alerts stand."""
 
+    name: str
     kept: dict[str, Kept]
     alerts: dict[str, Alert] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
@@ -92,42 +93,42 @@ class Watcher:
         self._stall = stall
         self._read_definitions(now)
         pulse = Pulse(at=now, complete=complete, took_seconds=0.0)
-        for name, project in self._projects.items():
+        for project in self._projects.values():
             try:
-                pulse = self._judge_project(name, project, pulse)
+                pulse = self._judge_project(project, pulse)
                 project.failing_since = None
             except Exception as error:
                 # What one project cannot have judged must not keep the others waiting. Nothing was written of it.
-                log.exception("alerts_not_judged", project=name, fix="the next round tries again")
-                pulse = self._note_fault(name, project, pulse, error)
+                log.exception("alerts_not_judged", project=project.name, fix="the next round tries again")
+                pulse = self._note_fault(project, pulse, error)
         return pulse
 
-    def _note_fault(self, name: str, project: _Project, pulse: Pulse, error: Exception) -> Pulse:
+    def _note_fault(self, project: _Project, pulse: Pulse, error: Exception) -> Pulse:
         """Note that a project could not be judged; how long that lasts is lateness, which people are told of."""
         project.failing_since = project.failing_since or pulse.at
         lag = (pulse.at - project.failing_since).total_seconds()
         with suppress(Exception):
-            receivers = self.receivers.list(name)
+            receivers = self.receivers.list(project.name)
             outcomes = judge_own(project.kept, receivers, pulse.at, lag, 0, self._stall)
-            self._write(name, project, outcomes, Routing(receivers, {}), pulse.at)
-        problems = {name: f"A fault of ours ({type(error).__name__})."}
+            self._write(project, outcomes, Routing(receivers, {}), pulse.at)
+        problems = {project.name: f"A fault of ours ({type(error).__name__})."}
         return _add(pulse, problems=problems, alerts=len(project.alerts), lag_seconds=lag)
 
-    def _judge_project(self, name: str, project: _Project, pulse: Pulse) -> Pulse:
+    def _judge_project(self, project: _Project, pulse: Pulse) -> Pulse:
         """Judge one project; returns the pulse with what that was like."""
         now, complete = pulse.at, pulse.complete
         before, begun = _count_missed(project), time.monotonic()
         outcomes = self._judge(project, complete)
         lag = self._find_lag(project, outcomes, now, complete) + time.monotonic() - begun
-        problems = {f"{name}/{one.alert.name}": one.problem for one in outcomes if one.problem}
+        problems = {f"{project.name}/{one.alert.name}": one.problem for one in outcomes if one.problem}
         if project.unread_since is not None:
             lag = max(lag, (now - project.unread_since).total_seconds())
-            problems[name] = "Its definitions cannot be read: it is judged by those that were before."
+            problems[project.name] = "Its definitions cannot be read: it is judged by those that were before."
         missed = sum(one.watch.missed for one in outcomes) - sum(
             project.kept[one.alert.name].watch.missed for one in outcomes if one.alert.name in project.kept
         )
         judged = len(outcomes)
-        routing = Routing(self.receivers.list(name), project.rotas)
+        routing = Routing(self.receivers.list(project.name), project.rotas)
         watched = bool(project.alerts) or project.unread_since is not None
         # Who has no alert is told, too, that nothing is stored any more.
         watched_over = watched or self._stall.is_long
@@ -135,8 +136,8 @@ class Watcher:
             outcomes += judge_own(
                 project.kept, routing.receivers, now, lag if watched else 0.0, missed, self._stall
             )
-        self._write(name, project, outcomes, routing, now)
-        self._repeat(name, project, routing, now)
+        self._write(project, outcomes, routing, now)
+        self._repeat(project, routing, now)
         return _add(
             pulse, problems=problems, judged=judged, alerts=len(project.alerts), missed=before + missed,
             lag_seconds=lag,
@@ -171,9 +172,9 @@ class Watcher:
         for name in [row.name for row in self.catalog.list_projects()]:
             project = self._projects.get(name)
             if project is None:
-                project = self._projects[name] = _Project(self.book.load(name))
+                project = self._projects[name] = _Project(name, self.book.load(name))
             try:
-                self._take_definitions(name, project, definitions.list(name), now)
+                self._take_definitions(project, definitions.list(name), now)
             except Exception:
                 # It is judged by those that were before: the others' alerts must not wait for it.
                 log.exception("definitions_not_read", project=name, fix="look at what was changed there last")
@@ -182,9 +183,7 @@ class Watcher:
                 project.unread_since = None
         self._version = version
 
-    def _take_definitions(
-        self, name: str, project: _Project, definitions: list[Definition], now: datetime
-    ) -> None:
+    def _take_definitions(self, project: _Project, definitions: list[Definition], now: datetime) -> None:
         """Let a project be judged by its definitions of now."""
         present = [one for one in definitions if one.kind in ("metric", "alert", "rota")]
         objects = collect_objects(present)
@@ -194,28 +193,28 @@ class Watcher:
         project.digests = {
             alert: _digest(one, bodies, project.metrics) for alert, one in project.alerts.items()
         }
-        self._close_gone(name, project, now)
-        self._open_questions(name, project, present)
+        self._close_gone(project, now)
+        self._open_questions(project, present)
 
-    def _close_gone(self, name: str, project: _Project, now: datetime) -> None:
+    def _close_gone(self, project: _Project, now: datetime) -> None:
         """Close alerts that there are not any more, and those that are broken down by something else now."""
         for alert, kept in list(project.kept.items()):
             present = project.alerts.get(alert)
             if alert in OWN or (present is not None and present.breakdown == kept.watch.breakdown):
                 continue
             why = "The alert was taken away." if present is None else "The alert was changed."
-            self.book.close(name, alert, why, now)
+            self.book.close(project.name, alert, why, now)
             del project.kept[alert]
 
-    def _open_questions(self, name: str, project: _Project, present: list[Definition]) -> None:
+    def _open_questions(self, project: _Project, present: list[Definition]) -> None:
         """Remember nothing that was asked by other definitions of metrics."""
         bodies = "\0".join(one.body for one in present if one.kind == "metric")
         if project.questions is None or project.questions_of != bodies:
             project.questions_of = bodies
             project.questions = Questions(
                 project.metrics,
-                lambda question, of=name: self.ask(of, question),  # type: ignore[misc]
-                lambda window, of=name: self.look(of, window),  # type: ignore[misc]
+                lambda question: self.ask(project.name, question),
+                lambda window: self.look(project.name, window),
             )
 
     def _judge(self, project: _Project, complete: datetime) -> list[Outcome]:
@@ -231,39 +230,35 @@ class Watcher:
         questions = project.questions
         return run_round(watched, questions, complete, self.seconds, self.pool) if questions else []
 
-    def _write(
-        self, name: str, project: _Project, outcomes: list[Outcome], routing: Routing, now: datetime
-    ) -> None:
+    def _write(self, project: _Project, outcomes: list[Outcome], routing: Routing, now: datetime) -> None:
         """Write outcomes; only then they are what is known."""
         if not outcomes:
             return
-        news = [self._build_news(name, project, one, routing, now) for one in outcomes]
+        news = [self._build_news(project, one, routing, now) for one in outcomes]
         reach("alerts.after_judging_before_write")
-        watches = self.book.write(name, news, now)
+        watches = self.book.write(project.name, news, now)
         reach("alerts.after_write")
         for one, watch in zip(outcomes, watches, strict=True):
             project.kept[one.alert.name] = Kept(watch, one.standings)
             for change in one.changes:
                 log.info(
-                    "alert_changed", project=name, alert=one.alert.name, values=list(change.values),
+                    "alert_changed", project=project.name, alert=one.alert.name, values=list(change.values),
                     before=change.before.state, after=change.after.state, at=change.at.isoformat(),
                 )  # fmt: skip
 
-    def _build_news(
-        self, name: str, project: _Project, one: Outcome, routing: Routing, now: datetime
-    ) -> News:
+    def _build_news(self, project: _Project, one: Outcome, routing: Routing, now: datetime) -> News:
         metric = project.metrics.get(one.alert.metric)
         kept, lasting = project.kept.get(one.alert.name), None
         if one.changes and kept is not None and kept.watch.incident and routing.may_escalate(one.alert):
             # Of what joins the trouble all hear who were called for it.
-            lasting = self._find_unanswered(name, one.alert, kept, now)
+            lasting = self._find_unanswered(project, one.alert, kept, now)
         told = routing.find_told(one.alert, metric, one.standings, now, lasting) if one.changes else []
         return News(
             one, name_watched(one.alert, metric), find_unit(one.alert, metric), find_owner(one.alert, metric),
             tuple(receiver.id for receiver in told),
         )  # fmt: skip
 
-    def _repeat(self, name: str, project: _Project, routing: Routing, now: datetime) -> None:
+    def _repeat(self, project: _Project, routing: Routing, now: datetime) -> None:
         """Say of what is wrong that it still is, and tell those that became receivers meanwhile."""
         wrong = {alert: kept for alert, kept in project.kept.items() if kept.watch.incident}
         if not wrong:
@@ -278,16 +273,18 @@ class Watcher:
             ):
                 continue
             pause = timedelta(seconds=parse_length(one.repeat))
-            lasting = self._find_unanswered(name, one, kept, now) if routing.may_escalate(one) else None
+            lasting = self._find_unanswered(project, one, kept, now) if routing.may_escalate(one) else None
             metric = project.metrics.get(one.metric)
             told = [receiver.id for receiver in routing.find_told(one, metric, kept.standings, now, lasting)]
             first = {receiver.id for receiver in routing.find_told(one, metric, kept.standings, now)}
             called = frozenset(told) - first
             since = None if lasting is None else now - lasting
             troubles.append(Trouble(alert, kept.watch.incident, tuple(told), pause, called, since))
-        self.notices.remind(name, troubles, now)
+        self.notices.remind(project.name, troubles, now)
 
-    def _find_unanswered(self, name: str, alert: Alert, kept: Kept, now: datetime) -> timedelta | None:
+    def _find_unanswered(
+        self, project: _Project, alert: Alert, kept: Kept, now: datetime
+    ) -> timedelta | None:
         """Return for how long people have known of trouble and nobody is at it; None where somebody is, or nobody knows yet.
 
         It begins anew with a value that joins what somebody is at, and with the end of a silence or an acknowledgement.
@@ -298,7 +295,7 @@ class Watcher:
             return None
         about = [
             one
-            for one in self.silences.list(name)
+            for one in self.silences.list(project.name)
             if one.concerns(alert.name, incident) and one.begins_at <= now
         ]
         begins = self.book.find_begins(incident, alert)
