@@ -54,6 +54,8 @@ T = TypeVar("T")
 # project never has all places, so that another never waits for it alone. Reading catalog and ledger is short.
 _READS = Bounds(places=4, each=3, waiting=200)
 _QUESTIONS = Bounds(places=6, each=4, waiting=100)
+# Judging a person's metrics takes many questions, one after another; who asks one question has other places.
+_NEEDS = Bounds(places=3, each=2, waiting=100)
 # Each question of a panel takes all processors that there are. With more of them nobody gets a dashboard sooner, and all hold
 # their memory at the same time.
 _PROCESSORS = min(4, os.cpu_count() or 1)
@@ -123,6 +125,7 @@ class Services:
     )
     reads: Share = field(default_factory=lambda: Share("requests", _READS, _PATIENCE))
     questions: Share = field(default_factory=lambda: Share("questions", _QUESTIONS, _PATIENCE))
+    needs: Share = field(default_factory=lambda: Share("home pages", _NEEDS, _PATIENCE))
     panels: Share = field(default_factory=lambda: Share("panels", _PANELS, _PATIENCE))
     statements: Share = field(
         default_factory=lambda: Share("statements of other tools", _STATEMENTS, _STATEMENT_PATIENCE)
@@ -171,7 +174,7 @@ class Services:
     def close_shares(self) -> None:
         """Let go of all threads."""
         for share in (
-            self.reads, self.questions, self.panels, self.statements, self.messages, self.passwords, self.sessions,
+            self.reads, self.questions, self.needs, self.panels, self.statements, self.messages, self.passwords, self.sessions,
         ):  # fmt: skip
             share.close()
 

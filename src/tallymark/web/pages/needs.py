@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Final
+from typing import Any
 
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
@@ -16,31 +15,26 @@ from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import open_form, open_visit
 from tallymark.web.services import Services
 
-# Gathered for so many people at once: the other threads stay free for who waits for a page.
-_AT_ONCE: Final = 2
-
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     judging = Judging(services)
-    turn = asyncio.Semaphore(_AT_ONCE)
 
     @get_page("/needs", "tz", "part")
     async def show_needs(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the person's metrics that are out of their usual range, and those that nobody looks at."""
         visit = await open_visit(request, services)
         zone = visit.fields.get("tz", "") or "UTC"
-        async with turn:
-            needs = await services.ask(
-                visit.project,
-                gather_needs,
-                services,
-                judging,
-                visit.project,
-                visit.session.person,
-                zone,
-                UNUSED_DAYS,
-            )
+        needs = await services.needs.run(
+            visit.project,
+            gather_needs,
+            services,
+            judging,
+            visit.project,
+            visit.session.person,
+            zone,
+            UNUSED_DAYS,
+        )
         is_part = visit.fields.get("part") == "section"
         values = visit.page("/", needs=needs, most=MOST, days=UNUSED_DAYS, at="" if is_part else "needs")
         return render_html(request, "needs_section.html" if is_part else "needs.html", values)
