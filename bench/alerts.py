@@ -27,7 +27,7 @@ from typing import Any
 import dashboard_site
 import numpy as np
 from filled import open_store
-from rows import row
+from rows import Rows, percentile, row
 from serving import Server
 
 from tallymark.alerts.book import Book
@@ -62,8 +62,6 @@ _REST_SECONDS = 60
 _STEP = 300
 _WEEK = 7 * 86_400 // _STEP
 _START = datetime(2026, 1, 5, tzinfo=UTC)
-
-Rows = list[dict[str, Any]]
 
 
 # A running server
@@ -109,7 +107,7 @@ def measure_latency() -> Rows:
             times = _time_messages(server, hook)
         finally:
             hook.close()
-    p95 = sorted(times)[int(0.95 * len(times))]
+    p95 = percentile(times, 0.95)
     note = f"p50 {statistics.median(times):.1f}, worst {max(times):.1f} s of {len(times)}; alert_seconds = 5"
     share, moved = (
         (more - less) / _REST_SECONDS * 100 for less, more in ((idle, busy), (moved_idle, moved_busy))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import itertools
-import math
 import signal
 import statistics
 import sys
@@ -27,7 +26,7 @@ from typing import Any
 import running
 from browsing import Cache
 from dashboard_site import PAGE, Site, build_sign_up, fill_store, open_site, panel_path
-from rows import row
+from rows import Rows, percentile, row
 
 ROWS = 10_000_000
 RUNS = 7
@@ -38,8 +37,6 @@ _LEAST_LOADS = {1: 20, 4: 6, 16: 4}
 _DIMENSIONS = ("os", "country", "campaign", "agent_browser", "agent_language", "service_version")
 # The ends of two periods of 182 days each.
 _BEFORE, _BETWEEN, _AFTER = "2024-01-01", "2024-07-01", "2024-12-30"
-
-Rows = list[dict[str, Any]]
 
 
 def _time(call: Callable[[], Any]) -> float:
@@ -96,7 +93,7 @@ def measure_viewers(site: Site) -> Rows:
                 for number in range(viewers)
             ]
             found[name] = sorted(itertools.chain.from_iterable(one.result() for one in times))
-    p95 = {name: times[math.ceil(0.95 * len(times)) - 1] for name, times in found.items()}
+    p95 = {name: percentile(times, 0.95) for name, times in found.items()}
     notes = {
         name: f"p50 {statistics.median(times):.1f}, p95 {p95[name]:.1f}, worst {times[-1]:.1f} s of {len(times)} loads"
         for name, times in found.items()

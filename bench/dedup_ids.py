@@ -9,10 +9,9 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rows import row
+from rows import Rows, row
 
 from tallymark.dedup.index import DedupIndex
 
@@ -22,7 +21,7 @@ _DAY_US = 86_400_000_000
 _START_US = 1_760_000_000_000_000
 
 
-def run() -> list[dict[str, Any]]:
+def run() -> Rows:
     """Measure random ids, as their fingerprints are, up to the largest size."""
     found = _measure(SIZES)
     random = [item["value"] for item in found]
@@ -39,7 +38,7 @@ def run() -> list[dict[str, Any]]:
     return found
 
 
-def _measure(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+def _measure(sizes: tuple[int, ...]) -> Rows:
     """Fill an index over 30 days' worth of receive times; measure the last million ids before each size."""
     chance = np.random.default_rng(1)
     rows = []

@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 from filled import PATIENT, open_store
-from rows import Row, row
+from rows import Row, Rows, row
 from serving import READ_KEY, Server
 
 from tallymark.store.client import StoreClient
@@ -30,7 +30,7 @@ _WINDOW_SECONDS = 3_600
 _CHUNK = 1_000_000
 
 
-def run(events: int = EVENTS, lengths: tuple[int, ...] = LENGTHS) -> list[Row]:
+def run(events: int = EVENTS, lengths: tuple[int, ...] = LENGTHS) -> Rows:
     """Make the events, compare the answers and measure; one row per length of session."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "data"

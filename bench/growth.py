@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from load import build_bodies, next_seed, send
-from rows import Row, median_row, row
+from rows import Rows, median_row, row
 from serving import WRITE_KEY, Server
 
 MILLIONS = tuple(int(size) for size in os.environ.get("TALLYMARK_BENCH_MILLIONS", "1,10,30").split(","))
@@ -19,9 +19,9 @@ _CHUNK = 500_000
 _STARTS = 5
 
 
-def run() -> list[Row]:
+def run() -> Rows:
     """Grow a folder, and measure at each size."""
-    rows: list[Row] = []
+    rows: Rows = []
     with Server() as server:
         rows += _measure_at_rest(server, 0)
         stored = 0
@@ -45,7 +45,7 @@ def _grow(server: Server, events: int) -> float:
     return server.cpu_seconds() - before
 
 
-def _measure_at_rest(server: Server, millions: int) -> list[Row]:
+def _measure_at_rest(server: Server, millions: int) -> Rows:
     """Measure memory while nothing comes, as it is after loading and after a start, the start itself, and the disk."""
     name = f"{millions} million events" if millions else "an empty folder"
     bounds = (800, 500) if millions in (0, 10) else (None, None)

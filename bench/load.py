@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from rows import percentile
 
 _seeds = itertools.count(int(time.time()))
 _CARRIERS = ("UA", "AA", "DL", "B6", "EV", "MQ", "US", "WN")
@@ -75,8 +76,7 @@ class Sent:
 
     def percentile(self, q: float) -> float:
         """Return a percentile of the latencies, in seconds."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+        return percentile(self.latencies, q)
 
 
 @dataclass(frozen=True, slots=True)

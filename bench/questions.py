@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from filled import BASELINE, PATIENT, open_beside, open_store, run_command
-from rows import Row, row
+from rows import Row, Rows, row
 from serving import Server
 
 from tallymark.store.client import StoreClient
@@ -259,7 +259,7 @@ def _compare(name: str, ours: list[list[Any]], baseline: list[list[Any]]) -> Non
             assert same, f"{name}: {one} is not {other}"
 
 
-def run(large_rows: int = LARGE_ROWS) -> list[Row]:
+def run(large_rows: int = LARGE_ROWS) -> Rows:
     """Fill, start, compare and measure."""
     with tempfile.TemporaryDirectory(prefix="tallymark-bench-") as name:
         place = Path(name)

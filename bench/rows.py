@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Row = dict[str, Any]
+Rows = list[Row]
 
 
 def row(
@@ -30,6 +31,12 @@ def row(
     return {
         "what": what, "value": value, "unit": unit, "must": must, "aim": aim, "side": side, "note": note, "failed": failed,
     }  # fmt: skip
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """Return the value below which the share `q` of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 def median_row(what: str, values: Sequence[float], unit: str, *bounds: Any, **more: Any) -> Row:

@@ -32,10 +32,10 @@ import questions  # noqa: E402 - the same
 import running  # noqa: E402 - the same
 import steady  # noqa: E402 - the same
 import writing  # noqa: E402 - the same
-from rows import Row, describe_miss, judge, render_table, row  # noqa: E402 - the same
+from rows import Rows, describe_miss, judge, render_table, row  # noqa: E402 - the same
 
 
-def measure_client() -> list[Row]:
+def measure_client() -> Rows:
     """Turn the client's figures into rows: how many times faster, and how much of the peer's time."""
     found = {item["name"].split(" ")[0]: item for item in client_calls.run()}
     rows = []
@@ -50,7 +50,7 @@ def measure_client() -> list[Row]:
     return rows
 
 
-PARTS: dict[str, Callable[[], list[Row]]] = {
+PARTS: dict[str, Callable[[], Rows]] = {
     "client": measure_client,
     "writing": writing.run,
     "steady": steady.run,
@@ -101,9 +101,9 @@ def measure_fsync() -> float:
     return statistics.median(times) * 1000
 
 
-def measure_parts(names: list[str]) -> tuple[list[Row], list[str]]:
+def measure_parts(names: list[str]) -> tuple[Rows, list[str]]:
     """Measure the parts one after another; return their rows, and a line for each part that could not be measured."""
-    rows: list[Row] = []
+    rows: Rows = []
     broken = []
     for name in names:
         print(f"measuring {name} …", file=sys.stderr, flush=True)

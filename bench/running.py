@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from load import build_bodies, next_seed, send
-from rows import Row, median_row, row
+from rows import Row, Rows, median_row, row
 from serving import WRITE_KEY, PeakMemory, Server
 
 RUNS = 5
@@ -23,7 +23,7 @@ PENDING = 1_000_000
 _PEOPLE = 8
 
 
-def run() -> list[Row]:
+def run() -> Rows:
     """Measure all rows of this file."""
     return [measure_memory(), measure_recovery(), measure_beside_questions()]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 from load import Sent, build_bodies, build_events, next_seed, start_sending
-from rows import Row, median_row
+from rows import Rows, median_row, percentile
 from serving import READ_KEY, WRITE_KEY, Server
 
 RUNS = 3
@@ -37,9 +37,9 @@ class Steady:
     sent: Sent
 
 
-def run() -> list[Row]:
+def run() -> Rows:
     """Measure all rows of this file."""
-    rows: list[Row] = []
+    rows: Rows = []
     with Server() as server:
         # Code that runs for the first time is not what a steady rate costs.
         measure_steady(server, 1_000, 10, 5)
@@ -47,26 +47,20 @@ def run() -> list[Row]:
             found = [measure_steady(server, rate, batch) for _ in range(RUNS)]
             rows += _build_rows(found, rate, batch, must, aim)
         _make_parts(server)
-        aged = [_p95(measure_steady(server, 5_000, 50).visible) for _ in range(RUNS)]
+        aged = [percentile(measure_steady(server, 5_000, 50).visible, 0.95) for _ in range(RUNS)]
         what = "acknowledged → visible, p95 at 5,000 events/s, after the parts of 30 minutes"
         rows.append(median_row(what, aged, "s", 3, 1))
     return rows
 
 
-def _build_rows(
-    found: list[Steady], rate: int, batch: int, must: float | None, aim: float | None
-) -> list[Row]:
+def _build_rows(found: list[Steady], rate: int, batch: int, must: float | None, aim: float | None) -> Rows:
     at = f"at {rate:,} events/s in batches of {batch}"
     note = f"intake p99 {sorted(one.sent.percentile(0.99) for one in found)[len(found) // 2] * 1000:.1f} ms"
     what = f"server CPU seconds per million events above idle, steady {at}"
     return [
         median_row(what, [one.cpu for one in found], "s", must, aim, note=note),
-        median_row(f"acknowledged → visible, p95 {at}", [_p95(one.visible) for one in found], "s", 3, 1),
+        median_row(f"acknowledged → visible, p95 {at}", [percentile(one.visible, 0.95) for one in found], "s", 3, 1),
     ]  # fmt: skip
-
-
-def _p95(times: list[float]) -> float:
-    return sorted(times)[int(0.95 * len(times))]
 
 
 def measure_steady(server: Server, rate: int, batch: int, seconds: int = _SECONDS) -> Steady:

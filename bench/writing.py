@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from load import build_bodies, build_events, next_seed, send
-from rows import Row, median_row
+from rows import Row, Rows, median_row
 from serving import WRITE_KEY, Server
 from store_load import BulkLoad
 
@@ -22,7 +22,7 @@ EVENTS = 200_000
 _SENDERS = 16
 
 
-def run() -> list[Row]:
+def run() -> Rows:
     """Measure all rows of this file."""
     with tempfile.TemporaryDirectory() as place, Server() as server:
         send(server.port, WRITE_KEY, build_bodies(20_000, 500, next_seed()))
@@ -30,7 +30,7 @@ def run() -> list[Row]:
         return [*measure_whole(server, Path(place)), measure_intake(server)]
 
 
-def measure_whole(server: Server, place: Path) -> list[Row]:
+def measure_whole(server: Server, place: Path) -> Rows:
     """Measure CPU per million events up to queryable, and the rate beside the engine's bulk load of the same rows."""
     path = place / "rows.ndjson"
     path.write_bytes(msgspec.json.Encoder().encode_lines(_rows(EVENTS)))
