@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
@@ -14,6 +13,7 @@ from playwright.sync_api import expect
 
 from tallymark.client import Client
 from tests.browser.conftest import Guard
+from tests.conftest import lack
 
 pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("proxy")]
 
@@ -52,8 +52,7 @@ def proxied(request, make_server, build_event, tmp_path):
     """Start nginx before a server; return the address below it, the server and nginx's port."""
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
-        reason = "nginx is not installed: apt-get install nginx-light"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        lack("nginx is not installed: apt-get install nginx-light")
     port = _find_port()
     server = make_server(loader_linger_seconds=0.05, public_url=f"http://127.0.0.1:{port}/tm").start()
     server.send(

@@ -18,6 +18,7 @@ import pytest
 
 from tallymark import Client
 from tallymark.client.core import open_cores
+from tallymark.testing import CaptureSink
 
 HANG_GUARD = 30.0
 
@@ -104,6 +105,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@pytest.fixture
+def sink() -> CaptureSink:
+    return CaptureSink()
 
 
 @pytest.fixture

@@ -9,12 +9,6 @@ import pytest
 from tallymark import Client
 from tallymark.client import ambient
 from tallymark.client.sketch import RELATIVE_ACCURACY
-from tallymark.testing import CaptureSink
-
-
-@pytest.fixture
-def sink():
-    return CaptureSink()
 
 
 @pytest.fixture

@@ -62,11 +62,6 @@ def proc(tmp_path):
 
 
 @pytest.fixture
-def sink():
-    return CaptureSink()
-
-
-@pytest.fixture
 def client(sink):
     return Client(sink=sink, service_name="shop")
 

@@ -18,7 +18,6 @@ from tallymark import Client
 from tallymark.client import ambient
 from tallymark.client.plain import build_plain
 from tallymark.client.scalars import NO_SCALAR, read_number
-from tallymark.testing import CaptureSink
 
 
 class Indexed:
@@ -93,11 +92,6 @@ OTHERS = [
 ]
 # What converts to a number and is none.
 COLLECTIONS = [np.array([5]), np.array([1, 2]), np.array([[1.5]]), pd.Series([1]), np.complex64(1 + 2j), np.complex128(1), np.array(2j), MagicMock()]  # fmt: skip
-
-
-@pytest.fixture
-def sink():
-    return CaptureSink()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import threading
 import pytest
 
 from tallymark import Client
-from tallymark.testing import CaptureSink
 
 
 class Clock:
@@ -28,11 +27,6 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("tallymark.client.timer.time", clock)
     return clock
-
-
-@pytest.fixture
-def sink():
-    return CaptureSink()
 
 
 @pytest.fixture

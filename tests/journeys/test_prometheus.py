@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +15,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests.conftest import lack
+
 pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metrics")]
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -25,8 +26,7 @@ def prometheus(server, tmp_path):
     """Start Prometheus with the configuration of the docs; return a way to ask it."""
     program = shutil.which("prometheus")
     if program is None:
-        reason = "prometheus is not installed: apt-get install prometheus"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        lack("prometheus is not installed: apt-get install prometheus")
     text = DOCS.read_text().split("```yaml\nscrape_configs:")[1].split("```")[0]
     text = "global: {scrape_interval: 1s}\nscrape_configs:" + text.replace("READ_KEY", server.read_key)
     (tmp_path / "prometheus.yml").write_text(text.replace("127.0.0.1:8600", f"127.0.0.1:{server.port}"))

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tallymark.catalog.tables import METADATA
 from tests.fixtures.build_folder import SHOP_READ
-from tests.store_version_2 import CREATE_EVENTS_2
+from tests.fixtures.store_version_2 import CREATE_EVENTS_2
 
 pytestmark = pytest.mark.store
 

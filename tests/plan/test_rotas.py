@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import pytest
 
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.rota import Escalation, Rota, check
+from tests.conftest import utc
 
 MINUTE = timedelta(minutes=1)
 
@@ -15,10 +16,6 @@ MINUTE = timedelta(minutes=1)
 def rota(**more):
     given = {"name": "on_call", "people": ("ana", "bo", "cy"), "begins": "2026-01-05T09:00", **more}
     return Rota(**given)
-
-
-def at(text):
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -33,22 +30,22 @@ def at(text):
 )
 def test_turns_follow_each_other(now, present, until):
     """A week each, from the hour at which the first one began; before it the first is on call already."""
-    assert rota().find_turn(at(now)) == (present, at(until))
+    assert rota().find_turn(utc(now)) == (present, utc(until))
 
 
 def test_turns_change_at_the_same_time_on_the_wall():
     """In summer a turn ends an hour earlier by the world's clock."""
     one = rota(timezone="Europe/Berlin")
-    assert one.find_turn(at("2026-03-23T07:59"))[1].astimezone(UTC) == at("2026-03-23T08:00")
-    assert one.find_turn(at("2026-03-30T06:59"))[1].astimezone(UTC) == at("2026-03-30T07:00")
-    before, after = (one.find_turn(at(f"2026-03-30T0{hour}:30"))[0] for hour in (6, 7))
+    assert one.find_turn(utc("2026-03-23T07:59"))[1].astimezone(UTC) == utc("2026-03-23T08:00")
+    assert one.find_turn(utc("2026-03-30T06:59"))[1].astimezone(UTC) == utc("2026-03-30T07:00")
+    before, after = (one.find_turn(utc(f"2026-03-30T0{hour}:30"))[0] for hour in (6, 7))
     assert before != after
 
 
 def test_who_is_told_when_nobody_answers():
     """First who is on call, after a while whoever is next, then the others named; an answer stops it."""
     steps = (Escalation(after="15m"), Escalation(after="1h", tell=("boss", "next")))
-    one, now = rota(escalate=steps), at("2026-01-13T00:00")
+    one, now = rota(escalate=steps), utc("2026-01-13T00:00")
     known = {"ana", "bo", "cy", "boss"}
     told = [one.find_told(now, minutes * MINUTE, known) for minutes in (0, 14, 15, 60)]
     assert told == [["bo"], ["bo"], ["bo", "cy"], ["bo", "cy", "boss"]]
@@ -61,7 +58,7 @@ def test_who_is_told_when_nobody_answers():
 def test_turns_in_the_hour_that_clocks_repeat():
     """A turn that changes within it changes once."""
     one = rota(timezone="Europe/Berlin", begins="2026-10-18T02:30", turn="1w")
-    at_work = [one.find_turn(at("2026-10-25T00:00") + minutes * 10 * MINUTE)[0] for minutes in range(14)]
+    at_work = [one.find_turn(utc("2026-10-25T00:00") + minutes * 10 * MINUTE)[0] for minutes in range(14)]
     assert at_work == sorted(at_work)
     assert set(at_work) == {"ana", "bo"}
 

@@ -21,6 +21,7 @@ from tallymark.queries.local_time import (
 )
 from tallymark.queries.parse import parse_question
 from tallymark.queries.period import build_period
+from tests.conftest import utc
 
 ZONES = (
     "Europe/Berlin",
@@ -37,10 +38,6 @@ ZONES = (
 BERLIN = ZoneInfo("Europe/Berlin")
 APIA = ZoneInfo("Pacific/Apia")
 MINUTE = timedelta(minutes=1)
-
-
-def utc(text):
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

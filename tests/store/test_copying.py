@@ -17,8 +17,8 @@ from tallymark.store.errors import build_store_error
 from tallymark.store.migrations import STORE_VERSION, VERSION_TABLE, read_version, run_migrations
 from tallymark.store.partitions import is_current, read_partition_key
 from tallymark.store.schema import EVENTS_TABLE, NEXT_TABLE
+from tests.fixtures.store_version_2 import CREATE_EVENTS_2
 from tests.store.conftest import PASSWORD
-from tests.store_version_2 import CREATE_EVENTS_2
 
 pytestmark = pytest.mark.store
 
