@@ -63,7 +63,7 @@ class Client:
     def record(self, event_type: str, event_name: str, /, **attributes: Any) -> None:
         """Record one event. Attributes named like a core field (`user_id`, `page_url`, ...) become that field."""
         try:
-            emit = self._core.emit
+            emit = self._core.recorder.emit
             if emit is not None:
                 context = self._context
                 ambient = _ambient()
@@ -80,7 +80,7 @@ class Client:
     def metric(self, event_name: str, value: float, /, **attributes: Any) -> None:
         """Record one measurement: an event of the type `metric` with `value`."""
         try:
-            emit = self._core.emit
+            emit = self._core.recorder.emit
             if emit is not None:
                 emit(build_value_line("metric", event_name, self._present(), value, attributes))
         except Exception:  # noqa: BLE001  recording must never fail its host
@@ -96,7 +96,7 @@ class Client:
         Its `event_id` is kept; a missing id or time is made. The server judges the rest.
         """
         try:
-            emit = self._core.emit
+            emit = self._core.recorder.emit
             if emit is not None:
                 line = build_raw_line(event)
                 if line is None:
@@ -130,7 +130,7 @@ class Client:
         """Add to a counter; the sum of each interval and attribute set is sent as one `metric` event."""
         try:
             core = self._core
-            if core.emit is None:
+            if core.recorder.emit is None:
                 return
             aggregator = core.aggregator
             if type(amount) is not int:
@@ -167,7 +167,7 @@ class Client:
     def gauge(self, name: str, value: float, /, **attributes: Any) -> None:
         """Set a level; the last value of each interval and attribute set is sent as one `metric` event."""
         try:
-            if self._core.emit is not None and not self._core.aggregator.set(
+            if self._core.recorder.emit is not None and not self._core.aggregator.set(
                 name, value, self._present(), attributes
             ):
                 self._core.lose("closed")
@@ -185,7 +185,7 @@ class Client:
     def _observe(self, kind: str, name: Any, value: Any, unit: str, attributes: Mapping[str, Any]) -> None:
         try:
             core = self._core
-            if core.emit is not None and not core.aggregator.observe(
+            if core.recorder.emit is not None and not core.aggregator.observe(
                 kind, name, value, self._present(), attributes, unit
             ):
                 core.lose("closed")

@@ -14,7 +14,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import cast
 
 from tallymark.client.aggregate import Aggregator
 from tallymark.client.context import Context
@@ -52,6 +51,20 @@ class _Route:
         self.wake()
 
 
+class Recorder:
+    """Takes encoded events: `emit` is None where everything is switched off, at the price of one comparison."""
+
+    __slots__ = ("emit",)
+
+    def __init__(self, sink: Sink | None) -> None:
+        self.emit: Callable[[bytes], None] | None = None
+        self.lead(sink)
+
+    def lead(self, sink: Sink | None) -> None:
+        """Pass events to `sink` from now on; None switches off."""
+        self.emit = None if sink is None or type(sink) is NoopSink else sink.emit
+
+
 class Core:
     """One sink with one aggregator before it."""
 
@@ -60,8 +73,7 @@ class Core:
         self.sink: Sink = (
             sink if sink is not None and not settings.disabled else build_sink(settings, on_drop)
         )
-        # None switches everything off at the price of one comparison.
-        self.emit: Callable[[bytes], None] | None = None
+        self.recorder: Recorder | _LateRecorder = Recorder(None)
         route = self._route = _Route(self.sink)
         self.aggregator = Aggregator(
             route.emit_counts, route.wake_sink, root, settings.metrics_interval, settings.max_series
@@ -75,7 +87,7 @@ class Core:
     def use(self, sink: Sink) -> Sink:
         """Send events to `sink` from now on; return the one used before."""
         before, self.sink = self.sink, sink
-        self.emit = None if type(sink) is NoopSink else sink.emit
+        self.recorder.lead(sink)
         self._route.lead(sink)
         sink.attach(self.aggregator)
         return before
@@ -122,34 +134,32 @@ class Core:
         self.sink.forget()
 
 
-class _LateCore(Core):
-    """A core after the client's own exit handler: what is recorded now is delivered in the call.
+class _LateRecorder:
+    """Takes events after the client's own exit handler: what is recorded now is delivered in the call.
 
     Exit handlers run in reverse order, so those registered before the client was imported run after its own.
     """
 
-    _left: float
-    _turn: threading.RLock
     # Of the class, since the modules' names are gone when it matters.
     _is_finalizing = staticmethod(sys.is_finalizing)
 
-    def begin(self) -> None:
-        """Take counts again."""
-        self._left = self.settings.close_timeout
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._left = core.settings.close_timeout
         self._turn = threading.RLock()
-        self.aggregator.reopen(self._deliver_counts)
+        # Counts are taken again.
+        core.aggregator.reopen(self._deliver_counts)
 
     @property
     def emit(self) -> Callable[[bytes], None] | None:
         """Take an event. None once the interpreter is taken down: the encoder's own module may be gone by then."""
-        return None if self._is_finalizing() else self._emit_late
+        return None if self._is_finalizing() else self._emit
 
-    @emit.setter
-    def emit(self, _: object) -> None:
-        """Nothing switches a late core."""
+    def lead(self, sink: Sink | None) -> None:
+        """Do nothing: a late recorder takes the core's sink as it is, and nothing switches it off."""
 
-    def _emit_late(self, line: bytes) -> None:
-        self._deliver(lambda: self.sink.emit(line))
+    def _emit(self, line: bytes) -> None:
+        self._deliver(lambda: self._core.sink.emit(line))
 
     def _deliver_counts(self) -> None:
         self._deliver(lambda: None)
@@ -157,11 +167,11 @@ class _LateCore(Core):
     def _deliver(self, record: Callable[[], object]) -> None:
         """Record and deliver within what is left of `close_timeout`; afterwards events are dropped as `closed`."""
         with self._turn:
-            start = time.monotonic()
-            opened = self._left > 0 and reopen(self.sink)
+            start, sink = time.monotonic(), self._core.sink
+            opened = self._left > 0 and reopen(sink)
             record()
             if opened:
-                self.sink.close(self._left)
+                sink.close(self._left)
                 self._left -= time.monotonic() - start
 
 
@@ -220,11 +230,10 @@ def _end_recording(closed: list[Core]) -> None:
     gone, and with Python 3.13 that ended the process with a segmentation fault.
     """
     for core in _list(_all):
-        if core in closed and core.emit is not None:
-            core.__class__ = _LateCore
-            cast("_LateCore", core).begin()
+        if core in closed and core.recorder.emit is not None:
+            core.recorder = _LateRecorder(core)
         else:
-            core.emit = None
+            core.recorder.lead(None)
 
 
 def _close_quietly(close: Callable[[float], object], limit: float, deadline: float) -> None:

@@ -133,7 +133,7 @@ class HostSampler:
 
     def _is_off(self) -> bool:
         core = self._core()
-        return core is None or self._aggregator.closed or core.emit is None
+        return core is None or self._aggregator.closed or core.recorder.emit is None
 
     def due(self) -> float | None:
         """Return the monotonic time of the next sample; None after close."""
@@ -210,7 +210,7 @@ class HostSampler:
 
 def start_sampler(core: Core, context: Context, every: Any) -> HostSampler | None:
     """Let the core's thread sample from now on; None where it does already, where nothing is sent, and off Linux."""
-    if core.emit is None:
+    if core.recorder.emit is None:
         return None
     seconds = check_every(every)
     with core.aggregator.lock:
