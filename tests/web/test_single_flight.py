@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from tallymark.clock import FixedClock
-from tallymark.web.remembered import Remembered
-from tallymark.web.single_flight import JOIN_SECONDS, SingleFlight
+from tallymark.web.remembered import JOIN_SECONDS, Remembered
+from tallymark.web.single_flight import SingleFlight
 
 KEY = ("p", b"panel", 1)
 

@@ -24,9 +24,10 @@ T = TypeVar("T")
 
 Key = tuple[str, bytes, int]
 
-# In seconds. What is made faster is always made anew; nothing is older than twice the most.
+# In seconds. What is made faster is always made anew. What was begun longer ago nobody joins; nothing that is given is older
+# than twice that.
 _SLOW: Final = 0.25
-_MOST: Final = 5.0
+JOIN_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -45,9 +46,9 @@ class _Entry(Generic[T]):
         if number == self.number:
             return True
         if self.done < 0:
-            return _SLOW <= now - self.begun <= _MOST
+            return _SLOW <= now - self.begun <= JOIN_SECONDS
         took = self.done - self.begun
-        return took >= _SLOW and now - self.done <= min(took, _MOST)
+        return took >= _SLOW and now - self.done <= min(took, JOIN_SECONDS)
 
 
 class Remembered(Generic[T]):

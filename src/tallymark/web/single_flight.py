@@ -5,6 +5,9 @@ waited have gone, the making is cancelled.
 
 How old it may be: a making that has not begun yet, because it waits for its place, will be newer than whoever joins it. One that
 has begun is joined for `JOIN_SECONDS`; after those a second one is begun. Something made holds as `remembered` says.
+
+`Remembered.get` makes things once among threads, for the questions inside of a panel. It cannot serve here, nor this there: a
+thread that waits has its place already and cannot be cancelled, a coroutine waits for its place while others join it.
 """
 
 from __future__ import annotations
@@ -12,14 +15,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from tallymark.clock import SYSTEM_CLOCK, Clock
-from tallymark.web.remembered import Key, Remembered
+from tallymark.web.remembered import JOIN_SECONDS, Key, Remembered
 
 T = TypeVar("T")
-
-JOIN_SECONDS: Final = 5.0
 
 Begin = Callable[[], None]
 
