@@ -2,6 +2,9 @@
 
 Inside, every address begins at `/`. The prefix comes off a request's path, where the proxy has left it there, and goes onto what
 leads back: links and forms of a page, where it moves to, and where cookies count. The wiring puts this around both ways in.
+
+Two kinds of address have it by themselves. Whole ones, in messages, embeds and snippets, begin with `public_url`. Scripts build
+theirs from their own (`import.meta.url`), so that a cached script is the same under every path.
 """
 
 from __future__ import annotations
