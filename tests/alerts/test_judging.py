@@ -28,7 +28,7 @@ def world(tmp_path):
 
 def _absent_is_nothing(monkeypatch):
     """Let a value without events have no figure, as a ratio has none, and not 0."""
-    monkeypatch.setattr("tallymark.alerts.questions.find_absent", lambda _: NOTHING)
+    monkeypatch.setattr("tallymark.alerts.questions.find_absent", lambda *_: NOTHING)
 
 
 def test_a_value_that_came_once_is_not_missed(world, monkeypatch):

@@ -19,7 +19,7 @@ from tests.alerts.stories import START, World
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     # A value without events has no figure, as that of a ratio.
-    monkeypatch.setattr("tallymark.alerts.questions.find_absent", lambda _: NOTHING)
+    monkeypatch.setattr("tallymark.alerts.questions.find_absent", lambda *_: NOTHING)
     made = World(tmp_path)
     yield made
     made.close()

@@ -62,6 +62,25 @@ def test_values_of_sketches_are_counted_and_not_events():
     assert [one.measure.field for one in counts.series] == [None, "sketch"]
 
 
+def test_a_group_of_one_part_only_has_a_figure_where_the_other_part_is_a_formula():
+    """Of what a formula's parts do not know it is made of zeros, like a count: it is no missing figure."""
+    others = {
+        "orders": Count(name="orders", event_name="o"),
+        "returns": Count(name="returns", event_name="r"),
+        "kept": Formula(name="kept", expression="orders - returns"),
+        "opened": Count(name="opened", event_name="p"),
+    }
+    rows = {"o": [["DE", 3]], "r": [], "p": [["DE", 2], ["FR", 7]]}
+
+    def ask(question):
+        columns = (Column("country", "text"), Column("figure", "number"))
+        return Answer(columns, rows[question.series[0].event_name], [], Cost(0.0, 0))
+
+    span = Span(start="2026-03-28", end="2026-03-30", breakdown=("country",), groups=(("DE",), ("FR",)))
+    figures = ask_metric(Formula(name="all", expression="opened + kept"), span, ask, others)
+    assert [row[:3] for row in figures.rows] == [["DE", 5, 0], ["FR", 7, 0]]
+
+
 PARTS = {
     "orders": Count(name="orders", event_name="o"), "revenue": Sum(name="revenue", event_name="o"),
     "delay": Average(name="delay", event_name="o"), "took": Sum(name="took", event_name="o", field="sketch"),

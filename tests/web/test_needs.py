@@ -50,18 +50,19 @@ def test_the_sentence(leaves, out, usual, later, sentence, state):
     """How it stands is one sentence with the right numbers."""
     needs = make_needs(leaves, usual=usual, later=later)
     for _ in range(out):
-        add_verdict(needs, METRIC, judged("below", 3, Band(60, 40, 80, 8)))
+        add_verdict(needs, METRIC, judged("below", 3, Band(60, 40, 80, 8)), exact=True)
     assert (needs.sentence, needs.state) == (sentence, state)
 
 
 def test_how_a_metric_that_is_out_is_written():
     """Counts are whole and sums in full; the range beside them has its own digits, and they never seem to lie inside it."""
     needs = make_needs(2)
-    add_verdict(needs, METRIC, judged("below", 12, Band(60.5, 41.3, 79.7, 8)))
+    add_verdict(needs, METRIC, judged("below", 12, Band(60.5, 41.3, 79.7, 8)), exact=True)
     add_verdict(
         needs,
         Sum(name="revenue", event_name="order", unit="EUR"),
         judged("above", 1_234_341.5, Band(1_230_000, 1_225_660, 1_234_340, 8)),
+        exact=True,
     )
     count_row, sum_row = needs.out
     assert (count_row.figure, count_row.usual, count_row.news) == ("12", "42 to 79", "bad")

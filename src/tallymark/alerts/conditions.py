@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tallymark.metrics.figures import NOTHING, Figure, is_exact
+from tallymark.metrics.figures import NOTHING, Figure
 from tallymark.metrics.usual import clip_band, find_band, find_least_spread, judge_figure
 from tallymark.plan.kinds.alert import Above, Against, Alert, Below, Condition, Falls, Rises, Unusual
 from tallymark.plan.kinds.metric import Metric
@@ -64,12 +64,18 @@ def _need_weeks(when: Unusual) -> list[tuple[Against, int]]:
 
 
 def judge(
-    alert: Alert, metric: Metric, figure: Figure, earlier: Sequence[Figure], *, quiet: bool = False
+    alert: Alert,
+    metric: Metric,
+    figure: Figure,
+    earlier: Sequence[Figure],
+    *,
+    quiet: bool = False,
+    exact: bool = False,
 ) -> Judged:
     """Judge a window's figure; `earlier` are those of `list_needed`, in its order.
 
-    `quiet` says that the whole project had no event in the window: then a count of 0 is no data. A figure on fewer events
-    than the minimum is no reason to wake anybody, nor to say that all is well.
+    `quiet` says that the whole project had no event in the window: then a count of 0 is no data. `exact` says that the figure
+    is no estimate. A figure on fewer events than the minimum is no reason to wake anybody, nor to say that all is well.
     """
     found = Judged(
         verdict="not met",
@@ -77,7 +83,7 @@ def judge(
         n=figure.n,
         low=figure.low,
         high=figure.high,
-        exact=is_exact(metric, {}),
+        exact=exact,
     )
     if figure.value is None or (quiet and not figure.n and not figure.value):
         return msgspec.structs.replace(found, verdict="no data", quiet=quiet)

@@ -19,7 +19,7 @@ import msgspec
 from tallymark.alerts.values import Values
 from tallymark.alerts.windows import Window
 from tallymark.errors import RequestRefused
-from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent
+from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent, is_exact
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric, Span
 from tallymark.queries.events import Present
@@ -54,14 +54,19 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer: a figure by the values of the breakdown. `quiet`: the whole project had no event in that time."""
+    """The answer: a figure by the values of the breakdown. `quiet`: the whole project had no event in that time.
+
+    `absent` is the figure of a value without events. `exact` says that the figures are no estimates.
+    """
 
     figures: Mapping[Values, Figure]
     quiet: bool = False
+    absent: Figure = NOTHING
+    exact: bool = False
 
-    def of(self, values: Values, metric: Metric) -> Figure:
-        """Return the figure of a value; of one without events what the metric is then. A quiet time has no figure."""
-        return self.figures.get(values, find_absent(metric))
+    def of(self, values: Values) -> Figure:
+        """Return the figure of a value; of one without events what the metric is then."""
+        return self.figures.get(values, self.absent)
 
 
 class Questions:
@@ -162,7 +167,12 @@ class Questions:
                 with self._lock:
                     self._counted[wanted] = (counts, figures)
         empty = not any(one.n or one.value for one in figures.values())
-        return Found(figures, quiet=empty and self._find_present(wanted.window).quiet)
+        return Found(
+            figures,
+            quiet=empty and self._find_present(wanted.window).quiet,
+            absent=find_absent(metric, self._metrics),
+            exact=is_exact(metric, self._metrics),
+        )
 
     def _count(self, metric: Metric, window: Window) -> tuple[int, ...] | None:
         """Return how many of each of a metric's events came in a short window; None where that is not looked at."""

@@ -7,6 +7,7 @@ Rounds and replays judge by these alike.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from tallymark.alerts.conditions import Judged, judge, list_needed
@@ -49,8 +50,8 @@ def find_verdicts(
         return {(): Judged(verdict="no data", quiet=own.quiet)}
     found, *before = [_find_all(questions, alert, window, values) for window in windows]
     for one in values:
-        earlier = [_earlier(past, one, metric) for past in before]
-        verdicts[one] = judge(alert, metric, found.of(one, metric), earlier, quiet=found.quiet)
+        earlier = [_earlier(past, one) for past in before]
+        verdicts[one] = judge(alert, metric, found.of(one), earlier, quiet=found.quiet, exact=found.exact)
     return verdicts
 
 
@@ -72,9 +73,9 @@ def _find_all(questions: Questions, alert: Alert, window: Window, values: list[V
     if not alert.breakdown or not missing or len(found.figures) < alert.limit:
         return found
     rest = questions.find(build_wanted(alert, window, missing))
-    return Found({**found.figures, **rest.figures}, found.quiet)
+    return replace(found, figures={**found.figures, **rest.figures})
 
 
-def _earlier(found: Found, values: Values, metric: Metric) -> Figure:
+def _earlier(found: Found, values: Values) -> Figure:
     """Return the figure of an earlier window; when nothing at all happened there was no figure."""
-    return NOTHING if found.quiet else found.of(values, metric)
+    return NOTHING if found.quiet else found.of(values)

@@ -16,7 +16,7 @@ import msgspec
 
 from tallymark.metrics.digits import EXACT, Sample
 from tallymark.metrics.intervals import mean_interval
-from tallymark.plan.expression import parse_expression
+from tallymark.plan.expression import Expression, parse_expression
 from tallymark.plan.kinds.metric import (
     FIGURE,
     Average,
@@ -246,12 +246,9 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
     figures = {}
     no_figure = 0
     for lead in order:
-        row = {name: columns[name].get(lead, find_absent(metrics[name])) for name in expression.names}
-        samples = [one.n for one in row.values() if one.n is not None]
-        value = expression.value({name: one.value for name, one in row.items()})
-        no_figure += value is None and all(one.value is not None for one in row.values())
-        enough = all(_is_enough(metrics[name], one) for name, one in row.items())
-        figures[leads[lead]] = Figure(value, min(samples) if samples else None, enough=enough)
+        row = {name: columns[name].get(lead) or find_absent(part, others) for name, part in metrics.items()}
+        figures[leads[lead]] = found = _combine(expression, metrics, row)
+        no_figure += found.value is None and all(one.value is not None for one in row.values())
     notes = [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
     if no_figure:
         notes.append(
@@ -260,6 +257,14 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
     cost = functools.reduce(_add, (part.cost for part in parts.values()))
     longest = max(parts.values(), key=lambda part: len(part.lead))
     return _Found(longest.lead, figures, notes, cost)
+
+
+def _combine(expression: Expression, metrics: Mapping[str, Metric], row: Mapping[str, Figure]) -> Figure:
+    """Return a formula's figure, given those of its parts."""
+    samples = [one.n for one in row.values() if one.n is not None]
+    value = expression.value({name: one.value for name, one in row.items()})
+    enough = all(_is_enough(metrics[name], one) for name, one in row.items())
+    return Figure(value, min(samples) if samples else None, enough=enough)
 
 
 def list_groups(figures: Figures, span: Span) -> tuple[Lead, ...]:
@@ -284,8 +289,17 @@ def _gathers(lead: Lead, span: Span) -> bool:
     return isinstance(last, int) and last > 1
 
 
-def find_absent(metric: Metric) -> Figure:
-    """Return the figure of a metric of which an answer says nothing: no events are a count and a sum of 0."""
+def find_absent(metric: Metric, others: Mapping[str, Metric]) -> Figure:
+    """Return the figure of a metric of which an answer says nothing: no events are a count and a sum of 0.
+
+    A formula, whose parts are among `others`, is made of what its parts are then.
+    """
+    if isinstance(metric, Formula):
+        expression = parse_expression(metric.expression)
+        metrics = {name: _part(metric, name, others) for name in expression.names}
+        return _combine(
+            expression, metrics, {name: find_absent(part, others) for name, part in metrics.items()}
+        )
     return Figure(0, 0) if isinstance(metric, Count | Sum | Unique) else NOTHING
 
 

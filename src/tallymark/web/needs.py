@@ -172,7 +172,8 @@ def gather_needs(
         if services.clock.monotonic() > until:
             needs.later += 1
         else:
-            add_verdict(needs, metric, judging.judge(asker, metric, day, timezone))
+            found = judging.judge(asker, metric, day, timezone)
+            add_verdict(needs, metric, found, exact=is_exact(metric, asker.metrics))
     needs.out.sort(key=lambda one: (_ORDER.index(one.news), -one.distance, one.name))
     return needs
 
@@ -215,8 +216,8 @@ def find_unused(
     )
 
 
-def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed) -> None:
-    """Put a metric where it belongs."""
+def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed, *, exact: bool) -> None:
+    """Put a metric where it belongs; `exact` says that its figures are no estimates."""
     named = Named(metric.name, metric.title or metric.name)
     if isinstance(found, Failed):
         needs.failed.setdefault(found.message, []).append(named)
@@ -226,7 +227,7 @@ def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed) -> None:
         weeks = f"{found.weeks} {'week' if found.weeks == 1 else 'weeks'} seen"
         needs.too_new.append(Named(named.name, named.title, weeks))
     elif found.band is not None:
-        needs.out.append(_describe(metric, found, found.band))
+        needs.out.append(_describe(metric, found, found.band, exact=exact))
     elif found.last is None:
         needs.silent.append(named)
     else:
@@ -239,7 +240,7 @@ def _say_no_data(metric: Metric, found: Judged, last: date) -> str:
     return "" if last == found.day else f"since {write_day(last)}"
 
 
-def _describe(metric: Metric, found: Judged, band: Band) -> Out:
+def _describe(metric: Metric, found: Judged, band: Band, *, exact: bool) -> Out:
     figure, unit = found.of_day.figure, metric.figure_unit
     value = float(figure.value or 0)
     reach = (band.high - band.low) / 2
@@ -251,7 +252,7 @@ def _describe(metric: Metric, found: Judged, band: Band) -> Out:
         metric.owner,
         found.verdict,
         news,
-        _write(figure, band, unit, exact=is_exact(metric, {})),
+        _write(figure, band, unit, exact=exact),
         write_range(band.low, band.high, unit, whole=counted),
         band.count,
         _place(band, value),

@@ -1,0 +1,86 @@
+"""Figures of alerts are those of the metric's page: as exact, and the same where no event came."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tallymark.alerts.questions import Wanted, build_span
+from tallymark.alerts.standing import begin
+from tallymark.alerts.verdicts import find_verdicts
+from tallymark.alerts.windows import Window
+from tallymark.alerts.words import write_judged
+from tallymark.metrics.figures import ask_metric
+from tests.alerts.stories import COUNT, START, World
+
+# A formula of counts, and one whose parts are a count and such a formula.
+QUARTER = {"kind": "formula", "name": "quarter", "expression": "seen * 0.25", "owner": "growth"}
+NESTED = {"kind": "formula", "name": "nested", "expression": "seen + quarter", "owner": "growth"}
+QUOTIENT = {"kind": "formula", "name": "quotient", "expression": "seen / 4", "owner": "growth"}
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    for metric in (COUNT, QUARTER, NESTED, QUOTIENT):
+        made.define("metric", metric)
+    yield made
+    made.close()
+
+
+def ask_page(world, metric, wanted):
+    """Return what the page of a metric shows for the window of an alert."""
+    metrics = world.watcher.metrics_of("shop")
+    return ask_metric(metrics[metric], build_span(wanted), lambda one: world._ask("shop", one), metrics)
+
+
+@pytest.mark.parametrize(
+    ("metric", "exact", "text"),
+    [
+        ("seen", True, "4,937 (n 4,937), above 0.5"),
+        ("quarter", True, "1,234.25 (n 4,937), above 0.5"),
+        ("nested", True, "6,171.25 (n 4,937), above 0.5"),
+        # A quotient is an estimate on the page, and so it is here.
+        ("quotient", False, "1,234 (n 4,937), above 0.5"),
+    ],
+)
+def test_a_figure_is_as_exact_in_an_alert_as_on_the_page(world, metric, exact, text):
+    """A formula of counts is a count: alerts keep and write it in full, as the metric's page does."""
+    world.watch(metric=metric, when={"is": "above", "value": 0.5})
+    world.happen(4937, at=world.now + timedelta(seconds=5))
+    world.tick(10)
+    judged = world.book.load("shop")["low"].standings[()].judged
+    page = ask_page(world, metric, Wanted(metric, Window(START, world.now)))
+    assert (judged.value, judged.exact) == (page.rows[0][0], page.exact)
+    assert judged.exact is exact
+    alert = world.watcher._projects["shop"].alerts["low"]
+    assert write_judged(alert, judged) == text
+
+
+@pytest.mark.parametrize("window", ["1m", "2h"])
+@pytest.mark.parametrize("metric", ["seen", "quarter", "nested"])
+def test_no_events_are_the_same_figure_in_an_alert_and_on_the_page(world, metric, window):
+    """Beside other events a count of nothing is 0, and so is a formula of such counts, over short and long windows alike."""
+    world.others = True
+    world.watch(metric=metric, when={"is": "below", "value": 1}, window=window)
+    world.tick(10)
+    judged = world.book.load("shop")["low"].standings[()].judged
+    page = ask_page(world, metric, Wanted(metric, Window(START, world.now)))
+    assert (judged.verdict, judged.value, judged.n) == ("met", 0, 0)
+    assert [page.rows[0][0], page.rows[0][1]] == [0, 0]
+
+
+def test_a_value_without_events_is_what_the_formula_is_then(world):
+    """Of a value that did not come a formula of counts is 0, as a count is, and no missing figure."""
+    world.watch(metric="nested", breakdown=["os"], when={"is": "above", "value": 5})
+    world.happen(4, "iOS", START)
+    world.tick(10)
+    known = world.watcher._projects["shop"]
+    end = START + timedelta(seconds=10)
+    standings = {(name,): begin(end, known.alerts["low"]) for name in ("iOS", "Android")}
+    found = find_verdicts(known.questions, known.alerts["low"], known.metrics["nested"], end, standings)
+    assert {values: (one.verdict, one.value, one.n) for values, one in found.items()} == {
+        ("iOS",): ("not met", 5, 4),
+        ("Android",): ("not met", 0, 0),
+    }
