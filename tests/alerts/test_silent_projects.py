@@ -8,7 +8,8 @@ import pytest
 
 from tallymark.alerts.links import build_links
 from tallymark.alerts.messages import build_message
-from tallymark.alerts.standing import find_shown
+from tallymark.alerts.standing import find_shown, show_standing
+from tallymark.alerts.words import write_judged
 from tests.alerts.stories import START, World
 
 DAY = timedelta(days=1)
@@ -98,6 +99,72 @@ def test_data_before_the_alert_counts(world):
     world.tick()
     assert set(shown(world).values()) == {"ok"}
     assert world.book.list_never("shop") == set()
+
+
+# What never had data, in a project that falls silent
+
+
+NEVER = {"kind": "count", "name": "never", "event_name": "never", "owner": "growth"}
+NEVER_MEAN = {"kind": "average", "name": "never", "event_name": "never", "owner": "growth"}
+
+
+@pytest.mark.parametrize("metric", [NEVER, NEVER_MEAN])
+@pytest.mark.parametrize("when", [{"is": "above", "value": 5}, {"is": "below", "value": 5}])
+def test_what_never_had_data_does_not_fall_silent(world, metric, when):
+    """A project falls silent: the message names the alerts that had data, and none of those that never had any."""
+    world.receiver("pager", "growth")
+    world.define("metric", metric)
+    watch_all(world, first="1m", second="1m")
+    world.watch(name="unseen", metric="never", when=when, window="1m", no_data={"for": "10m"})
+    pass_time(world, 30, count=1)
+    before = world.state(alert="unseen")
+    titles = pass_time(world, 60)
+    assert "Warning: The project shop is silent: no data for 2 alerts: first and second" in titles
+    assert [one for one in titles if "unseen" in one] == []
+    if metric is NEVER:
+        # What a count of 0 meant while others sent it means still.
+        assert world.state(alert="unseen") == before
+    # With the project's events what still has none is told.
+    later = ["Warning: unseen: no data: there never was any"] if metric is NEVER_MEAN else []
+    assert pass_time(world, 12, count=1) == [*later, "Over: first", "Over: second"]
+
+
+def test_what_never_had_data_hides_no_silence(world):
+    """Whoever was told long ago that an alert never had data has not heard that the project fell silent since."""
+    world.receiver("pager", "growth")
+    world.define("metric", NEVER_MEAN)
+    world.watch(name="unseen", metric="never", no_data={"for": "2m"})
+    assert pass_time(world, 20, count=1) == ["Warning: unseen: no data: there never was any"]
+    world.watch(name="first", when={"is": "above", "value": 1000})
+    assert pass_time(world, 20, count=1) == []
+    assert pass_time(world, 60) == ["Warning: first: no data: the whole project is silent"]
+
+
+def test_a_project_that_never_sent_is_one_message(world):
+    """Several alerts of a project that never sent anything are told once, and not as if it had fallen silent."""
+    world.receiver("pager", "growth")
+    watch_all(world, first="1m", second="1m", third="90s")
+    titles = pass_time(world, 60)
+    assert titles == ["Warning: 2 alerts never had any data: first and second"]
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_the_verdict_shown_is_that_of_the_state(world, others):
+    """Where people see the state no data they see that verdict beside it, and no figure that was held against a limit."""
+    world.others = others
+    world.watch(when={"is": "above", "value": 5})
+    world.tick()
+    kept = world.book.load("shop")["low"].standings[()]
+    seen = show_standing(kept)
+    assert (seen.state, seen.judged.verdict) == ("no data", "no data")
+    alert = world.watcher._projects["shop"].alerts["low"]
+    assert write_judged(alert, seen.judged).startswith("no events")
+    # From the first event on both are those of the figure.
+    world.happen(1)
+    world.tick()
+    kept = world.book.load("shop")["low"].standings[()]
+    assert show_standing(kept) is kept
+    assert (kept.state, kept.judged.verdict) == ("ok", "not met")
 
 
 # A project that falls silent

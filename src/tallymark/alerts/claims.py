@@ -21,7 +21,7 @@ from tallymark.alerts.changes import ChangeRow, Kept
 from tallymark.alerts.outbox import UNTOLD, split
 from tallymark.alerts.outlet_services import KEEP_INCIDENTS
 from tallymark.alerts.silences import Silence, read_silences
-from tallymark.alerts.standing import OPEN, ORDER, Standing, is_silent, is_told
+from tallymark.alerts.standing import OPEN, ORDER, Standing, is_quiet, is_silent, is_told
 from tallymark.alerts.values import Values, key_of
 from tallymark.catalog.repository import aware
 from tallymark.catalog.tables import ALERT_CHANGE, NOTICE, RECEIVER
@@ -223,8 +223,10 @@ class _Known:
         present = self.list_still(change)
         if not is_project_without_data(change) or not any(is_project_without_data(one) for one in present):
             return False
-        others = self.projects_without_data.told.get((change.project, row["receiver"]), set()) - {
-            change.alert
+        told = self.projects_without_data.told.get((change.project, row["receiver"]), {})
+        # Whoever heard only of alerts that never had data does not know that a project fell silent.
+        others = {
+            name for name, fell in told.items() if name != change.alert and (fell or not fell_silent(change))
         }
         if row["kind"] != "change":
             # That it still is so one alert says for all.
@@ -245,19 +247,25 @@ class _Known:
 
 
 def is_project_without_data(change: ChangeRow) -> bool:
-    """Tell whether a change says that there is no data because the whole project is silent."""
-    return is_silent(change.after, change.cause.standing.judged)
+    """Tell whether a change says that there is no data while the whole project has none."""
+    return is_quiet(change.cause.standing)
+
+
+def fell_silent(change: ChangeRow) -> bool:
+    """Tell whether a change says that there is no data any more because the whole project fell silent."""
+    return is_silent(change.values, change.cause.standing)
 
 
 @dataclass(frozen=True, slots=True)
 class _SilentProjects:
     """What was told of projects that are silent.
 
-    `told` are the alerts that have no data as all of the project is silent, by project and by the receiver that was told so.
+    `told` are the alerts that have no data as all of the project is silent, by project and by the receiver that was told so,
+    each with whether it had data before.
     `resumed` is the end of the last window in which an alert of the project had data again.
     """
 
-    told: dict[tuple[str, int], set[str]]
+    told: dict[tuple[str, int], dict[str, bool]]
     resumed: dict[str, datetime]
 
     @classmethod
@@ -271,8 +279,8 @@ class _SilentProjects:
         return cls(_read_silent(connection, projects), resumed)
 
 
-def _read_silent(connection: sa.Connection, projects: set[str]) -> dict[tuple[str, int], set[str]]:
-    """Return which alerts of silent projects receivers were told of, where they are silent still."""
+def _read_silent(connection: sa.Connection, projects: set[str]) -> dict[tuple[str, int], dict[str, bool]]:
+    """Return which alerts of silent projects receivers were told of, where they are silent still, and which had data."""
     question = (
         sa.select(ALERT_CHANGE.c.project, ALERT_CHANGE.c.alert, ALERT_CHANGE.c.incident, NOTICE.c.receiver)
         .join(ALERT_CHANGE, ALERT_CHANGE.c.id == NOTICE.c.change)
@@ -282,13 +290,14 @@ def _read_silent(connection: sa.Connection, projects: set[str]) -> dict[tuple[st
     )
     told = connection.execute(question).all()
     present = read_troubles(connection, {alert for _, alert, *_ in told})
-    silent: dict[tuple[str, int], set[str]] = defaultdict(set)
+    silent: dict[tuple[str, int], dict[str, bool]] = defaultdict(dict)
     for project, alert, incident, receiver in told:
         kept = present.get((project, alert))
         if kept is None or kept.watch.incident != incident:
             continue
-        if any(is_silent(one.state, one.judged) for one in kept.standings.values()):
-            silent[project, receiver].add(alert)
+        fell = [is_silent(values, one) for values, one in kept.standings.items() if is_quiet(one)]
+        if fell:
+            silent[project, receiver][alert] = any(fell)
     return silent
 
 
@@ -380,20 +389,30 @@ def _gather(rows: list[sa.RowMapping], known: _Known) -> Iterable[list[sa.RowMap
         # What has to come after another message waits for it, and is not put before it with the others.
         joined = {place: group for place, group in groups.items() if (receiver, place[0]) not in older}
         # That a project is silent is one message, however many alerts notice it.
-        silent = [
-            group
-            for group in joined.values()
-            if all(is_project_without_data(known.changes[one["change"]]) for one in group)
-        ]
-        if len(silent) > 1 and _may_join(silent[0][0]):
-            yield sorted((row for group in silent for row in group), key=lambda row: int(row["id"]))
-            joined = {place: group for place, group in joined.items() if group not in silent}
+        for silent in _find_silent(joined.values(), known):
+            if len(silent) > 1 and _may_join(silent[0][0]):
+                yield sorted((row for group in silent for row in group), key=lambda row: int(row["id"]))
+                joined = {place: group for place, group in joined.items() if group not in silent}
         not_deferred = {place for place in groups if (receiver, place[0]) not in older}
         if len({alert for alert, _ in joined}) > MOST_APART and _may_join(next(iter(joined.values()))[0]):
             yield sorted((row for group in joined.values() for row in group), key=lambda row: int(row["id"]))
         else:
             yield from joined.values()
         yield from (group for place, group in groups.items() if place not in not_deferred)
+
+
+def _find_silent(
+    groups: Iterable[list[sa.RowMapping]], known: _Known
+) -> tuple[list[list[sa.RowMapping]], list[list[sa.RowMapping]]]:
+    """Return the groups of what fell silent with its project, and of what never had data in a project without any."""
+    fell, never = [], []
+    for group in groups:
+        changes = [known.changes[one["change"]] for one in group]
+        if all(map(fell_silent, changes)):
+            fell.append(group)
+        elif all(map(is_project_without_data, changes)):
+            never.append(group)
+    return fell, never
 
 
 def _may_join(row: sa.RowMapping) -> bool:

@@ -19,7 +19,7 @@ from tallymark.alerts.batches import Batch
 from tallymark.alerts.changes import ChangeRow
 from tallymark.alerts.links import Links
 from tallymark.alerts.outlets import Message
-from tallymark.alerts.standing import OPEN, is_silent
+from tallymark.alerts.standing import OPEN, had_data, is_silent
 from tallymark.alerts.words import (
     STATE_WORDS,
     name_values,
@@ -91,12 +91,11 @@ def _build_list(batch: Batch, links: Links) -> Message:
     shown = wrong or stories
     names = write_list([_name(story.lead) for story in shown], 3)
     sign = _SIGNS[shown[0].lead.severity] if wrong else "Over"
-    silent = wrong and all(is_silent(one.lead.after, one.lead.cause.standing.judged) for one in wrong)
-    what = (
-        f"The project {batch.project} is silent: no data for {len(shown)} alerts"
-        if silent
-        else f"{len(shown)} alerts"
-    )
+    what = f"{len(shown)} alerts"
+    if wrong and all(is_silent(one.lead.values, one.lead.cause.standing) for one in wrong):
+        what = f"The project {batch.project} is silent: no data for {what}"
+    elif wrong and all(_never_had_data(one.lead) for one in wrong):
+        what += " never had any data"
     title = f"{sign}: {what}: {names}"
     if wrong and len(wrong) < len(stories):
         title += f"; {len(stories) - len(wrong)} over"
@@ -117,6 +116,10 @@ def _build_list(batch: Batch, links: Links) -> Message:
         kind="trouble" if wrong else "over",
         facts={"project": batch.project, "link": links.alerts, "alerts": [_list_part(story, links) for story in stories]},
     )  # fmt: skip
+
+
+def _never_had_data(change: ChangeRow) -> bool:
+    return change.after == "no data" and not had_data(change.values, change.cause.standing)
 
 
 def _rank(story: _Story) -> tuple[bool, int, str]:
@@ -146,8 +149,10 @@ def _build_title(story: _Story) -> str:
         ended = f"over for {_names(over)}, " if over else ""
         return f"{sign}: {_name(lead)}: {ended}still wrong for {_names(story.rest)}"
     still = "still " if story.batch.repeats else ""
-    if is_silent(lead.after, judged):
+    if is_silent(lead.values, cause.standing):
         return f"{sign}: {_name(lead)}{where}: {still}no data: the whole project is silent"
+    if _never_had_data(lead):
+        return f"{sign}: {_name(lead)}{where}: {still}no data: there never was any"
     if lead.after in ("no data", "error"):
         return f"{sign}: {_name(lead)}{where}: {still}{STATE_WORDS[lead.after]}"
     return f"{sign}: {_name(lead)}{where}: {still}{write_judged(cause.alert, judged, cause.unit)}"

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tallymark.alerts.conditions import Judged
-from tallymark.alerts.standing import OPEN, Standing, advance, begin, has_events
+from tallymark.alerts.standing import OPEN, Standing, advance, begin, had_data, has_events
 from tallymark.alerts.values import Values
 from tallymark.plan.kinds.alert import Alert
 
@@ -38,11 +38,16 @@ def advance_all(
 def note_presence(
     standing: Standing, values: Values, verdicts: Mapping[Values, Judged], end: datetime, alert: Alert
 ) -> tuple[Standing, Judged]:
-    """Note whether a value had events; one that comes and goes is not missed when it is not there and others are."""
+    """Note whether a value had events; one that comes and goes is not missed when it is not there and others are.
+
+    What never had any, also while the project had some, does not fall silent with the project: it stands as it stood.
+    """
     judged = verdicts[values]
     if has_events(judged):
         present = standing.present_since or end
         return msgspec.structs.replace(standing, seen=max(standing.seen, end), present_since=present), judged
+    if judged.quiet and not had_data(values, standing) and _was_judged(standing):
+        return standing, standing.judged
     is_wrong = standing.state in OPEN and (
         standing.state != "no data" or standing.fresh.met_since is not None
     )
@@ -53,6 +58,11 @@ def note_presence(
         return standing, judged
     absent = Judged(verdict="not met", reason="No events; it was not there for long before.")
     return msgspec.structs.replace(standing, present_since=None), absent
+
+
+def _was_judged(standing: Standing) -> bool:
+    """Return whether the last window had a verdict on its figure."""
+    return standing.fresh.empty_since is None and standing.judged.verdict != "error"
 
 
 def forget_values(

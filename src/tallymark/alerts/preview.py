@@ -17,7 +17,7 @@ from tallymark.alerts.presence import advance_all, forget_values
 from tallymark.alerts.questions import Questions
 from tallymark.alerts.standing import OPEN, Standing, State, is_told
 from tallymark.alerts.values import Values
-from tallymark.alerts.verdicts import find_verdicts, list_wanted
+from tallymark.alerts.verdicts import begin_watch, find_verdicts, list_wanted
 from tallymark.alerts.windows import list_ends
 from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.alert import Alert
@@ -78,6 +78,9 @@ def replay(
     for one in ends:
         was_told = any(is_told(alert, standing.state) for standing in standings.values())
         verdicts = find_verdicts(questions, alert, metric, one, standings)
+        first = verdicts.get(())
+        if first is not None and () not in standings:
+            standings[()] = begin_watch(questions, alert, first, one)
         for values, _, after in advance_all(standings, verdicts, one, alert):
             standings[values] = after
             _extend(history.setdefault(values, []), values, after, one)

@@ -20,10 +20,10 @@ from tallymark.alerts.changes import Change, Outcome, Watch
 from tallymark.alerts.conditions import Judged
 from tallymark.alerts.presence import advance_all, forget_values, note_presence
 from tallymark.alerts.questions import Questions, Wanted
-from tallymark.alerts.standing import Standing, advance, begin, has_events, settle, step_back
+from tallymark.alerts.standing import Standing, advance, begin, settle, step_back
 from tallymark.alerts.values import Values
-from tallymark.alerts.verdicts import find_verdicts, list_wanted
-from tallymark.alerts.windows import Window, find_last_end, list_ends
+from tallymark.alerts.verdicts import begin_watch, find_verdicts, list_wanted
+from tallymark.alerts.windows import find_last_end, list_ends
 from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
@@ -38,8 +38,6 @@ _MOST_REASON: Final = 240
 _STEPPED_BACK: Final = timedelta(minutes=1)
 # For so long after its delay a window that could not be judged is tried again.
 _TRY_AGAIN: Final = timedelta(hours=1)
-# So far back it is looked whether the metric of a new alert ever had data.
-_LOOK_BACK: Final = timedelta(days=56)
 # Stretches that were never judged, of which the last ones are kept.
 _MOST_GAPS: Final = 10
 
@@ -149,26 +147,9 @@ class _Work:
         verdicts = self._find_verdicts(questions, end, outcome)
         first = verdicts.get(())
         if first is not None and () not in outcome.standings:
-            # What cannot be asked says nothing of its data.
-            outcome.standings[()] = (
-                begin(end, self.one.alert)
-                if first.verdict == "error" or has_events(first)
-                else self._begin(questions, end)
-            )
+            outcome.standings[()] = begin_watch(questions, self.one.alert, first, end)
         for values, before, after in advance_all(outcome.standings, verdicts, end, self.one.alert):
             _change(outcome, values, before, after, end)
-
-    def _begin(self, questions: Questions, end: datetime) -> Standing:
-        """Return how a new alert stands that has no event in its first window; whether its metric had any before is looked up."""
-        alert, standing = self.one.alert, begin(end, self.one.alert)
-        wanted = Wanted(alert.metric, Window(end - _LOOK_BACK, end), alert.filters)
-        try:
-            figures = questions.find(wanted).figures.values()
-        except RequestRefused:
-            # Much was to be read: there is data.
-            return msgspec.structs.replace(standing, present_since=end)
-        known = any(one.n or one.value for one in figures)
-        return msgspec.structs.replace(standing, present_since=end if known else None)
 
     def _settle(self, questions: Questions, end: datetime, outcome: Outcome) -> bool:
         """Judge the window that ended at `end` for good; false where that has to wait. Raises RequestRefused for what passes."""

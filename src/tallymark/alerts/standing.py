@@ -17,6 +17,7 @@ from typing import Final, Literal
 import msgspec
 
 from tallymark.alerts.conditions import Judged, Verdict
+from tallymark.alerts.values import Values
 from tallymark.plan.kinds.alert import Alert
 
 State = Literal["ok", "pending", "firing", "no data", "error"]
@@ -72,6 +73,11 @@ def has_events(judged: Judged) -> bool:
     return bool(judged.n or judged.value)
 
 
+def had_data(values: Values, standing: Standing) -> bool:
+    """Return whether there ever was an event. A value of a breakdown is known by its events alone."""
+    return bool(values) or standing.present_since is not None
+
+
 def find_shown(standing: Standing) -> State:
     """Return the state that people see: of what never had any data "no data", where nothing else is known of it.
 
@@ -81,9 +87,26 @@ def find_shown(standing: Standing) -> State:
     return "no data" if standing.state == "ok" and never else standing.state
 
 
-def is_silent(state: State, judged: Judged) -> bool:
-    """Return whether there is no data because the whole project is silent: all its alerts have this one cause."""
-    return state == "no data" and judged.quiet
+def show_standing(standing: Standing) -> Standing:
+    """Return a standing as people see it: its verdict says what its state says."""
+    state = find_shown(standing)
+    if state == standing.state:
+        return standing
+    judged = msgspec.structs.replace(standing.judged, verdict="no data")
+    return msgspec.structs.replace(standing, state=state, judged=judged)
+
+
+def is_quiet(standing: Standing) -> bool:
+    """Return whether there is no data while the whole project has none."""
+    return standing.state == "no data" and standing.judged.quiet
+
+
+def is_silent(values: Values, standing: Standing) -> bool:
+    """Return whether there is no data any more because the whole project fell silent: all its alerts have this one cause.
+
+    What never had any data did not fall silent.
+    """
+    return is_quiet(standing) and had_data(values, standing)
 
 
 def is_told(alert: Alert, state: State | None) -> bool:

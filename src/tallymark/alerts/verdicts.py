@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
 
 from tallymark.alerts.conditions import Judged, judge, list_needed
 from tallymark.alerts.presence import KEPT_VALUES
 from tallymark.alerts.questions import Found, Questions, Wanted, build_wanted
-from tallymark.alerts.standing import OPEN, Standing
+from tallymark.alerts.standing import OPEN, Standing, begin, has_events
 from tallymark.alerts.values import Values
 from tallymark.alerts.windows import Window, find_window, shift_window
 from tallymark.errors import RequestRefused
 from tallymark.metrics.figures import NOTHING, Figure
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric
+
+# So far back it is looked whether the metric of a new alert ever had data.
+_LOOK_BACK: Final = timedelta(days=56)
 
 
 def find_verdicts(
@@ -53,6 +59,25 @@ def find_verdicts(
         earlier = [_earlier(past, one) for past in before]
         verdicts[one] = judge(alert, metric, found.of(one), earlier, quiet=found.quiet, exact=found.exact)
     return verdicts
+
+
+def begin_watch(questions: Questions, alert: Alert, first: Judged, end: datetime) -> Standing:
+    """Return how an alert stands before its first window, which gave `first`.
+
+    Of one without an event in that window it is looked up whether its metric had any before.
+    """
+    standing = begin(end, alert)
+    if first.verdict == "error" or has_events(first):
+        # What cannot be asked says nothing of its data.
+        return standing
+    wanted = Wanted(alert.metric, Window(end - _LOOK_BACK, end), alert.filters)
+    try:
+        figures = questions.find(wanted).figures.values()
+    except RequestRefused:
+        # Much was to be read: there is data.
+        return msgspec.structs.replace(standing, present_since=end)
+    known = any(one.n or one.value for one in figures)
+    return msgspec.structs.replace(standing, present_since=end if known else None)
 
 
 def list_wanted(alert: Alert, end: datetime) -> list[Wanted]:

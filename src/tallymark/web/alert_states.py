@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
-
 from tallymark.alerts.changes import ChangeRow, Kept, Watch
 from tallymark.alerts.notices import Delivery
 from tallymark.alerts.own import OWN
 from tallymark.alerts.routing import Routing, find_owner
 from tallymark.alerts.silences import Silence
-from tallymark.alerts.standing import OPEN, ORDER, Standing, State, find_shown, is_told
+from tallymark.alerts.standing import OPEN, ORDER, Standing, State, is_told, show_standing
 from tallymark.alerts.values import Values
 from tallymark.alerts.words import (
     find_unit,
@@ -162,7 +160,7 @@ def _show(
     definition: Definition | None,
 ) -> Shown:
     standings = kept.standings if kept else {}
-    shown = {values: msgspec.structs.replace(one, state=find_shown(one)) for values, one in standings.items()}
+    shown = {values: show_standing(one) for values, one in standings.items()}
     values = sorted(shown.items(), key=lambda one: (_rank(one[1].state), str(one[0])))
     incident = kept.watch.incident if kept else 0
     silence = next((one for one in silences if one.concerns(alert.name, incident)), None)
