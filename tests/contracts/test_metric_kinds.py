@@ -55,7 +55,7 @@ def ask(question):
     for exact in (True, False):
         question.build_sql("p", period, exact=exact)
     table = question.shape_result(period, [], exact=True)
-    return Answer(table.columns, table.rows, table.notes, Cost(0.0, 0))
+    return Answer(table.columns, table.rows, table.notes, Cost(0.0))
 
 
 def build(kind):

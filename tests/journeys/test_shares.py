@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import select
+import socket
 import time
 from urllib.parse import urlencode
 
@@ -164,3 +165,58 @@ def test_answers_that_are_broken_off_give_back_their_places(server):
         answer.close()
         connection.close()
     assert server.sql("SELECT 1") == [["1"]]
+
+
+def test_readers_that_take_nothing_get_no_fault(server, projects, build_event):
+    """Of forty large answers that nobody reads two begin, and all others are refused with a code and Retry-After, none with 500.
+
+    Meanwhile ledger and questions of the same project are answered, statements of another project too; and when the readers'
+    time is over statements of the same project are.
+    """
+    greedy, other = projects
+    large = {f"text{n}": "x" * 60_000 for n in range(4)}
+    assert (
+        server.send(
+            [build_event(f"large-{n}", attributes=large) for n in range(4)], key=server.write_key
+        ).status
+        == 200
+    )
+    server.wait_loaded()
+    target = "/clickhouse/?" + urlencode({"query": "SELECT *, arrayJoin(range(20)) FROM events"})
+    head = f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {greedy}\r\n\r\n".encode()
+    readers = []
+    try:
+        for _ in range(40):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", server.port))
+            reader.sendall(head)
+            readers.append(reader)
+        assert server.get("/v1/ledger", greedy).status == 200
+        assert server.get("/v1/events?limit=2", greedy).status == 200
+        assert server.get(_statement("SELECT count() FROM events"), other).body == b"100\n"
+        # It waits behind the readers, whose places are free once their time is over.
+        last = server.wait_until(
+            lambda: found if (found := server.get(_statement("SELECT 1"), greedy)).status == 200 else None,
+            "a statement of the same project is answered",
+        )
+        assert last.body == b"1\n"
+        heads = [_read_head(reader) for reader in readers]
+    finally:
+        for reader in readers:
+            reader.close()
+    statuses = [int(one.split(b" ", 2)[1]) for one in heads]
+    assert set(statuses) == {200, 503}
+    refused = [one.lower() for one, status in zip(heads, statuses, strict=True) if status == 503]
+    assert all(b"retry-after:" in one and b"x-clickhouse-exception-code: 202" in one for one in refused)
+    assert server.get("/v1/ledger", other).status == 200
+
+
+def _read_head(reader):
+    reader.settimeout(DEADLINE_SECONDS)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = reader.recv(4096)
+        assert piece, "the connection was closed without an answer"
+        head += piece
+    return head

@@ -32,7 +32,7 @@ def figures_of(metric, *cells, others=None, span=SPAN):
     def ask(question):
         asked.append(question)
         row = list(cells)[: len(getattr(question, "series", ())) or None]
-        return Answer(tuple(Column(f"c{n}", "number") for n, _ in enumerate(row)), [row], [], Cost(0.0, 0))
+        return Answer(tuple(Column(f"c{n}", "number") for n, _ in enumerate(row)), [row], [], Cost(0.0))
 
     return ask_metric(metric, span, ask, others or {}), asked
 
@@ -74,7 +74,7 @@ def test_a_group_of_one_part_only_has_a_figure_where_the_other_part_is_a_formula
 
     def ask(question):
         columns = (Column("country", "text"), Column("figure", "number"))
-        return Answer(columns, rows[question.series[0].event_name], [], Cost(0.0, 0))
+        return Answer(columns, rows[question.series[0].event_name], [], Cost(0.0))
 
     span = Span(start="2026-03-28", end="2026-03-30", breakdown=("country",), groups=(("DE",), ("FR",)))
     figures = ask_metric(Formula(name="all", expression="opened + kept"), span, ask, others)

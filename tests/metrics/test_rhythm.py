@@ -14,7 +14,7 @@ LEAD = (Column("event_weekday", "text"), Column("event_hour", "number"))
 
 
 def answer(rows, *names):
-    return Answer((*LEAD, *(Column(name, "number") for name in names)), rows, [], Cost(1.0, 1))
+    return Answer((*LEAD, *(Column(name, "number") for name in names)), rows, [], Cost(1.0))
 
 
 def test_thirty_days_have_four_or_five_of_each_weekday():

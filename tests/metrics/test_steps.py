@@ -37,7 +37,7 @@ def test_each_step_has_its_own_base():
         ["b", 1, "seen", 0, None, None, None], ["b", 2, "tried", 0, None, None, None],
     ]  # fmt: skip
     columns = tuple(Column(name, "number") for name in NAMES)
-    written = write_steps(Answer(columns, rows, [], Cost(0.0, 0))).rows
+    written = write_steps(Answer(columns, rows, [], Cost(0.0))).rows
 
     def share(reached, of):
         return write_figure(reached / of, *wilson_interval(reached, of), "ratio")

@@ -275,7 +275,7 @@ def answer_days(question):
         [start.isoformat(), round((end.astimezone(UTC) - start.astimezone(UTC)) / timedelta(hours=1))]
         for start, end in zip(starts, ends, strict=True)
     ]
-    return Answer((Column("time", "time"), Column("figure", "integer")), rows, [], Cost(1.0, 1))
+    return Answer((Column("time", "time"), Column("figure", "integer")), rows, [], Cost(1.0))
 
 
 @pytest.mark.parametrize("day", [date(2026, 3, 29), date(2026, 4, 5), date(2026, 10, 25), date(2026, 11, 1)])
@@ -317,7 +317,7 @@ def test_a_funnel_is_asked_for_nine_days():
     def ask(question):
         asked.append((question.start, question.end))
         columns = (Column("step", "integer"), Column("name", "text"), Column("reached", "integer"))
-        return Answer(columns, [[1, "a", 10], [2, "b", 4]], [], Cost(1.0, 1))
+        return Answer(columns, [[1, "a", 10], [2, "b", 4]], [], Cost(1.0))
 
     steps = (Step(event_name="a"), Step(event_name="b"))
     funnel = Conversion(name="signed_up", by="session_id", window="1h", steps=steps)

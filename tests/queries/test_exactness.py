@@ -216,3 +216,94 @@ def test_sketches_deviate_around_their_mean(insert, ask, values, counts):
     (row,) = measure(ask, insert(events), "deviation", "sketch")
     own = [value for value, count in zip(values, counts, strict=False) for _ in range(count)]
     assert row[0] == pytest.approx(exact_deviation(own), rel=1e-6, abs=4 * math.ulp(max(own)))
+
+
+# Beyond the doubles
+
+HUGE = 1e308
+
+
+def beyond(column, count=1, rows=1):
+    return (
+        f"{column} is null in {count} of {rows} rows: it, or what it is computed of, is beyond the largest"
+        " number that can be written, 1.8e+308."
+    )
+
+
+@pytest.mark.store
+@pytest.mark.parametrize(
+    ("op", "values"),
+    [
+        ("deviation", [HUGE, -HUGE]),
+        ("sum", [HUGE, HUGE]),
+        ("sum", [-HUGE, -HUGE]),
+        ("average", [HUGE, HUGE]),
+    ],
+)
+def test_what_cannot_be_expressed_says_so(insert, ask, op, values):
+    """A figure beyond the doubles is null with a note; one that there is none of, of a single value or of none, has no such note."""
+    series = [{"event_name": "seen", "name": "figure", "measure": {"op": op, "field": "value"}}]
+    question = {"kind": "trend", **DAY, "series": series}
+    answer = ask(insert([{"value": value} for value in values]), question)
+    assert (answer.rows, answer.notes) == ([[None]], [beyond("figure")])
+    single = ask(insert([{"value": HUGE}]), question)
+    assert (single.rows, single.notes) == ([[None if op == "deviation" else HUGE]], [])
+    ordinary = ask(insert([{"value": 1.0}, {"value": 3.0}]), question)
+    assert (ordinary.rows[0][0] is not None, ordinary.notes) == (True, [])
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("others", [False, True])
+def test_one_group_beyond_the_doubles_leaves_the_others_as_they_are(insert, ask, others):
+    """The note counts the rows that have no figure for that reason; other groups have theirs."""
+    events = [{"value": value, "user_id": "large"} for value in (HUGE, -HUGE, HUGE)]
+    events += [{"value": value, "user_id": "small"} for value in (1.0, 3.0)]
+    series = [
+        {"event_name": "seen", "name": name, "measure": {"op": name, "field": "value"}}
+        for name in ("deviation", "maximum")
+    ]
+    question = {"kind": "trend", **DAY, "series": series, "breakdown": ["user_id"], "others": others}
+    answer = ask(insert(events), question)
+    assert [[row[0], *row[-2:]] for row in answer.rows] == [
+        ["large", None, HUGE],
+        ["small", pytest.approx(math.sqrt(2)), 3.0],
+    ]
+    assert beyond("deviation", 1, 2) in answer.notes
+
+
+@pytest.mark.store
+def test_a_ratio_of_what_cannot_be_expressed_says_so(insert, ask):
+    """A ratio over a sum beyond the doubles is no 0: it is null as the sum is, and both are named."""
+    project = insert([{"value": HUGE}, {"value": HUGE}])
+    question = {
+        "kind": "ratio", **DAY,
+        "numerator": {"event_name": "seen"},
+        "denominator": {"event_name": "seen", "measure": {"op": "sum", "field": "value"}},
+    }  # fmt: skip
+    answer = ask(project, question)
+    assert answer.rows == [[2, None, None, None, None]]
+    assert {beyond("denominator"), beyond("ratio")} <= set(answer.notes)
+
+
+@pytest.mark.store
+def test_a_change_of_what_cannot_be_expressed_is_not_split(insert, ask):
+    """A sum beyond the doubles is no sum of 0: the change that it is part of is not explained, and the note says why."""
+    project = insert([{"value": HUGE, "user_id": "a"}, {"value": HUGE, "user_id": "a"}])
+    question = {
+        "kind": "change", **DAY, "before": {"from": "2023-12-31", "to": "2024-01-01"}, "dimensions": ["user_id"],
+        "numerator": {"event_name": "seen", "measure": {"op": "sum", "field": "value"}},
+    }  # fmt: skip
+    answer = ask(project, question)
+    assert answer.rows == []
+    assert any("beyond the largest number" in note for note in answer.notes)
+
+
+@pytest.mark.store
+def test_an_average_whose_deviation_cannot_be_expressed_says_why_it_has_no_interval(insert, ask):
+    """The page of a metric has the reason beside the figure."""
+    project = insert([{"value": HUGE}, {"value": -HUGE}])
+    figures = ask_metric(
+        Average(name="m", event_name="seen"), SPAN, lambda question: _run(ask, project, question), {}
+    )
+    assert figures.rows[0][:4] == [0.0, 2, None, None]
+    assert any("beyond the largest number" in note for note in figures.notes)

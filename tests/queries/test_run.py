@@ -61,7 +61,6 @@ def test_a_store_that_is_away_is_a_503():
 def test_the_answer_says_what_it_took(store, insert):
     """Rows read are the count of the engine, which may read neighbours of other projects too; the time is ours as a whole."""
     answer = run_question(parse_question({**TREND, "breakdown": ["user_id"]}), store, insert([{}, {}]))
-    assert answer.statistics.rows_read >= 2
     assert answer.statistics.elapsed_ms > 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import json
 from uuid import uuid4
 
 import pytest
 
 from tallymark.store.errors import StoreError
+from tallymark.store.partitions import find_bucket
 from tallymark.store.schema import EVENT_COLUMNS, EVENTS_TABLE
 from tallymark.store.system_tables import ANSWERED_TABLES
 from tallymark.store.visitors import VIRTUAL_COLUMNS
@@ -93,12 +94,71 @@ def test_rows_of_others_are_never_evaluated(ask):
         assert (answer.status, answer.text.strip()) == (200, str(OURS))
 
 
-def test_no_figure_counts_rows_of_others(ask):
-    """The number of rows read, which every answer tells, does not depend on other projects."""
-    summary = ask("SELECT sum(cityHash64(user_id)) FROM events", wait_end_of_query=1).headers[
-        "X-ClickHouse-Summary"
-    ]
-    assert re.search(r'"read_rows":"(\d+)"', summary).group(1) == str(OURS)
+@pytest.fixture(scope="module")
+def neighbours(store):
+    """Return a project with three rows, and what adds rows to another one in the same bucket."""
+    mine = f"mine-{uuid4().hex}"
+    names = (f"{mine}-{n}" for n in range(10_000))
+    other = next(name for name in names if find_bucket(name) == find_bucket(mine))
+    client = store.client()
+
+    def add(project, count):
+        client.command(
+            f"INSERT INTO {EVENTS_TABLE} (project, event_id, event_name, client_time, received_at, user_id) "
+            f"SELECT {{project:String}}, toString(number), 'clicked', '2026-02-03', '2026-02-03', 'u' FROM numbers({count})",
+            {"project": project},
+        )
+        # Of all rows of the week one part is made, where both projects share a granule.
+        client.command(f"OPTIMIZE TABLE {EVENTS_TABLE} FINAL")
+
+    add(mine, OURS)
+    return mine, lambda: add(other, 3000)
+
+
+# Formats that end with figures of the question itself.
+TELLING_FORMATS = ["JSON", "JSONCompact", "JSONStrings", "JSONColumnsWithMetadata", "XML", "TabSeparated"]
+
+
+def test_no_figure_counts_rows_of_others(store, neighbours):
+    """Whatever a visitor is told of what was read, thousands of rows of a project in the same granule change none of it."""
+    mine, add_rows = neighbours
+
+    def ask_all():
+        found = []
+        for fmt in TELLING_FORMATS:
+            sql = (
+                f"SELECT sum(cityHash64(user_id)) AS s FROM events WHERE event_name = 'clicked' FORMAT {fmt}"
+            )
+            wanted = {"wait_end_of_query": 1, "output_format_write_statistics": 1}
+            answer = store.ask(sql, project=mine, **wanted)
+            assert answer.status == 200, answer.text
+            summary = json.loads(answer.headers["X-ClickHouse-Summary"])
+            found.append((answer.text, {**summary, "elapsed_ns": ""}))
+        return found
+
+    before = ask_all()
+    add_rows()
+    # The engine did read more, and our own processes may know.
+    told = store.client().query_rows(f"SELECT uniq(user_id) FROM {EVENTS_TABLE} WHERE project = '{mine}'")
+    assert told.statistics.read_rows > OURS
+    assert ask_all() == before
+
+
+@pytest.mark.parametrize("name", ["max_rows_to_read", "max_bytes_to_read"])
+def test_no_limit_tells_how_many_rows_others_have(store, neighbours, name):
+    """A limit that would be met by others' rows, and so count them, cannot be given; what is over the fixed one is not counted."""
+    answer = store.ask("SELECT uniq(user_id) FROM events", project=neighbours[0], **{name: 100})
+    assert_refused(answer, 452)
+    answer = store.ask("SELECT count() FROM numbers_mt(900000000)", project=neighbours[0])
+    assert_refused(answer, 158)
+    assert "The query would read more than is allowed" in answer.text
+    assert "current" not in answer.text
+
+
+@pytest.mark.parametrize("fmt", ["JSONEachRowWithProgress", "JSONStringsEachRowWithProgress"])
+def test_no_format_tells_progress(ask, fmt):
+    """Formats with lines about the rows read so far are refused."""
+    assert_refused(ask(f"SELECT user_id FROM events FORMAT {fmt}"), 73)
 
 
 @pytest.mark.parametrize("project", ["*", "'", "a' OR 1 --", "%", "\\", "default", "no-such-project", "日本"])

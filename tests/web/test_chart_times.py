@@ -46,7 +46,7 @@ def figures(start, end, zone, interval="hour", values=("a", "b")):
         for bucket in buckets
         for value in values or ("",)
     ]
-    return Figures("m", "", columns, rows, [], Cost(1.0, 1))
+    return Figures("m", "", columns, rows, [], Cost(1.0))
 
 
 def chart_of(start, end, zone=BERLIN, interval="hour", mark="stacked"):
@@ -99,7 +99,7 @@ def test_answers_and_small_courses_stand_there_too():
     buckets = question.period().buckets
     rows = [[bucket.start.isoformat(), 6] for bucket in buckets]
     chart = build_chart(
-        question, Answer((Column("time", "time"), Column("a", "integer")), rows, [], Cost(1.0, 1))
+        question, Answer((Column("time", "time"), Column("a", "integer")), rows, [], Cost(1.0))
     )
     assert len(places(chart)) == 25
     spark = build_spark(figures("2026-10-25", "2026-10-26", BERLIN, values=()), "hour")

@@ -17,7 +17,7 @@ from tallymark.web.exports import _render_csv, show_guests
 from tallymark.web.panels import NO_FIGURE, View
 
 CAVEAT = "An intermediate metric: counts what was put in the cart, not what was paid for."
-COST = Cost(1.0, 1)
+COST = Cost(1.0)
 TAIL = (Column("figure", "number"), Column("n", "integer"))
 PUT, PAID = Count(name="put", event_name="put", unit="carts"), Count(name="paid", title="Paid", event_name="paid", unit="EUR")  # fmt: skip
 

@@ -24,7 +24,7 @@ def figures(values, *, breakdown=(), unit=""):
     for day, value in enumerate(values):
         tail = value if isinstance(value, tuple) else (value, 9, None, None, True)
         rows.append([(START + timedelta(days=day)).isoformat(), *("x" for _ in breakdown), *tail])
-    return Figures("orders", unit, columns, rows, [], Cost(1.0, 1))
+    return Figures("orders", unit, columns, rows, [], Cost(1.0))
 
 
 def choose(field, values):
@@ -45,7 +45,7 @@ def test_bars_without_a_colour_each_have_that_of_their_metric():
     """More groups than colours: all bars look the same, and as the metric does elsewhere."""
     made = figures([1] * (MAX_SERIES + 1), breakdown=["os"])
     rows = [[f"os{place}", *row[2:]] for place, row in enumerate(made.rows)]
-    whole = Figures("orders", "", made.columns[1:], rows, [], Cost(1.0, 1))
+    whole = Figures("orders", "", made.columns[1:], rows, [], Cost(1.0))
     chart = build_figures_chart([Line("Orders", whole)], "", choose=choose)
     assert {row["k"] for row in chart.rows} == {"s6"}
 
@@ -121,7 +121,7 @@ def test_no_figure_at_all_is_no_picture(breakdown):
 def test_a_number_without_a_figure_is_a_dash():
     """Beside others a metric of nothing keeps its place."""
     made = figures([(None, 0, None, None, True)])
-    whole = Figures("rate", "ratio", made.columns[1:], [made.rows[0][1:]], [], Cost(1.0, 1))
+    whole = Figures("rate", "ratio", made.columns[1:], [made.rows[0][1:]], [], Cost(1.0))
     assert build_figures_chart([Line("Rate", whole)], "").figures[0].value == "–"
 
 

@@ -30,7 +30,7 @@ def view(caveat="", notes=()):
     """Return a panel of two metrics whose second day is weak."""
     days = [f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3)]
     lines = [
-        Line(name, Figures(name, "", COLUMNS, [[day, 5.0, 9, 4.0, 6.0, day != days[1]] for day in days], [], Cost(1.0, 1)))
+        Line(name, Figures(name, "", COLUMNS, [[day, 5.0, 9, 4.0, 6.0, day != days[1]] for day in days], [], Cost(1.0)))
         for name in ("put", "paid")
     ]  # fmt: skip
     role = {"role": "intermediate", "caveat": caveat} if caveat else {}
@@ -95,7 +95,7 @@ def funnel(steps):
     asked = Funnel(start="2026-01-01", end="2026-01-04", by="session_id", window="1h", steps=tuple(Step(event_name=f"step {n}") for n in range(steps)))  # fmt: skip
     rows = [[n + 1, f"step {n}", 1000 - 100 * n, 0.9, 0.9, 2.0 if n else None] for n in range(steps)]
     made = View(Panel(name="steps", kind="funnel", metrics=("put",)), "Step by step")
-    made.chart = build_chart(asked, Answer((), rows, [], Cost(1.0, 1)))
+    made.chart = build_chart(asked, Answer((), rows, [], Cost(1.0)))
     return made
 
 
@@ -104,7 +104,7 @@ def bars(count):
     columns = (Column("os", "text"), *COLUMNS[1:])
     rows = [[f"os {n}", 5.0, 9, 4.0, 6.0, True] for n in range(count)]
     made = View(Panel(name="bars", kind="bar", metrics=("put",), breakdown=("os",)), "By system")
-    made.chart = build_figures_chart([Line("put", Figures("put", "", columns, rows, [], Cost(1.0, 1)))], "")
+    made.chart = build_figures_chart([Line("put", Figures("put", "", columns, rows, [], Cost(1.0)))], "")
     return made
 
 
@@ -144,9 +144,7 @@ def test_one_series_of_a_breakdown_says_which():
     columns = (COLUMNS[0], Column("os", "text"), *COLUMNS[1:])
     rows = [[f"2026-01-0{day}T00:00:00Z", "iOS", 5.0, 9, 4.0, 6.0, True] for day in (1, 2)]
     made = View(Panel(name="course", kind="line", metrics=("put",), breakdown=("os",)), "In carts")
-    made.chart = build_figures_chart(
-        [Line("put", Figures("put", "", columns, rows, [], Cost(1.0, 1)))], "day"
-    )
+    made.chart = build_figures_chart([Line("put", Figures("put", "", columns, rows, [], Cost(1.0)))], "day")
     assert "role-legend-label" in draw(made)[0]
     assert ">iOS<" in draw(made)[0]
     made.panel = Panel(name="course", kind="line", metrics=("put",))
@@ -158,9 +156,7 @@ def test_many_names_have_their_place():
     columns = (COLUMNS[0], Column("os", "text"), *COLUMNS[1:])
     rows = [["2026-01-01T00:00:00Z", f"a system of the name {n}", 5.0, 9, 4.0, 6.0, True] for n in range(8)]
     made = View(Panel(name="course", kind="line", metrics=("put",), breakdown=("os",)), "In carts")
-    made.chart = build_figures_chart(
-        [Line("put", Figures("put", "", columns, rows, [], Cost(1.0, 1)))], "day"
-    )
+    made.chart = build_figures_chart([Line("put", Figures("put", "", columns, rows, [], Cost(1.0)))], "day")
     svg, size, _ = draw(made, 400)
     assert size == (400, 360)
     assert all(f"a system of the name {n}<" in svg for n in range(8))
@@ -229,7 +225,7 @@ def test_every_table_is_in_the_picture():
 
 def numbers(count):
     lead = [[f"2026-01-0{day}T00:00:00Z", float(day), 9, None, None, True] for day in (1, 2, 3)]
-    spark = build_spark(Figures("put", "", COLUMNS, lead, [], Cost(1.0, 1)), "day")
+    spark = build_spark(Figures("put", "", COLUMNS, lead, [], Cost(1.0)), "day")
     made = View(Panel(name="total", kind="number", metrics=("put",)), "Total")
     made.numbers = [Number(Figure(f"Carts {n}", "5,000", "n = 9,000"), "4,000 before", spark) for n in range(count)]  # fmt: skip
     return made

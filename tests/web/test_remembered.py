@@ -10,7 +10,7 @@ from tallymark.clock import FixedClock
 from tallymark.queries.result import Answer, Cost
 from tallymark.web.remembered import Remembered
 
-_ANSWER = Answer((), [], [], Cost(1.0, 0))
+_ANSWER = Answer((), [], [], Cost(1.0))
 _KEY = ("p", b"q", 1)
 
 
@@ -88,7 +88,7 @@ def test_who_comes_while_a_slow_one_is_made_waits_for_it():
     first = threading.Thread(target=lambda: answers.get(("p", b"q", 1), slow))
     first.start()
     assert begun.wait(30)
-    other = Answer((), [], ["other"], Cost(1.0, 0))
+    other = Answer((), [], ["other"], Cost(1.0))
     assert answers.get(("p", b"q", 2), lambda: other) is other
     second = threading.Thread(target=lambda: answers.get(("p", b"slow", 1), slow))
     begun.clear()
@@ -119,7 +119,7 @@ def test_failures_are_not_remembered():
 def test_large_and_many_are_let_go():
     """What is too large is given and not kept; of many the oldest go first."""
     answers, asked = _remembered(most=2), []
-    large = Answer((), [[1]] * 101, [], Cost(1.0, 0))
+    large = Answer((), [[1]] * 101, [], Cost(1.0))
     for _ in range(2):
         assert answers.get(_KEY, lambda: asked.append("large") or large) is large
     for version in (1, 2, 3, 1):

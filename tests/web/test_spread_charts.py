@@ -12,7 +12,7 @@ from tallymark.metrics.figures import Figures
 from tallymark.queries.result import Answer, Column, Cost
 from tallymark.web.spread_charts import build_heat_chart, build_histogram_chart
 
-COST = Cost(1.0, 1)
+COST = Cost(1.0)
 EVIL = "</script><script>alert(1)</script>"
 HEAT = ("event_weekday", "event_hour", "figure", "n", "low", "high", "enough")
 

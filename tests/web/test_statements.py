@@ -20,7 +20,10 @@ PIECE = b"x" * 65536
 
 
 class Far(BaseHTTPRequestHandler):
-    """A store that answers `/endless` without an end, `/silent` never, and everything else in one word."""
+    """A store that answers `/endless` without an end, `/silent` never, and everything else in one word.
+
+    `/broken` breaks off behind the head, `/broken/later` behind the first piece.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -32,6 +35,14 @@ class Far(BaseHTTPRequestHandler):
             self.server.asked.set()
             self.rfile.read(1)
             self.server.left.set()
+            return
+        if self.path.startswith("/broken"):
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            if self.path.endswith("/later"):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(PIECE), PIECE))
+            self.close_connection = True
             return
         if not self.path.startswith("/endless"):
             self.send_response(200)
@@ -136,6 +147,26 @@ def test_who_goes_before_the_answer_begins_ends_the_statement(far):
         asking.cancel()
         async with share.place("b"):
             assert await asyncio.to_thread(far.left.wait, SECONDS)
+
+    _run(far, story)
+
+
+def test_a_store_that_breaks_off_is_told_as_long_as_that_can_be_told(far):
+    """Before the first piece it is a refusal with Retry-After; behind it the answer ends as one that is not whole."""
+
+    async def story(share, ask):
+        with pytest.raises(RequestRefused) as refused:
+            await pass_on(share, "a", ask("/broken"))
+        assert (refused.value.code, refused.value.status) == ("store_unavailable", 503)
+        assert refused.value.retry_after
+        async with share.place("b"):
+            pass
+        passing = await pass_on(share, "a", ask("/broken/later"))
+        with pytest.raises(RequestRefused) as refused:
+            [one async for one in passing.pieces()]
+        assert refused.value.code == "store_unavailable"
+        async with share.place("b"):
+            pass
 
     _run(far, story)
 

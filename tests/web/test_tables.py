@@ -6,7 +6,7 @@ from tallymark.metrics.figures import Figures
 from tallymark.queries.result import Answer, Column, Cost
 from tallymark.web.tables import build_matrix, build_table
 
-COST = Cost(1.0, 1)
+COST = Cost(1.0)
 TAIL = (
     Column("figure", "number", "min"),
     Column("n", "integer", "events"),

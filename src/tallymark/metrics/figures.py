@@ -247,12 +247,13 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
     no_figure = 0
     for lead in order:
         row = {name: columns[name].get(lead) or find_absent(part, others) for name, part in metrics.items()}
-        figures[leads[lead]] = found = _combine(expression, metrics, row)
-        no_figure += found.value is None and all(one.value is not None for one in row.values())
+        figures[leads[lead]] = figure = _combine(expression, metrics, row)
+        no_figure += figure.value is None and all(one.value is not None for one in row.values())
     notes = [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
     if no_figure:
         notes.append(
-            f"In {no_figure:,} of {len(figures):,} rows there is a division by zero: there is no figure."
+            f"In {no_figure:,} of {len(figures):,} rows there is a division by zero, or a number beyond the largest"
+            " that can be written: there is no figure."
         )
     cost = functools.reduce(_add, (part.cost for part in parts.values()))
     longest = max(parts.values(), key=lambda part: len(part.lead))
@@ -343,4 +344,4 @@ def _whole(value: Any) -> int | None:
 
 
 def _add(one: Cost, other: Cost) -> Cost:
-    return Cost(round(one.elapsed_ms + other.elapsed_ms, 3), one.rows_read + other.rows_read)
+    return Cost(round(one.elapsed_ms + other.elapsed_ms, 3))

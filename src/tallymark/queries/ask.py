@@ -61,27 +61,29 @@ class TooManyRows(RequestRefused):
 
 
 DEFAULT_LIMITS: Final = Limits()
-# The answer's form is ours: plain arrays, numbers as numbers, null for what is not finite.
+# The answer's form is ours: plain arrays, numbers as numbers, null for what is not finite (see `Statement.denormals`).
 _FORM: Final = {
     "output_format_json_named_tuples_as_objects": "0",
     "output_format_json_quote_64bit_integers": "0",
-    "output_format_json_quote_denormals": "0",
 }
 
 
-def ask_store(
-    store: QueryStore, statement: Statement, limits: Limits = DEFAULT_LIMITS
-) -> tuple[list[list[Any]], int]:
-    """Run one statement; return its rows and how many rows the store read. Raises `RequestRefused`."""
+def ask_store(store: QueryStore, statement: Statement, limits: Limits = DEFAULT_LIMITS) -> list[list[Any]]:
+    """Run one statement and return its rows. Raises `RequestRefused`."""
     try:
+        form = {**_FORM, "output_format_json_quote_denormals": str(int(statement.denormals))}
         body = store.query_raw(
-            statement.sql, statement.parameters, fmt="JSONCompact", settings={**_FORM, **limits.settings()}
+            statement.sql, statement.parameters, fmt="JSONCompact", settings={**form, **limits.settings()}
         )
         return decode_rows(body)
     except QueryTooExpensive as error:
-        kind = TooManyRows if error.number == _TOO_MANY_ROWS else RequestRefused
+        advice = "Ask for a shorter time or fewer values."
+        if error.number == _TOO_MANY_ROWS:
+            # How many it would be the engine's text says, and counts rows of other projects with it.
+            reason = f"The question would read more than {limits.rows_to_read:,} rows."
+            raise TooManyRows("query_too_expensive", f"{reason} {advice}") from error
         reason = f"The question ran into a limit: {error.message}"
-        raise kind("query_too_expensive", f"{reason} Ask for a shorter time or fewer values.") from error
+        raise RequestRefused("query_too_expensive", f"{reason} {advice}") from error
     except StoreUnavailable as error:
         raise RequestRefused("store_unavailable", retry_after=_RETRY_AFTER) from error
     except StoreError as error:

@@ -95,7 +95,7 @@ def list_events(
         f"{page_scope}\nORDER BY events.event_time DESC, event_id DESC LIMIT {count}",
         parameters,
     )
-    rows, _ = ask_store(store, parameters.statement(sql), limits)
+    rows = ask_store(store, parameters.statement(sql), limits)
     return _build_page(rows, limit)
 
 
@@ -132,7 +132,7 @@ def list_arrivals(
     scope = build_scope(parameters, project, None, [], [f"received_at >= {parameters.time(since)}"])
     count = parameters.add(limit, "UInt32")
     sql = f"SELECT {_columns()}\n{scope}\nORDER BY events.received_at DESC, event_id DESC LIMIT {count}"
-    rows, _ = ask_store(store, parameters.statement(sql), limits)
+    rows = ask_store(store, parameters.statement(sql), limits)
     return [_event(row) for row in rows]
 
 
@@ -152,7 +152,7 @@ def find_present(
     scope = build_scope(parameters, project, Period(start, end, "", UTC))
     most = parameters.add(_MOST_NAMES + 1, "UInt32")
     sql = f"SELECT event_name, count(), min({is_own})\n{scope}\nGROUP BY event_name LIMIT {most}"
-    rows, _ = ask_store(store, parameters.statement(sql), limits)
+    rows = ask_store(store, parameters.statement(sql), limits)
     events = {name: int(count) for name, count, _ in rows} if len(rows) <= _MOST_NAMES else None
     return Present(events, quiet=all(own for *_, own in rows))
 
@@ -163,7 +163,7 @@ def find_event(
     """Return the stored event of that id, None where there is none. Raises `RequestRefused` as `ask_store` does."""
     parameters = Parameters()
     scope = build_scope(parameters, project, None, [], [f"event_id = {parameters.text(event_id)}"])
-    rows, _ = ask_store(store, parameters.statement(f"SELECT {_columns()}\n{scope}\nLIMIT 1"), limits)
+    rows = ask_store(store, parameters.statement(f"SELECT {_columns()}\n{scope}\nLIMIT 1"), limits)
     return _event(rows[0]) if rows else None
 
 

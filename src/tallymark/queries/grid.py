@@ -7,7 +7,7 @@ once, and from its rows a `Grid` in which every interval of every shown group is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -96,7 +96,8 @@ class GridQuery:
 
     def build_sql(self, project: str) -> Statement:
         """Build the one statement that reads the events."""
-        return self._build(project, Parameters(local_seconds=self.period.local_sql))
+        statement = self._build(project, Parameters(local_seconds=self.period.local_sql))
+        return replace(statement, denormals=True)
 
     def _build(self, project: str, parameters: Parameters, beyond: Sequence[str] = ()) -> Statement:
         """Build the statement; with `beyond`, which events must meet besides, without groups."""
@@ -224,7 +225,7 @@ class GridQuery:
         parameters = Parameters(local_seconds=self.period.local_sql)
         shown = parameters.add([row[width + 5] for row in rows[: self.asked.limit]], "Array(UInt64)")
         identity = _identify([field.text() for field in self.breakdown_fields()])
-        return self._build(project, parameters, [f"NOT has({shown}, {identity})"])
+        return replace(self._build(project, parameters, [f"NOT has({shown}, {identity})"]), denormals=True)
 
     def add_rest(self, rows: list[list[Any]], rest: list[list[Any]]) -> list[list[Any]]:
         """Return the rows of `build_sql` with those of `build_rest` as the last group."""
@@ -366,7 +367,8 @@ class _Conditions:
 class _Reading:
     """How the figures of rows are read. Places are counted after the key.
 
-    `numbers` become floats: the engine writes 12.0 as 12. `sums` are settled, each by its magnitude at another place.
+    `numbers` become floats: the engine writes 12.0 as 12, and `inf` as a text. `sums` are settled, each by its magnitude at
+    another place.
     """
 
     numbers: list[int]
@@ -389,7 +391,7 @@ class _Reading:
                     row[place] = float(row[place])
             for place, magnitude in self.sums:
                 if row[place] is not None:
-                    row[place] = settle_sum(row[place], row[magnitude], parts)
+                    row[place] = settle_sum(row[place], float(row[magnitude]), parts)
         return {row[0]: row[1:] for row in rows}
 
 

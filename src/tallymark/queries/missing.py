@@ -153,5 +153,4 @@ def _write_near(find: Callable[[], list[str]]) -> str:
 
 
 def _ask(looking: Looking, sql: str, parameters: Parameters) -> list[list[Any]]:
-    rows, _ = ask_store(looking.store, parameters.statement(sql), looking.limits)
-    return rows
+    return ask_store(looking.store, parameters.statement(sql), looking.limits)

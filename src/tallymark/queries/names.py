@@ -265,5 +265,4 @@ def _newest(parameters: Parameters, project: str, name: str, events: int) -> str
 def _ask(
     store: QueryStore, sql: str, parameters: Parameters, limits: Limits = DEFAULT_LIMITS
 ) -> list[list[Any]]:
-    rows, _ = ask_store(store, parameters.statement(sql), limits)
-    return rows
+    return ask_store(store, parameters.statement(sql), limits)

@@ -166,5 +166,4 @@ def _ask(
     looking: Looking, columns: str, event_name: str, conditions: Sequence[str], parameters: Parameters
 ) -> list[list[Any]]:
     scope = build_scope(parameters, looking.project, looking.question.period(), [event_name], conditions)
-    rows, _ = ask_store(looking.store, parameters.statement(f"SELECT {columns}\n{scope}"), looking.limits)
-    return rows
+    return ask_store(looking.store, parameters.statement(f"SELECT {columns}\n{scope}"), looking.limits)

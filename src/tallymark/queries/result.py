@@ -45,10 +45,12 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What the answer took: milliseconds in all, rows that the store read."""
+    """What the answer took, in milliseconds.
+
+    Rows that the store read are not told: some of them are other projects' (docs/decisions/0009-partitions.md).
+    """
 
     elapsed_ms: float
-    rows_read: int
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -140,16 +142,10 @@ _RENDERERS: Final[dict[str, Callable[[Answer], bytes]]] = {
 }
 
 
-def decode_rows(body: bytes) -> tuple[list[list[Any]], int]:
-    """Return rows and the number of rows read from the store's JSONCompact answer."""
-    answer = msgspec.json.decode(body, type=_JsonCompact)
-    return answer.data, answer.statistics.rows_read
-
-
-class _EngineStatistics(msgspec.Struct):
-    rows_read: int = 0
+def decode_rows(body: bytes) -> list[list[Any]]:
+    """Return the rows of the store's JSONCompact answer."""
+    return msgspec.json.decode(body, type=_JsonCompact).data
 
 
 class _JsonCompact(msgspec.Struct):
     data: list[list[Any]]
-    statistics: _EngineStatistics

@@ -20,10 +20,15 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with `{name:Type}` placeholders, and the values for them."""
+    """SQL with `{name:Type}` placeholders, and the values for them.
+
+    `denormals` says that numbers beyond the doubles come as texts, `inf`, `-inf` and `nan`; else they come as null, as what
+    there is no figure of.
+    """
 
     sql: str
     parameters: dict[str, Any]
+    denormals: bool = False
 
 
 @dataclass(slots=True)

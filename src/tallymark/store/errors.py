@@ -19,6 +19,8 @@ STILL_RUNNING: Final = 216
 
 # Limits of time, memory and size. ClickHouse answers most of them with 500; here the asker can act on them.
 _MEMORY: Final = 241
+# Too many rows or bytes to read.
+READ_LIMIT_CODES: Final = frozenset({158, 307})
 LIMIT_CODES: Final = frozenset({158, 159, 160, 241, 307, 396})
 
 CODE_NAMES: Final = {

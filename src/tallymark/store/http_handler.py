@@ -189,9 +189,11 @@ class StoreHandler(BaseHTTPRequestHandler):
 
     def _build_headers(self, request: StoreRequest, fmt: str, answer: Answer | None) -> dict[str, str]:
         told = answer or Answer(b"")
+        # Of what a visitor's statement read, part is other projects'.
+        is_own = not request.project
         summary = {
-            "read_rows": str(told.read_rows),
-            "read_bytes": str(told.read_bytes),
+            "read_rows": str(told.read_rows if is_own else 0),
+            "read_bytes": str(told.read_bytes if is_own else 0),
             "written_rows": str(told.written_rows),
             "written_bytes": str(told.written_bytes),
             "total_rows_to_read": "0",

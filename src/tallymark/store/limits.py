@@ -49,6 +49,10 @@ _VISITOR_LIMITS: Final = {
 
 _INSERT_SECONDS: Final = 600
 
+# On every connection of other tools. What a statement read is not told: rows of other projects, which share its partition,
+# are among them.
+_VISITOR_ALWAYS: Final = {"output_format_write_statistics": "0"}
+
 # On every connection. The last two are for inserts: their file has the columns of the table, with their defaults,
 # and reading it costs less than mapping it.
 ALWAYS: Final = {
@@ -74,7 +78,7 @@ def build_settings(request: StoreRequest, *, insert: bool) -> dict[str, str]:
             default = _INSERT_SECONDS  # noqa: PLW2901 - the one exception
         given = request.settings.get(name)
         settings[name] = str(default) if given is None else _check(name, given, maximum)
-    return settings
+    return {**settings, **_VISITOR_ALWAYS} if request.project else settings
 
 
 def _check(name: str, given: str, maximum: int) -> str:

@@ -20,7 +20,7 @@ from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.fair_queue import Bounds, Turns
 from tallymark.store.engine import STREAMED_FORMATS, Answer, Connection, Engine, Scope, quote_text
 from tallymark.store.engine_config import SCOPE_SETTING
-from tallymark.store.errors import EngineError
+from tallymark.store.errors import READ_LIMIT_CODES, EngineError
 from tallymark.store.limits import PLACE_SECONDS, VISITOR_BOUNDS, build_settings
 from tallymark.store.parser import part_format, read_tree
 from tallymark.store.requests import StoreRequest
@@ -309,6 +309,9 @@ class Service:
         except EngineError as error:
             if running.killed and error.number != 394:
                 raise EngineError(394, "Query was cancelled") from error
+            if request.project and error.number in READ_LIMIT_CODES:
+                # How much it would be the engine's text says, and counts rows of other projects with it.
+                raise EngineError(error.number, "The query would read more than is allowed") from None
             raise
         finally:
             with self._lock:

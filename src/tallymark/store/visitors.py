@@ -69,14 +69,16 @@ _TABLE_FUNCTIONS: Final = frozenset(
 )
 _REFUSED_AGGREGATES: Final = frozenset({"flameGraph", "aggThrow", "estimateCompressionRatio"})
 
+# Those with progress tell how many rows were read, rows of other projects among them.
 _FORMATS: Final = re.compile(
-    r"(TabSeparated|TSV|CSV|JSON|Pretty|RowBinary|Parquet|Arrow|Native|Vertical|XML|Markdown|Null|Values|TSKV)[A-Za-z]*"
+    r"(?!.*Progress)(TabSeparated|TSV|CSV|JSON|Pretty|RowBinary|Parquet|Arrow|Native|Vertical|XML|Markdown|Null|Values|TSKV)[A-Za-z]*"
 )
 
-# Settings by their names' beginnings: how an answer is written, and limits, whose maxima `limits` checks.
+# Settings by their names' beginnings: how an answer is written, and limits, whose maxima `limits` checks. None of them is
+# about rows to read: rows of other projects count, so that an answer or none would tell how many those are.
 # The engine reads this expression as well as Python does.
 _SETTINGS: Final = (
-    r"output_format_.+|max_(execution_time|memory_usage|result_rows|result_bytes|rows_to_read|bytes_to_read"
+    r"output_format_.+|max_(execution_time|memory_usage|result_rows|result_bytes"
     r"|threads|block_size)|date_time_output_format|session_timezone|join_use_nulls|extremes|format_csv_delimiter"
     r"|group_by_use_nulls|result_overflow_mode"
 )

@@ -31,7 +31,7 @@ _WIDTH = 800
 # Sentences that name nothing but numbers and intervals: nobody learns from them how something was asked.
 _PLAIN: Final = re.compile(
     r"[\d,]+ of [\d,]+ figures stand on too few events to rely on(: fewer than [\d,]+)?\."
-    r"|In [\d,]+ of [\d,]+ rows there is a division by zero: there is no figure\."
+    r"|In [\d,]+ of [\d,]+ rows there is a division by zero(, or a number beyond the largest that can be written)?: there is no figure\."
     r"|The [\d,]+ largest of [\d,]+ groups are shown, the other [\d,]+ together as one\."
     r"|The first [\d,]+ of [\d,]+ rows\."
     r"|The (first|last) [a-z]+ (begins before 'from'|ends after 'to') and is counted in part\."
@@ -174,7 +174,7 @@ def _render_csv(view: View) -> bytes:
     header = ["metric", *names, "unit", *(["notes"] if any(row.get("notes") for row in rows) else [])]
     table = [[row.get(name) for name in header] for row in rows]
     return render_answer(
-        Answer(tuple(Column(name, "text") for name in header), table, [], Cost(0, 0)), "text/csv"
+        Answer(tuple(Column(name, "text") for name in header), table, [], Cost(0)), "text/csv"
     )
 
 

@@ -76,8 +76,20 @@ class Statement:
             raise RequestRefused("store_unavailable", retry_after=_RETRY_AFTER) from error
 
     def read(self) -> bytes:
-        """Return the next piece, b'' after the last; blocking."""
-        return self._answer.read1(_PIECE_BYTES) if self._answer is not None else b""
+        """Return the next piece, b'' after the last; blocking. Raises RequestRefused (store_unavailable) where it broke off."""
+        try:
+            return self._answer.read1(_PIECE_BYTES) if self._answer is not None else b""
+        except (http.client.HTTPException, OSError) as error:
+            raise RequestRefused("store_unavailable", retry_after=_RETRY_AFTER) from error
+
+    def begin(self) -> tuple[http.client.HTTPResponse, bytes]:
+        """Send it and wait for the head and the first piece of the answer; blocking. Raises as `send` and `read` do."""
+        head = self.send()
+        try:
+            return head, self.read()
+        except RequestRefused:
+            self.close()
+            raise
 
     def break_off(self) -> None:
         """Let the store know that nobody waits any more, from any thread; whoever reads fails."""
@@ -96,9 +108,15 @@ class Passing:
     """An answer that is being passed on. Its place is given back when `pieces` ends, or when its reader stops reading."""
 
     def __init__(
-        self, share: Share, statement: Statement, head: http.client.HTTPResponse, place: AsyncExitStack
+        self,
+        share: Share,
+        statement: Statement,
+        head: http.client.HTTPResponse,
+        first: bytes,
+        place: AsyncExitStack,
     ) -> None:
         self.status = head.status
+        self._first = first
         self.headers = head.headers
         self._share = share
         self._statement = statement
@@ -112,13 +130,15 @@ class Passing:
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the answer; ending early ends the statement. Raises ReaderStopped where it was not read in time."""
         self._timer.cancel()
+        piece = self._first
         try:
-            while piece := await self._share.work(self._statement.read):
+            while piece:
                 self._timer = self._begin_wait()
                 yield piece
                 self._timer.cancel()
                 if self._stopped:
                     raise ReaderStopped
+                piece = await self._share.work(self._statement.read)
         finally:
             self._timer.cancel()
             await self._end()
@@ -139,12 +159,15 @@ class Passing:
 
 
 async def pass_on(share: Share, project: str, statement: Statement) -> Passing:
-    """Wait for a place, send a statement and return its answer; raises RequestRefused as `Share.place` and `send` do."""
+    """Wait for a place, send a statement and return its answer; raises RequestRefused as `Share.place` and `begin` do.
+
+    The first piece is waited for: where the store breaks off before it, that can still be told as a status.
+    """
     async with AsyncExitStack() as place:
         await place.enter_async_context(share.place(project))
         try:
-            head = await share.work(statement.send)
+            head, first = await share.work(statement.begin)
         except BaseException:
             statement.break_off()
             raise
-        return Passing(share, statement, head, place.pop_all())
+        return Passing(share, statement, head, first, place.pop_all())

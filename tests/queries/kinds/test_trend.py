@@ -176,7 +176,6 @@ def test_each_series_has_its_own_events_and_filters(ask, insert):
     answer = ask(project, YEAR, series=asked, filters=[{"field": "user_id", "op": "eq", "value": "u"}])
     assert answer.rows == [[2, 1, 2]]
     # A part holds rows of several projects: the engine may read some of their neighbours as well.
-    assert answer.statistics.rows_read >= 4
 
 
 def test_sketches_are_measured_by_what_they_hold(ask, insert):

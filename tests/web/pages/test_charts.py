@@ -80,7 +80,7 @@ def _answer(kind: str, texts: list[str], interval: str | None) -> Answer:
         columns = [field, "numerator", "denominator", "ratio", "low", "high"]
         rows = [[*time, value, 90, 100, 0.9, 0.83, 0.94] for time in times]
     lead = [Column("time", "time")] if times[0] and kind != "funnel" else []
-    return Answer((*lead, *(Column(name, "text") for name in columns)), rows, [], Cost(1.0, 1))
+    return Answer((*lead, *(Column(name, "text") for name in columns)), rows, [], Cost(1.0))
 
 
 def _expressions(node: Any) -> set[str]:
@@ -209,7 +209,7 @@ def test_one_figure_needs_no_picture():
         },
         Question,
     )
-    answer = Answer((), [[975, 1000, 0.975, 0.963, 0.983]], [], Cost(1.0, 1))
+    answer = Answer((), [[975, 1000, 0.975, 0.963, 0.983]], [], Cost(1.0))
     chart = build_chart(question, answer)
     assert chart is not None
     (figure,) = chart.figures
@@ -324,7 +324,7 @@ def test_a_funnel_says_what_its_figures_carry():
         [2, "put", 4202, 0.7003, 0.7003, 35.25],
         [3, "paid", 0, 0.0, 0.0, None],
     ]
-    chart = build_chart(question, Answer((), rows, [], Cost(1.0, 1)))
+    chart = build_chart(question, Answer((), rows, [], Cost(1.0)))
     assert chart is not None
     assert [row["figure"] for row in chart.rows] == ["6,000", "4,202 · 70.0 %", "0 · 0.000 %"]
     assert [row["more"] for row in chart.rows] == [
@@ -338,7 +338,7 @@ def test_a_funnel_says_what_its_figures_carry():
     )
     few = [[1, "seen", 3, 1.0, 1.0, None], [2, "put", 2, 0.6667, 0.6667, 1.0]]
     chart = build_chart(
-        msgspec.structs.replace(question, steps=question.steps[:2]), Answer((), few, [], Cost(1.0, 1))
+        msgspec.structs.replace(question, steps=question.steps[:2]), Answer((), few, [], Cost(1.0))
     )
     assert chart is not None
     # Two of three: the interval reaches from 21 to 94 %, and has as many decimals.
@@ -368,13 +368,13 @@ def test_an_interval_that_is_counted_in_part_is_drawn_apart():
     asked = {"kind": "trend", "from": "2026-01-05", "to": "2026-01-14", "interval": "week", "series": [{"event_name": "a"}]}  # fmt: skip
     rows = [["2026-01-05T00:00:00Z", 70], ["2026-01-12T00:00:00Z", 20]]
     columns = (Column("time", "time"), Column("a", "integer"))
-    chart = build_chart(msgspec.convert(asked, Question), Answer(columns, rows, [], Cost(1.0, 1)))
+    chart = build_chart(msgspec.convert(asked, Question), Answer(columns, rows, [], Cost(1.0)))
     assert chart is not None
     assert [(row["y"], row.get("p")) for row in chart.rows] == [(70, None), (None, 20)]
     assert chart.notes == ["The last week is counted in part: Mon to Tue."]
     running = build_chart(
         msgspec.convert({**asked, "to": "2026-01-19"}, Question),
-        Answer(columns, rows, [], Cost(1.0, 1)),
+        Answer(columns, rows, [], Cost(1.0)),
         now=datetime(2026, 1, 13, 12, tzinfo=UTC),
     )
     assert running is not None

@@ -22,7 +22,7 @@ RATIO = {**DAYS, "kind": "ratio", "numerator": SIDE, "denominator": {"event_name
 
 
 def drills(question, rows):
-    return build_drills(parse_question(question), Answer((), rows, [], Cost(0, 0)), "default", 100)
+    return build_drills(parse_question(question), Answer((), rows, [], Cost(0)), "default", 100)
 
 
 @pytest.mark.parametrize("question", [TREND, RATIO, {**TREND, "breakdown": ["os"]}])

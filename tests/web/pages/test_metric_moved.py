@@ -178,7 +178,7 @@ def test_without_a_count_nothing_is_said_of_it():
         tuple(Column(name, "number") for name in names),
         [["os", "a", 1, 2.0, 3.0, None, None, 1.0]],
         [],
-        Cost(0.0, 0),
+        Cost(0.0),
     )
     (field,) = group_explanation(answer, "EUR", 100)
     assert (field.rows[0]["n"], field.rows[0]["weak"], field.rows[0]["text"]) == ("", "", "+1")
@@ -198,7 +198,7 @@ def test_figures_before_and_after_are_as_sure_as_elsewhere(before, after, n, uni
     """A share has the digits of its interval at that n, an estimate those that n allows, and what was counted all."""
     names = ["dimension", "value", "values", "before", "after", "n_before", "n_after", "contribution"]
     row = ["os", "a", 1, before, after, n, n, 1.0]
-    answer = Answer(tuple(Column(name, "number") for name in names), [row], [], Cost(0.0, 0))
+    answer = Answer(tuple(Column(name, "number") for name in names), [row], [], Cost(0.0))
     (field,) = group_explanation(answer, unit, is_share=is_share)
     assert (field.rows[0]["before"], field.rows[0]["after"]) == texts
 

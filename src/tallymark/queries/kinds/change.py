@@ -104,10 +104,11 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         texts = [f"{_read_text(field)} AS {name}" for field, name in zip(fields, names, strict=True)]
         # Conditions are computed once per event and not once per field: half of the time of joining an array of values.
         sets = ", ".join(f"({name})" for name in names)
-        return parameters.statement(
+        statement = parameters.statement(
             f"SELECT grouping({', '.join(names)}), {', '.join([*texts, *figures])}\n{scope}\n"
             f"GROUP BY GROUPING SETS ({sets})\nLIMIT {_MOST_VALUES + 1}"
         )
+        return replace(statement, denormals=True)
 
     def shape_result(self, period: Period, rows: list[list[Any]], *, exact: bool) -> Table:
         """Make the table of the statement's rows."""
@@ -128,6 +129,9 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             found[number].append(_Value(value, *self._pair(cells[width:])))
         is_ratio = self._is_ratio()
         total = _Sums.of(found[0]) if found[0] else _Sums(0.0, 0.0, 0.0, 0.0)
+        if not _is_finite(total) or not all(_is_finite(one) for values in found for one in values):
+            note = "A figure before or after is beyond the largest number that can be written: there is no change to explain."
+            return Table(self._columns(), [], [note], [])
         split = [_gather(_explain(values, total, is_ratio=is_ratio), self.limit) for values in found]
         order = sorted(
             range(len(fields)), key=lambda number: -_concentration(split[number], total, is_ratio=is_ratio)
@@ -231,7 +235,7 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         sums = [one[2].op == "sum" and one[2].field != SKETCH for one in self._figures()] * 2
         magnitudes = iter(cells[len(sums) :])
         numbers = [
-            settle_sum(float(figure or 0), next(magnitudes)) if is_sum else float(figure or 0)
+            settle_sum(float(figure or 0), float(next(magnitudes))) if is_sum else float(figure or 0)
             for figure, is_sum in zip(cells, sums, strict=False)
         ]
         if len(numbers) == 2:
@@ -404,6 +408,11 @@ def _add_up(values: Sequence[float]) -> float:
         return settle_sum(math.fsum(values), math.fsum(map(abs, values)))
     except OverflowError:
         return math.inf
+
+
+def _is_finite(one: _Value | _Sums) -> bool:
+    numbers = (one.above_before, one.below_before, one.above_after, one.below_after)
+    return all(map(math.isfinite, numbers))
 
 
 def _divide(above: float, below: float) -> float | None:

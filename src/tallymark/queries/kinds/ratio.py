@@ -119,6 +119,8 @@ class _Tally:
         if above is None or not below:
             self.zeros += not below
             return (None, None, None)
+        if not math.isfinite(above) or not math.isfinite(below):
+            return (math.nan, None, None)
         if squares is not None:
             return (above / below, *delta_interval(above, below, squares))
         if not are_counts:
