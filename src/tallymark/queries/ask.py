@@ -80,7 +80,7 @@ def ask_store(store: QueryStore, statement: Statement, limits: Limits = DEFAULT_
         advice = "Ask for a shorter time or fewer values."
         if error.number == _TOO_MANY_ROWS:
             # How many it would be the engine's text says, and counts rows of other projects with it.
-            reason = f"The question would read more than {limits.rows_to_read:,} rows."
+            reason = f"The question ran into a limit: it would read more than {limits.rows_to_read:,} rows."
             raise TooManyRows("query_too_expensive", f"{reason} {advice}") from error
         reason = f"The question ran into a limit: {error.message}"
         raise RequestRefused("query_too_expensive", f"{reason} {advice}") from error

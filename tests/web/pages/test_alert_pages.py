@@ -293,3 +293,26 @@ def test_the_present_trouble_is_acknowledged_over_the_api(watched):
             404,
             409,
         )
+
+
+def test_verdict_and_state_say_the_same_of_what_never_had_data(watched):
+    """Beside events of other names a metric that never had one stands as no data, in the state and in the verdict, for people and programs."""
+    unseen = {"metric": "unseen", "when": {"is": "above", "value": 3}, "window": "1h", "every": "5s"}
+    put = {"metrics/unseen": {"kind": "count", "event_name": "never_sent"}, "alerts/unseen": unseen}
+    for path, body in put.items():
+        answer = watched.request("PUT", f"/v1/{path}", json.dumps(body), key=watched.admin_key)
+        assert answer.status == 200, answer.body
+
+    def find():
+        alerts = watched.get("/v1/alerting").json["alerts"]
+        return next((one["values"] for one in alerts if one["alert"] == "unseen" and one["values"]), None)
+
+    (value,) = watched.wait_until(find, "it is judged", pause=0.3)
+    assert (value["state"], value["judged"]["verdict"]) == ("no data", "no data")
+    assert value["text"] == "no events in the last 1h"
+    page = _page(watched, "/alert?name=unseen")
+    (row,) = re.findall(r'<tr><td data-label="State">.*?</tr>', page, re.DOTALL)
+    assert "no data" in row
+    assert "no events in the last 1h" in row
+    assert "at 3" not in row
+    assert "below 3" not in row
