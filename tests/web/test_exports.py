@@ -97,6 +97,10 @@ def test_a_histogram_says_the_unit_of_its_edges():
 
 WEAK = "3 of 40 figures stand on too few events to rely on: fewer than 30."
 EDGE = "The last week ends after 'to' and is counted in part."
+BEYOND = (
+    "deviation is null in 1 of 40 rows: it, or what it is computed of, is beyond the largest number that can be written,"
+    " 1.8e+308."
+)
 SECRET = "2 values of value that are no numbers were left out."
 
 
@@ -115,8 +119,8 @@ def test_guests_read_what_the_author_says_to_all():
     """A caveat stays whatever words it has, as do sentences of numbers alone; one that names a field does not."""
     caveat = "An intermediate metric: The value is the time that people waited."
     metric = Average(name="wait", event_name="waited", field="value", role="intermediate", caveat=caveat[24:])
-    view = guests(metric, [caveat, WEAK, EDGE, SECRET], caveats=[caveat])
-    assert view.notes == view.asked[0].notes == [caveat, WEAK, EDGE]
+    view = guests(metric, [caveat, WEAK, EDGE, BEYOND, SECRET], caveats=[caveat])
+    assert view.notes == view.asked[0].notes == [caveat, WEAK, EDGE, BEYOND]
 
 
 def test_guests_of_a_formula_read_its_caveat():

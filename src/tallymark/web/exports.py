@@ -32,6 +32,9 @@ _WIDTH = 800
 _PLAIN: Final = re.compile(
     r"[\d,]+ of [\d,]+ figures stand on too few events to rely on(: fewer than [\d,]+)?\."
     r"|In [\d,]+ of [\d,]+ rows there is a division by zero(, or a number beyond the largest that can be written)?: there is no figure\."
+    # Columns of every metric, whatever it measures.
+    r"|(figure|n|low|high|deviation|ratio|numerator|denominator) is null in [\d,]+ of [\d,]+ rows: it, or what it is computed"
+    r" of, is beyond the largest number that can be written, 1\.8e\+308\."
     r"|The [\d,]+ largest of [\d,]+ groups are shown, the other [\d,]+ together as one\."
     r"|The first [\d,]+ of [\d,]+ rows\."
     r"|The (first|last) [a-z]+ (begins before 'from'|ends after 'to') and is counted in part\."
