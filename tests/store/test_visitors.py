@@ -503,3 +503,13 @@ def test_expensive_questions_end_with_their_reason(ask, sql, code):
     answer = ask(sql, wait_end_of_query=1)
     assert (answer.status, int(answer.headers["X-ClickHouse-Exception-Code"])) == (422, code), answer.text
     assert ask("SELECT 1").text == "1\n"
+
+
+@pytest.mark.parametrize("second", ["SELECT toUInt8(fqdn())", "SELECT throwIf(1, concat('it', ' ran'))", "SELECT sleep(3)"])
+@pytest.mark.parametrize("third", ["SELECT 2 FRM x y", "garbage", "SELECT ("])
+def test_no_statement_runs_behind_another_one(ask, second, third):
+    """Several statements are refused before any of them runs, also where the last one cannot be parsed."""
+    answer = ask(f"SELECT 1; {second}; {third}")
+    assert_refused(answer, 62)
+    assert "it ran" not in answer.text
+    assert "Cannot parse string" not in answer.text

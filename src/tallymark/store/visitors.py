@@ -14,7 +14,7 @@ from typing import Final
 
 from tallymark.store.engine import Connection
 from tallymark.store.errors import EngineError
-from tallymark.store.parser import part_format
+from tallymark.store.parser import part_format, read_words
 from tallymark.store.schema import EVENTS_TABLE
 from tallymark.store.statements import is_select
 from tallymark.store.system_tables import SystemTables, answer_show
@@ -141,6 +141,9 @@ class Gate:
             raise EngineError(62, "Multi-statements are not allowed")
         if kind not in {"READ_ONLY", "UNKNOWN"}:
             raise EngineError(164, "Cannot execute this query in readonly mode")
+        # Before anything is put around the text: an error's position is then the asker's own. It also turns away
+        # several statements of which one cannot be parsed: nobody has counted those, and the engine would run the first.
+        read_words(connection, text)
         # Before the checks, so that they see what runs.
         answer = answer_show(connection, text)
         text = answer or (self._system_tables.substitute(connection, text) if is_select(text) else text)
