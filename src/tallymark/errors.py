@@ -161,6 +161,12 @@ REQUEST_CODES = _by_code(
         "Send gzip, zlib, zstd or plain text.",
     ),
     Code("invalid_request", 400, "The request is not understood.", "The message says which part."),
+    Code(
+        "malformed_request",
+        400,
+        "The bytes are not one clear request of HTTP/1.1.",
+        "Send plain HTTP/1.1. The message says what was found.",
+    ),
     Code("unknown_field", 400, "A field of the question does not exist.", "The message lists the fields."),
     Code(
         "invalid_definition",
@@ -182,6 +188,12 @@ REQUEST_CODES = _by_code(
         "The question ran into a limit of time, memory or rows.",
         "Ask for a shorter time or fewer values.",
     ),
+    Code(
+        "headers_too_large",
+        431,
+        "The request's first line and headers are larger than allowed, or too many.",
+        "Send fewer or shorter headers, and what is long in the body.",
+    ),
     Code("rate_limited", 429, "The project sends more than its limit.", "Wait for Retry-After seconds."),
     Code(
         "too_many_at_once",
@@ -191,6 +203,18 @@ REQUEST_CODES = _by_code(
     ),
     Code(
         "internal_error", 500, "A fault of ours.", "Look into the server's log; the answer names the request."
+    ),
+    Code(
+        "method_not_implemented",
+        501,
+        "No address of this server takes the method.",
+        "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS. The port speaks plain HTTP: for HTTPS put a reverse proxy in front.",
+    ),
+    Code(
+        "http_version_not_supported",
+        505,
+        "The server does not speak this version of HTTP.",
+        "Use HTTP/1.1 or HTTP/1.0.",
     ),
     Code(
         "overloaded",

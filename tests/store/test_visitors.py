@@ -505,7 +505,9 @@ def test_expensive_questions_end_with_their_reason(ask, sql, code):
     assert ask("SELECT 1").text == "1\n"
 
 
-@pytest.mark.parametrize("second", ["SELECT toUInt8(fqdn())", "SELECT throwIf(1, concat('it', ' ran'))", "SELECT sleep(3)"])
+@pytest.mark.parametrize(
+    "second", ["SELECT toUInt8(fqdn())", "SELECT throwIf(1, concat('it', ' ran'))", "SELECT sleep(3)"]
+)
 @pytest.mark.parametrize("third", ["SELECT 2 FRM x y", "garbage", "SELECT ("])
 def test_no_statement_runs_behind_another_one(ask, second, third):
     """Several statements are refused before any of them runs, also where the last one cannot be parsed."""

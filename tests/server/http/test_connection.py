@@ -92,16 +92,59 @@ BAD = {
 }  # fmt: skip
 
 
+CODES = {
+    400: "malformed_request", 405: "method_not_allowed", 431: "headers_too_large", 501: "method_not_implemented",
+    505: "http_version_not_supported",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_no_request(site, wire, name):
     """What is not one clear request is refused and ends the connection: nobody else's request can hide behind it."""
     data, status = BAD[name]
     wire.send(data + build("/echo/hidden"))
-    assert wire.read().status == status
+    answer = wire.read()
+    assert answer.status == status
     assert wire.rest() == b""
+    assert (answer.headers["content-type"], answer.headers["connection"]) == ("application/json", "close")
+    assert answer.json["code"] == CODES[status]
+    assert answer.json["message"]
     assert not site.seen["/echo/hidden"]
     with site.connect() as other:
         assert Wire(other).get("/echo").status == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "at", "says"),
+    [
+        ("HEAD /echo HTTP/1.1\r\n\r\n", 400, "Host", "has 0 Host headers"),
+        ("HEAD /echo HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "Host", "'a b' is no host"),
+        ("HEAD * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "path", "'*' is no address"),
+        ("HEAD /echo HTTP/1.1\r\nHost: x\r\n" + "A: b\r\n" * 201 + "\r\n", 431, "", "more than 200 headers"),
+        ("HEAD /echo HTTP/1.1\r\nA: " + "b" * 70_000, 431, "", "more than 65,536 bytes"),
+        ("HEAD /echo HTTP/1.1\r\nHost : x\r\n\r\n", 400, "", "is not HTTP/1.1"),
+    ],
+)
+def test_a_head_that_is_refused_has_no_body(site, head, status, at, says):
+    """HEAD gets the head that GET gets, its length included, and nothing behind it; GET's body says what is wrong."""
+    with site.connect() as one, site.connect() as two:
+        asked, told = Wire(one), Wire(two)
+        asked.send(head.encode())
+        told.send(head.replace("HEAD", "GET", 1).encode())
+        answer, full = asked.read("HEAD"), told.read()
+        assert answer.status == full.status == status
+        assert int(answer.headers["content-length"]) == len(full.body)
+        assert asked.rest() == told.rest() == b""
+        assert full.json["at"] == at
+        assert says in full.json["message"]
+
+
+def test_what_follows_a_head_is_told_in_full(wire):
+    """The request before it decides nothing: bytes that are no request are answered with a body."""
+    assert wire.get("/echo", method="HEAD").status == 200
+    wire.send(b"\r\n\x16\x03\x01")
+    answer = wire.read()
+    assert (answer.status, answer.json["code"]) == (501, "method_not_implemented")
 
 
 def test_http_1_0(wire):

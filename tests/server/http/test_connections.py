@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tallymark.errors import RequestRefused
 from tallymark.server.http.bounds import Bounds
 from tallymark.server.http.connections import Connections, find_neighbourhood
 
@@ -14,8 +15,8 @@ class Caller:
     asks = refused = False
     ended = 0
 
-    def end(self, status: int) -> None:
-        self.ended = status
+    def end(self, refusal: RequestRefused) -> None:
+        self.ended = refusal.status
 
     def abort(self) -> None:
         self.ended = -1

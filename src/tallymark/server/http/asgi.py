@@ -80,7 +80,7 @@ class AppExchange:
         """End a request whose body has stood still for too long."""
         connection = self._request.connection
         if not self._request.held and pause > connection.serving.bounds.piece_seconds:
-            connection.end(408, "body_timeout")
+            connection.end(RequestRefused("request_timeout", retry_after=1), "body_timeout")
 
     def leave(self) -> None:
         """Tell the application that the client is gone."""

@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         try:
             self._at = reader.read_head(self._rest, self._at)
         except BadHead as bad:
-            self.end(bad.status)
+            self.end(bad.refusal)
             return
         if reader.request is not None:
             self._begin(reader.request)
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         try:
             self._at = self._reader.read_body(request, self._rest, at)
         except BadHead as bad:
-            self.end(bad.status)
+            self.end(bad.refusal)
             return
         if request.answered:
             if request.complete:
@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
         """Give a request to the intake, or else to the application."""
         serving = self.serving
         if self.refused:
-            self.end(503)
+            self.end(RequestRefused("too_many_connections", retry_after=1))
             return
         self._served = True
         self._wasted = 0
@@ -284,7 +284,7 @@ class Connection(asyncio.Protocol):
         """Whether its client has said something that has no answer yet."""
         return self.in_head or (self._reader.request is not None and not self._reader.request.answered)
 
-    def end(self, status: int, reason: str = "") -> None:
+    def end(self, refusal: RequestRefused, reason: str = "") -> None:
         """Say why and close. Who has said nothing yet, has half an answer or was told already is closed without a word."""
         if self.closing:
             self.abort()
@@ -296,7 +296,9 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         if request is not None or self.in_head:
-            self.write(_render_end(status, reason, self.serving.date))
+            status, headers, body = build_refusal(refusal)
+            text = render_answer(status, headers, body, self.serving.date, close=True)
+            self.write(text[: len(text) - len(body)] if self._reader.is_head else text)
         taker, self._taker = self._taker, None
         self._reader.clear()
         if taker is not None:
@@ -365,14 +367,14 @@ class Connection(asyncio.Protocol):
             return
         elif self.in_head:
             if now - self._head_at > bounds.head_seconds:
-                self.end(408, "head_timeout")
+                self.end(RequestRefused("request_timeout", retry_after=1), "head_timeout")
         elif waited > (bounds.idle_seconds if self._served else bounds.head_seconds):
-            self.end(408)
+            self.end(RequestRefused("request_timeout", retry_after=1))
 
     def _look_at_body(self, request: Request, now: float) -> None:
         if request.complete or self._paused:
             if not request.started and now - self._head_at > self.serving.bounds.answer_seconds:
-                self.end(503, "no_answer")
+                self.end(RequestRefused("no_answer", retry_after=1), "no_answer")
             return
         pause = now - self._since
         if request.answered:
@@ -392,14 +394,3 @@ class Connection(asyncio.Protocol):
 def _read_end(transport: asyncio.Transport, which: str) -> tuple[str, int] | None:
     found = transport.get_extra_info(which)
     return (str(found[0]), int(found[1])) if isinstance(found, tuple | list) and len(found) >= 2 else None
-
-
-def _render_end(status: int, reason: str, date: bytes) -> bytes:
-    """Return the answer that ends a connection: JSON where one of our codes fits."""
-    code = {408: "request_timeout", 503: "too_many_connections"}.get(status)
-    if reason == "no_answer":
-        code = reason
-    if code is None:
-        return render_answer(status, {}, b"", date, close=True)
-    _, headers, body = build_refusal(RequestRefused(code, retry_after=1))
-    return render_answer(status, headers, body, date, close=True)

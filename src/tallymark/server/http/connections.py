@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from tallymark.errors import RequestRefused
 from tallymark.meters import CONNECTIONS_CLOSED, CONNECTIONS_OPEN
 from tallymark.server.http.bounds import Bounds
 
@@ -145,7 +146,7 @@ class Connections:
         self.count(reason)
         if found.asks:
             self._on_turned_away(TURNED_AWAY)
-        found.end(503)
+        found.end(RequestRefused("too_many_connections", retry_after=1))
         return True
 
     def _turn_away(self, connection: Connection, reason: str) -> None:

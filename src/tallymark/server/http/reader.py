@@ -40,18 +40,30 @@ class RequestReader:
         # The parser is told what its client never sent.
         self._deaf = False
 
+    @property
+    def is_head(self) -> bool:
+        """Whether it is a HEAD that is being read or answered: its answer has no body."""
+        if self.request is not None:
+            return self.request.method == "HEAD"
+        # The target stands behind the method: from its first byte on the parser knows that.
+        return bool(self._url) and self._parser.get_method() == b"HEAD"
+
     def clear(self) -> None:
         """Make ready for the next request."""
         self.request = None
-        self._tail = b""
+        self._url = self._tail = b""
 
     def read_head(self, data: bytes, at: int) -> int:
         """Read from `at` up to the end of a head, or all that there is of it; return how far. Raises BadHead."""
         end = self._find_end(data, at, len(data))
         self.head_bytes += end - at
-        if self.head_bytes > self._bounds.head_bytes:
-            raise BadHead(431)
-        self._feed(data, at, end)
+        excess = self.head_bytes - self._bounds.head_bytes
+        # Also of a head that is too large the beginning is read: it says how the answer has to look.
+        self._feed(data, at, max(at, end - max(0, excess)))
+        if excess > 0:
+            raise BadHead(
+                "headers_too_large", f"The request's head has more than {self._bounds.head_bytes:,} bytes."
+            )
         if self.request is not None:
             self.head_bytes, self._tail = 0, b""
         return end
@@ -86,10 +98,13 @@ class RequestReader:
         except httptools.HttpParserUpgrade:
             self._stay_http()
         except httptools.HttpParserInvalidMethodError:
-            raise BadHead(501) from None
+            raise BadHead("method_not_implemented", at="method") from None
         except httptools.HttpParserError as error:
             cause = error.__context__
-            raise (cause if isinstance(cause, BadHead) else BadHead(400)) from None
+            if isinstance(cause, BadHead):
+                raise cause from None
+            message = f"What was sent is not HTTP/1.1: {error}."
+            raise BadHead("malformed_request", message) from None
 
     def _stay_http(self) -> None:
         """Go on after a head that asks for another protocol, which nobody here speaks.
@@ -114,7 +129,7 @@ class RequestReader:
         if self._deaf:
             return
         if self.request is not None:
-            raise BadHead(400)
+            raise BadHead("malformed_request", "A request begins within the body of another one.")
         self._url, self._headers = b"", []
 
     def on_url(self, url: bytes) -> None:
@@ -125,7 +140,8 @@ class RequestReader:
         """Take a header; what stands behind a chunked body is none."""
         if self.request is None:
             if len(self._headers) >= self._bounds.headers:
-                raise BadHead(431)
+                message = f"The request has more than {self._bounds.headers} headers."
+                raise BadHead("headers_too_large", message)
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -135,7 +151,7 @@ class RequestReader:
         parser = self._parser
         version = parser.get_http_version()
         if version not in _VERSIONS:
-            raise BadHead(505)
+            raise BadHead("http_version_not_supported", at="version")
         method = parser.get_method().decode("ascii")
         request = Request(self._connection, method, version, self._url, self._headers)
         request.keep_alive = version == "1.1" and parser.should_keep_alive()

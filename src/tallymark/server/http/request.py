@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import httptools
 
+from tallymark.errors import RequestRefused
 from tallymark.server.http.answer_text import CONTINUE, build_crowded, render_answer
 
 if TYPE_CHECKING:
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 # Of these an address takes some and answers 405 to the others; of CONNECT too, since we are no proxy.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 
-
+_MOST_SHOWN = 40
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class BadHead(Exception):
-    """A request's head that cannot be served; `status` is what it is answered with."""
+    """A request that cannot be served, or not read in one way only; `refusal` is what it is answered with."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    def __init__(self, code: str, message: str = "", *, at: str = "") -> None:
+        super().__init__(code, message)
+        self.refusal = RequestRefused(code, message, at=at)
 
 
 class Taker(Protocol):
@@ -72,7 +73,9 @@ class Request:
     ) -> None:
         """Read the head; raises BadHead."""
         if method not in METHODS:
-            raise BadHead(405 if method == "CONNECT" else 501)
+            raise BadHead(
+                "method_not_allowed" if method == "CONNECT" else "method_not_implemented", at="method"
+            )
         self.connection = connection
         self.method = method
         self.version = version
@@ -103,15 +106,18 @@ class Request:
             elif name == b"transfer-encoding":
                 self.length = None
                 if self.version != "1.1":
-                    raise BadHead(400)
+                    message = f"HTTP/{self.version} has no chunks: send a Content-Length, or HTTP/1.1."
+                    raise BadHead("malformed_request", message, at="Transfer-Encoding")
             elif name == b"expect":
                 self.expects_continue = self.version == "1.1" and value.lower() == b"100-continue"
             elif name == b"host":
                 hosts += 1
                 if not _HOST.fullmatch(value):
-                    raise BadHead(400)
+                    message = f"{_show(value)} is no host. Allowed: a name or an address, and a port: example.org:8600."
+                    raise BadHead("malformed_request", message, at="Host")
         if hosts > 1 or (not hosts and self.version == "1.1"):
-            raise BadHead(400)
+            message = f"The request has {hosts} Host headers. HTTP/1.1 needs one."
+            raise BadHead("malformed_request", message, at="Host")
 
     def grow(self, piece: bytes) -> None:
         """Add a piece of the body; of an answered request nobody wants it any more."""
@@ -167,13 +173,23 @@ def parse_target(url: bytes, method: str) -> tuple[bytes, bytes]:
     """Return the path as sent, and the query, of a request's target. Raises BadHead for a target that has none."""
     if url == b"*":
         if method != "OPTIONS":
-            raise BadHead(400)
+            raise _refuse_target(url)
         return b"*", b""
     try:
         parsed = httptools.parse_url(url)
     except httptools.HttpParserError:
-        raise BadHead(400) from None
+        raise _refuse_target(url) from None
     path = parsed.path or b"/"
     if not path.isascii():
-        raise BadHead(400)
+        raise _refuse_target(url)
     return path, parsed.query or b""
+
+
+def _refuse_target(url: bytes) -> BadHead:
+    message = f"{_show(url)} is no address here. Send a path that begins with a slash, in ASCII: /readyz."
+    return BadHead("malformed_request", message, at="path")
+
+
+def _show(value: bytes) -> str:
+    """Return what was sent as a message shows it."""
+    return repr(value[:_MOST_SHOWN].decode("ascii", "backslashreplace"))
