@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -18,7 +18,8 @@ from tallymark.plan.kinds.metric import FIGURE, Formula, Span
 from tallymark.queries.question import GROUPS
 from tallymark.queries.result import Answer, Cell, Column, Cost, render_answer
 from tallymark.web.panels import FAULT, NO_FIGURE, PanelOrder, View, recall_panel, run_panel
-from tallymark.web.picture_specs import Theme, build_picture, check_size
+from tallymark.web.parameters import number, one_of
+from tallymark.web.picture_specs import PIXELS, Theme, build_picture
 from tallymark.web.pictures import PictureFormat
 
 FORMATS: Final = ("svg", "png", "csv", "json", "vl", "question")
@@ -27,6 +28,9 @@ FORMATS_FOR_GUESTS: Final = ("svg", "png", "csv", "json")
 _MEDIA_TYPES: Final = {"svg": "image/svg+xml", "png": "image/png", "vl": "application/json"}
 _PICTURES: Final[dict[str, PictureFormat]] = {"svg": "svg", "png": "png"}
 _NOT_NOW: Final = "This panel cannot be shown now."
+# The parameters of a picture.
+THEME: Final = one_of("theme", get_args(Theme))
+PICTURE: Final = (number("width", *PIXELS), number("height", *PIXELS), THEME)
 _WIDTH = 800
 # Sentences that name nothing but numbers and intervals: nobody learns from them how something was asked.
 _PLAIN: Final = re.compile(
@@ -72,7 +76,8 @@ async def export_panel(
 ) -> Exported:
     """Return a panel as svg, png, csv, json, vl (Vega-Lite) or question, whichever are in `forms`; raises RequestRefused.
 
-    `view` is what `make_view` returned, perhaps without what guests may not read. `fields` may hold `width` and `height` in pixels and `theme` for pictures.
+    `view` is what `make_view` returned, perhaps without what guests may not read. `fields` may hold `width` and `height` in pixels and `theme` for pictures, as
+    `PICTURE` allows them.
     """
     if kind not in forms:
         raise RequestRefused("not_found", f"There is no form {kind[:20]!r}. Forms: {', '.join(forms)}.")
@@ -147,8 +152,7 @@ def _build(view: View, span: Span, kind: str, fields: dict[str, str]) -> Exporte
         questions = [msgspec.to_builtins(question) for question in view.questions]
         return Exported(msgspec.json.encode({"span": span, "questions": questions}), "application/json")
     theme: Theme = "dark" if fields.get("theme") == "dark" else "light"
-    width = check_size(fields.get("width", ""), "width", _WIDTH)
-    height = check_size(fields.get("height", ""), "height", 0)
+    width, height = int(fields.get("width") or _WIDTH), int(fields.get("height") or 0)
     spec = msgspec.json.encode(build_picture(view, span, theme, width, height))
     return Exported(spec, _MEDIA_TYPES[kind])
 

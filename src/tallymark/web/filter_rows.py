@@ -5,18 +5,29 @@ Explore and the events' search use them. Pure. `5` is a number and `"5"` a text 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from tallymark.queries.fields import Type, find_type
-from tallymark.queries.question import MAX_BREAKDOWNS, MAX_FILTERS, Filter
+from tallymark.queries.question import MAX_BREAKDOWNS, MAX_FILTERS, Filter, FilterOp
+from tallymark.web.parameters import Parameter, formed, free, handled, one_of
 
 # What a question, one of its parts, its breakdown and a bucket ask for together: what leads to their events has them all.
 MAX_ROWS: Final = 2 * MAX_FILTERS + MAX_BREAKDOWNS + 2
 LISTS: Final = ("in", "not_in")
+_ROW: Final = re.compile(r"(s\d{1,3}\.)?f\d{1,3}|[sb]\d{1,3}")
+# The parameters of rows, and the one that names a row to leave out.
+ROWS: Final[tuple[Parameter, ...]] = (
+    free("f#.field"),
+    one_of("f#.op", get_args(FilterOp)),
+    handled("f#.value"),
+)
+DROP: Final = formed("drop", lambda text: bool(_ROW.fullmatch(text)), "a row's name, such as f0")
+CONDITIONS: Final = (*ROWS, DROP)
 OPERATOR_WORDS: Final = {
     "eq": "is",
     "ne": "is not",

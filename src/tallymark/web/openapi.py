@@ -126,7 +126,7 @@ def list_parameters(handlers: Iterable[HTTPRouteHandler]) -> dict[tuple[str, str
     """Return the parameters that the routes declare, by path and method as they stand in the document, without the key."""
     return {
         (re.sub(r":[a-z]+}", "}", path), method.lower()): tuple(
-            name for name in handler.opt.get("takes", ()) if name != KEY
+            one.name for one in handler.opt.get("takes", ()) if one != KEY
         )
         for handler in handlers
         for path in handler.paths
@@ -177,9 +177,9 @@ def add_requests(document: OpenAPI, handlers: Iterable[HTTPRouteHandler]) -> Non
                     )
 
 
-def _describe(takes: tuple[str, ...], path: str) -> tuple[str, ...]:
-    if takes != ANYTHING:
-        return takes
+def _describe(names: tuple[str, ...], path: str) -> tuple[str, ...]:
+    if names != (ANYTHING[0].name,):
+        return names
     return _OF_CLICKHOUSE if path == "/clickhouse" else ()
 
 

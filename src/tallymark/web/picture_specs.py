@@ -17,7 +17,6 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tallymark.errors import RequestRefused
 from tallymark.plan.kinds.metric import Span
 from tallymark.web.chart import Chart
 from tallymark.web.chart_specs import KEYS, build_bar_spec, row_height
@@ -31,7 +30,8 @@ Theme = Literal["light", "dark"]
 STYLE_SHEET: Final = Path(__file__).parent / "static" / "style.css"
 _COLOUR: Final = re.compile(r"--(\w+): (#[0-9a-f]{6});")
 _FONT: Final = "DejaVu Sans, Liberation Sans, sans-serif"
-_MAX_PIXELS: Final = 2000
+# The least and the most of a width or a height.
+PIXELS: Final = (100, 2000)
 _HEIGHT: Final = 360
 _PADDING: Final = 12
 _SMALL: Final = 11
@@ -193,7 +193,7 @@ def _fit_bars(chart: Chart, room: int | None) -> tuple[dict[str, Any], int, int]
     """Return the specification of as many bars as fit, their number and their height; texts below bars give way first."""
     count, ghost = len(chart.rows), bool(chart.bars.get("ghost"))
     full, tight = row_height(ghost=ghost), row_height(tight=True)
-    most = _MAX_PIXELS - 200 if room is None else room
+    most = PIXELS[1] - 200 if room is None else room
     if count * full <= most:
         return chart.spec, count, count * full
     # Without an axis there is its room as well.
@@ -450,14 +450,3 @@ def _build_config(theme: Theme) -> dict[str, Any]:
         "rule": {"color": colours["soft"]},
         "text": text,
     }
-
-
-def check_size(text: str, name: str, default: int) -> int:
-    """Return a width or height in pixels; raises RequestRefused."""
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and 100 <= int(text[:6]) <= _MAX_PIXELS):
-        raise RequestRefused(
-            "invalid_request", f"{text[:20]!r} is no size: 100 to {_MAX_PIXELS} pixels.", at=name
-        )
-    return int(text)

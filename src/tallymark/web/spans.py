@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, get_args
 
-from tallymark.plan.kinds.dashboard import Dashboard, parse_last
+from tallymark.plan.kinds.dashboard import LENGTHS, Dashboard, is_last, parse_last
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.period import build_period
 from tallymark.queries.question import Filters, Interval, refuse
+from tallymark.web.parameters import Parameter, formed, handled, one_of
 
 # Up to so many days an interval of this length keeps a chart readable.
 _FINE: Final[tuple[tuple[float, Interval], ...]] = (
@@ -22,6 +23,12 @@ _FINE: Final[tuple[tuple[float, Interval], ...]] = (
 )
 # Asks for one figure of the whole time.
 NO_INTERVAL: Final = "none"
+# The parameters that `read_wanted` reads.
+TIMES: Final[tuple[Parameter, ...]] = (
+    formed("last", is_last, LENGTHS),
+    *(handled("from"), handled("to"), handled("tz")),
+    one_of("interval", (*get_args(Interval), NO_INTERVAL)),
+)
 _OFFSET: Final = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 # Minutes.
 _TOGETHER: Final = 5

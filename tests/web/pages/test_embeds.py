@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from urllib.parse import urlsplit
@@ -90,6 +91,28 @@ def test_forms(server, board, kind, begin):
     answer = server.request("GET", f"{_path(_embed(server, 'list'))}/panel.{kind}?theme=dark&width=400")
     assert answer.status == 200
     assert answer.body.startswith(begin)
+
+
+@pytest.mark.parametrize(
+    ("form", "wrong", "allowed"),
+    [
+        ("?theme=bogus", "'bogus' is no value of theme", "light, dark"),
+        ("/panel.svg?theme=bogus", "'bogus' is no value of theme", "light, dark"),
+        ("/panel.csv?width=99", "'99' is no value of width", "from 100 to 2000"),
+        ("/panel.json?height=bogus", "'bogus' is no value of height", "from 100 to 2000"),
+    ],
+)
+def test_a_wrong_value_is_told_where_it_is_read(server, board, form, wrong, allowed):
+    """A value of one of our own parameters that means nothing is refused; what others add is not, nor is an empty value."""
+    path = _path(_embed(server, "list"))
+    answer = server.request("GET", path + form)
+    page = html.unescape(answer.body.decode())
+    assert answer.status == 400
+    assert wrong in page
+    assert allowed in page
+    address, _, field = form.partition("?")
+    name = field.partition("=")[0]
+    assert server.request("GET", f"{path}{address}?{name}=&utm_source=bogus").status == 200
 
 
 @pytest.mark.parametrize("panel", ["total", "course", "list"])

@@ -25,6 +25,7 @@ PLURAL: Final = "dashboards"
 COLUMNS: Final = 12
 MAX_PANELS: Final = 40
 _LAST: Final = re.compile(r"([1-9][0-9]{0,3})([hdwmy])", re.ASCII)
+LENGTHS: Final = "24h, 30d, 12w, 6m, 1y"
 
 _ADDITIVE: Final = frozenset({"count", "sum"})
 # Metrics of single numbers, whose distribution can be drawn.
@@ -75,11 +76,16 @@ class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         return tuple(dict.fromkeys(name for panel in self.panels for name in panel.metrics))
 
 
+def is_last(text: str) -> bool:
+    """Tell whether a text is a length of time that `parse_last` reads."""
+    return _LAST.fullmatch(text) is not None
+
+
 def parse_last(text: str) -> tuple[int, str]:
     """Return a length of time as a number and h, d, w, m or y; raises RequestRefused."""
     found = _LAST.fullmatch(text)
     if found is None:
-        raise refuse(f"{text[:20]!r} is no length of time. Allowed: 24h, 30d, 12w, 6m, 1y.", "last")
+        raise refuse(f"{text[:20]!r} is no length of time. Allowed: {LENGTHS}.", "last")
     return int(found[1]), found[2]
 
 

@@ -19,7 +19,7 @@ from tallymark.web.alert_receivers import add_receiver, try_receiver
 from tallymark.web.alert_states import find_alert, list_alerts, list_history
 from tallymark.web.answers import decode_body, parse_count, parse_span, render_json
 from tallymark.web.api.alert_bodies import build_alert_body, build_change_body, build_preview_body
-from tallymark.web.parameters import KEY
+from tallymark.web.parameters import KEY, free, handled
 from tallymark.web.previews import LAST_WEEK, preview_alert
 from tallymark.web.services import Services
 
@@ -68,7 +68,7 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         summary="What alerts did",
         tags=_TAGS,
         security=_READ,
-        takes=("alert", "limit", KEY),
+        takes=(free("alert"), handled("limit"), KEY),
     )
     async def list_changes(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the changes of all alerts, or of `alert`, the newest first, with the figures that caused them and who was told."""
@@ -85,7 +85,7 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         summary="When an alert would have fired",
         tags=_TAGS,
         security=_READ,
-        takes=("from", "to", KEY),
+        takes=(handled("from"), handled("to"), KEY),
     )
     async def preview_present(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Replay an alert from `from` to `to`, the last seven days without them."""
@@ -100,7 +100,7 @@ def _build_reading(services: Services) -> list[HTTPRouteHandler]:
         summary="When a new alert would fire",
         tags=_TAGS,
         security=_READ,
-        takes=("from", "to", KEY),
+        takes=(handled("from"), handled("to"), KEY),
     )
     async def preview_new(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Replay the alert in the body, which need not be saved."""

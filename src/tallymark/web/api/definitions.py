@@ -18,7 +18,7 @@ from tallymark.plan.objects import decode_object, parse_object
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
 from tallymark.web.defining import not_found, remove_object, save_object
-from tallymark.web.parameters import KEY
+from tallymark.web.parameters import KEY, handled
 from tallymark.web.services import Services
 
 
@@ -85,7 +85,7 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"Make or change a {kind.name}",
         tags=tags,
         security=[{"admin": []}],
-        takes=("version", KEY),
+        takes=(handled("version"), KEY),
     )
     async def put_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Write the object in the body; `version` is the version that you saw, none for a new one."""
@@ -105,7 +105,7 @@ def _build_routes(services: Services, kind: Kind) -> list[HTTPRouteHandler]:
         summary=f"Remove a {kind.name}",
         tags=tags,
         security=[{"admin": []}],
-        takes=("version", KEY),
+        takes=(handled("version"), KEY),
     )
     async def delete_object(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Remove the object, in the `version` that you saw or, without one, in any."""

@@ -16,7 +16,7 @@ from tallymark.store.errors import StoreUnavailable
 from tallymark.store.schema import EVENTS_TABLE
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
-from tallymark.web.parameters import KEY
+from tallymark.web.parameters import KEY, free, handled
 from tallymark.web.services import Services
 
 
@@ -113,7 +113,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Newest events",
         tags=["events"],
         security=[{"read": []}],
-        takes=("event_name", "limit", "before", KEY),
+        takes=(free("event_name"), handled("limit"), handled("before"), KEY),
     )
     async def get_events(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return stored events, newest first; `?event_name=`, `?limit=` (1-500), `?before=` to page on."""
@@ -147,7 +147,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Follow one event whose id has slashes",
         tags=["events"],
         security=[{"read": []}],
-        takes=("event_id", KEY),
+        takes=(free("event_id"), KEY),
     )
     async def get_trace_by_query(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the same for `?event_id=`."""

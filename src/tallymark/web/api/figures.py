@@ -24,7 +24,7 @@ from tallymark.queries.result import Answer
 from tallymark.web.access import require_key
 from tallymark.web.answers import render_json
 from tallymark.web.asking import Asker, open_asker
-from tallymark.web.parameters import KEY
+from tallymark.web.parameters import KEY, handled
 from tallymark.web.services import Services
 
 # The columns that an answer has besides those of the breakdown.
@@ -44,7 +44,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="A metric's figures",
         tags=["metrics"],
         security=[{"read": []}],
-        takes=(*FIELDS, KEY),
+        takes=(*map(handled, FIELDS), KEY),
     )
     async def get_figures(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Return the figures from `from` up to `to`, per `interval`, by `breakdown` (fields with commas between).
@@ -65,7 +65,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="What a metric's change is made of",
         tags=["metrics"],
         security=[{"read": []}],
-        takes=(*EXPLAIN_FIELDS, KEY),
+        takes=(*map(handled, EXPLAIN_FIELDS), KEY),
     )
     async def get_explanation(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """Return which values of the fields in `breakdown` account for the change since the time of `compare`.

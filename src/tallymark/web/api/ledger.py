@@ -12,7 +12,7 @@ from tallymark.errors import RequestRefused
 from tallymark.ledger.report import INTERVAL_MINUTES, LedgerReport, build_report
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_span, render_json
-from tallymark.web.parameters import KEY
+from tallymark.web.parameters import KEY, handled
 from tallymark.web.services import Services
 
 _MOST_ROWS = 50_000
@@ -47,14 +47,14 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="What became of every event",
         tags=["ledger"],
         security=[{"read": []}],
-        takes=("from", "to", "interval", KEY),
+        takes=(handled("from"), handled("to"), handled("interval"), KEY),
     )
     async def get_ledger(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return received, stored and every other line, by minute, hour or day of receipt (default: last day)."""
         holder = require_key(request, services, "read")
         query = request.query_params
         start, end = parse_span(query, services.clock.now(), timedelta(days=1))
-        interval = query.get("interval", "minute")
+        interval = query.get("interval") or "minute"
         return render_json(
             await services.read(holder.project, read_ledger, services, holder.project, start, end, interval)
         )

@@ -14,7 +14,7 @@ from tallymark.intake.replay import MOST_EVENTS
 from tallymark.ledger.quarantine import count_quarantined, list_quarantined, list_refused
 from tallymark.web.access import require_key
 from tallymark.web.answers import decode_body, parse_count, render_json
-from tallymark.web.parameters import KEY
+from tallymark.web.parameters import KEY, handled
 from tallymark.web.services import Services
 
 
@@ -60,7 +60,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Quarantined events",
         tags=["quarantine"],
         security=[{"read": []}],
-        takes=("code", "limit", "before", KEY),
+        takes=(handled("code"), handled("limit"), handled("before"), KEY),
     )
     async def get_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return counts by code, the newest events, and what is known of the newest that were not kept."""

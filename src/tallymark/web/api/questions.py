@@ -17,7 +17,7 @@ from tallymark.queries.result import MEDIA_TYPES, Answer, render_answer
 from tallymark.queries.run import run_question
 from tallymark.web.access import require_key
 from tallymark.web.answers import parse_count, render_json
-from tallymark.web.parameters import KEY
+from tallymark.web.parameters import KEY, free, handled
 from tallymark.web.services import Services
 
 # NDJSON and CSV have no place for notes: they stand here, as a JSON list of texts in ASCII.
@@ -82,7 +82,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Event names that exist",
         tags=["questions"],
         security=[{"read": []}],
-        takes=("containing", "limit", KEY),
+        takes=(free("containing"), handled("limit"), KEY),
     )
     async def get_names(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the project's most frequent event names with their counts: at most `limit`, those that contain `containing`.
@@ -103,7 +103,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         summary="Fields that exist",
         tags=["questions"],
         security=[{"read": []}],
-        takes=("event_name", "containing", "limit", KEY),
+        takes=(free("event_name"), free("containing"), handled("limit"), KEY),
     )
     async def get_fields(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return core fields and the attributes seen, of one event name (`event_name`) or of all, as `/v1/names` returns names."""

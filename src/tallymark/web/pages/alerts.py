@@ -24,10 +24,10 @@ from tallymark.web.answers import parse_count, parse_span
 from tallymark.web.asking import open_asker
 from tallymark.web.defining import remove_object
 from tallymark.web.pages.html import build_link, render_html, render_move
-from tallymark.web.pages.routes import get_page, post_page
+from tallymark.web.pages.routes import find_status, get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.static import runtime_version
-from tallymark.web.parameters import ANYTHING
+from tallymark.web.parameters import ANYTHING, handled
 from tallymark.web.previews import LAST_WEEK, open_questions, preview_alert
 from tallymark.web.services import Services
 
@@ -56,12 +56,14 @@ def _build_pages(services: Services) -> list[HTTPRouteHandler]:
         visit = await open_visit(request, services)
         return await render_alerts(services, visit)
 
-    @get_page("/alert", "name", "from", "to")
+    @get_page("/alert", handled("name"), handled("from"), handled("to"))
     async def show_alert(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one alert: its values, its course with the times of trouble, what it did, and a replay where one is asked for."""
         visit = await open_visit(request, services)
         values = await services.ask(visit.project, _read_alert, services, visit, visit.fields.get("name", ""))
-        return render_html(request, "alert.html", visit.page("/alerts", **values))
+        replay = values["replay"]
+        status = replay["status"] if replay else 200
+        return render_html(request, "alert.html", visit.page("/alerts", **values), status)
 
     return [show_alerts, show_alert]
 
@@ -255,10 +257,11 @@ def _read_alert(services: Services, visit: Visit, name: str) -> dict[str, Any]:
 
 def _replay(services: Services, visit: Visit, shown: Shown, now: datetime) -> dict[str, Any] | None:
     """Return when the alert would have fired, where the address asks for that."""
-    if "from" not in visit.fields:
+    if not {"from", "to"} & visit.fields.keys():
         return None
     found: dict[str, Any] = {
-        "from": visit.fields["from"],
+        "status": 200,
+        "from": visit.fields.get("from", ""),
         "to": visit.fields.get("to", ""),
         "problem": "",
         "preview": None,
@@ -268,7 +271,7 @@ def _replay(services: Services, visit: Visit, shown: Shown, now: datetime) -> di
         start, end = parse_span(visit.fields, now, LAST_WEEK)
         found["preview"] = preview_alert(services, visit.project, shown.alert, metrics, start, min(end, now))
     except TallymarkError as error:
-        found["problem"] = error.message
+        found |= {"problem": error.message, "status": find_status(error)}
     return found
 
 

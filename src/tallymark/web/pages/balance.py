@@ -57,7 +57,7 @@ _MEANINGS: Final = {
 
 
 def choose_span(name: str) -> Span:
-    """Return the span of that name, the shortest for an unknown one."""
+    """Return the span of that name, the shortest where none is named."""
     return next((span for span in SPANS if span.name == name), SPANS[0])
 
 

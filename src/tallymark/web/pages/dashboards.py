@@ -23,25 +23,27 @@ from tallymark.queries.sql import Parameters
 from tallymark.web.asking import Asker, open_asker
 from tallymark.web.bells import Bell, list_bells
 from tallymark.web.boards import find_dashboard, find_panel, parse_gone
-from tallymark.web.exports import FORMATS, export_panel, make_view
-from tallymark.web.filter_rows import OPERATOR_WORDS, build_filters, find_row_input, parse_rows
+from tallymark.web.exports import FORMATS, PICTURE, export_panel, make_view
+from tallymark.web.filter_rows import CONDITIONS, OPERATOR_WORDS, build_filters, find_row_input, parse_rows
 from tallymark.web.pages.html import SECURITY_HEADERS, build_link, render_html
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import PanelOrder, View, build_busy_view, run_panel
-from tallymark.web.parameters import CONDITIONS, TIMES
+from tallymark.web.parameters import flag, free, handled, one_of
 from tallymark.web.services import Services
 from tallymark.web.shades import Shade, find_shades
 from tallymark.web.shares import RETRY_AFTER
-from tallymark.web.spans import PRESETS, Wanted, find_span, own_time, read_wanted
+from tallymark.web.spans import PRESETS, TIMES, Wanted, find_span, own_time, read_wanted
 from tallymark.web.tables import build_table
 
 _BUSY: Final = (
     "Too much is asked at once. This panel comes in a few seconds; without scripts, load the page again."
 )
 # What of an address says which dashboard is shown, and how.
-_SHOWS: Final = ("name", *TIMES, *CONDITIONS, "edit", "gone")
+_SHOWS: Final = (handled("name"), *TIMES, *CONDITIONS, flag("edit"), free("gone"))
+# The part that is the inside alone.
+_PANELS: Final = "panels"
 # Fields of the address that say nothing of what is shown: which part is asked for, and what has the focus.
 _PASSING: Final = ("part", "pressed")
 # A panel's figures as a page; the other forms are files.
@@ -62,20 +64,20 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             request, "dashboards.html", visit.page("/dashboards", listed=listed, now=services.clock.now())
         )
 
-    @get_page("/dashboard", *_SHOWS, "part", "pressed")
+    @get_page("/dashboard", *_SHOWS, one_of("part", (_PANELS,)), free("pressed"))
     async def show_dashboard(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one dashboard."""
         visit = await open_visit(request, services)
         definition, dashboard = await _find(services, visit)
         _note(services, visit, dashboard.name, dashboard.uses())
         values = await _read(services, visit, definition, dashboard)
-        template = "dashboard_panels.html" if visit.fields.get("part") == "panels" else "dashboard.html"
+        template = "dashboard_panels.html" if visit.fields.get("part") == _PANELS else "dashboard.html"
         response = render_html(request, template, visit.page("/dashboards", **values), values["status"])
         if any(view.busy for view in values["views"]):
             response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
 
-    @get_page("/dashboard/panel", *_SHOWS, "panel", "form", "width", "height", "theme")
+    @get_page("/dashboard/panel", *_SHOWS, handled("panel"), one_of("form", (_TABLE, *FORMATS)), *PICTURE)
     async def show_export(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give one panel in another form: `form` is table (a page), svg, png, csv, json, vl or question."""
         visit = await open_visit(request, services)
@@ -159,7 +161,7 @@ async def _read(
         "operators": OPERATOR_WORDS,
         "intervals": get_args(Interval),
         "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
-        "again": link(part="panels"),
+        "again": link(part=_PANELS),
         "forms": {panel.name: _list_forms(visit, panel.name) for panel in dashboard.panels},
         "editing": editing,
         "gone": gone,

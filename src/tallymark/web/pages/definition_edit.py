@@ -29,6 +29,7 @@ from tallymark.web.foretelling import foretell
 from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
+from tallymark.web.parameters import handled
 from tallymark.web.services import Services
 
 # Forty panels with everything that people give them, as a browser sends them: up to three bytes for a byte.
@@ -76,7 +77,7 @@ class Edit:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/definition", "kind", "name", "metric", "of")
+    @get_page("/definition", handled("kind"), handled("name"), handled("metric"), handled("of"))
     async def show_definition(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the definition `name` of a `kind`; without a name a new one, of a metric as `of` says."""
         visit = await open_visit(request, services)
@@ -122,7 +123,12 @@ def _find_kind(visit: Visit) -> Kind:
 
 def _begin(services: Services, visit: Visit, kind: Kind) -> Edit:
     """Return the definition that the address names, or a new one; blocking."""
-    name = visit.fields.get("name", "")
+    name, wanted = visit.fields.get("name", ""), visit.fields.get("of", "")
+    choices = list_choices(kind.name)
+    if wanted and wanted not in choices:
+        allowed = f"Allowed: {', '.join(choices)}." if choices else f"A {kind.name} has no kinds."
+        message = f"{wanted[:40]!r} is no kind of {kind.name}. {allowed}"
+        raise RequestRefused("invalid_request", message, at="of")
     if not name:
         choice = _find_choice(visit, kind)
         metrics = collect_objects(services.definitions.list(visit.project, "metric"))["metric"]
@@ -130,7 +136,9 @@ def _begin(services: Services, visit: Visit, kind: Kind) -> Edit:
         usable = [one.name for one in metrics.values() if not isinstance(one, Conversion)]
         # Whoever comes from a metric wants that one.
         wanted = visit.fields.get("metric", "")
-        usable = [wanted, *usable] if wanted in metrics else usable
+        if wanted and wanted not in metrics:
+            raise RequestRefused("not_found", f"There is no metric {wanted[:80]!r}.", at="metric")
+        usable = [wanted, *usable] if wanted else usable
         return Edit(kind, begin_text(kind, choice, usable), choice=choice)
     found = services.definitions.find(visit.project, kind.name, name)
     if found is None:
@@ -153,6 +161,7 @@ def _find_choice(visit: Visit, kind: Kind) -> str:
     """Return the kind of metric that is begun or being edited, the first where none is said."""
     choices = list_choices(kind.name)
     wanted = visit.fields.get("of", "")
+    # A form never comes back without the text that was typed into it, whatever else it says.
     return wanted if wanted in choices else next(iter(choices), "")
 
 

@@ -21,12 +21,20 @@ from tallymark.queries.question import Filters
 from tallymark.web.asking import Asker, open_asker
 from tallymark.web.boards import find_dashboard, find_panel
 from tallymark.web.embed_tokens import is_valid, parse_number
-from tallymark.web.exports import FORMATS_FOR_GUESTS, Exported, export_panel, make_view, show_guests
+from tallymark.web.exports import (
+    FORMATS_FOR_GUESTS,
+    PICTURE,
+    THEME,
+    Exported,
+    export_panel,
+    make_view,
+    show_guests,
+)
 from tallymark.web.pages.html import POLICY, environment
 from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.static import runtime_version
 from tallymark.web.panels import PanelOrder, View
-from tallymark.web.parameters import ANYTHING
+from tallymark.web.parameters import ANYTHING, check_values
 from tallymark.web.services import Services
 from tallymark.web.spans import find_span, own_time
 
@@ -45,6 +53,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         """Show the panel alone; `?theme=dark` or light, else as the viewer's system says."""
         view, span, problem, status = None, None, "", 200
         try:
+            check_values(request, (THEME,))
             order, view = await _open(services, token)
             span = order.span
         except TallymarkError as error:
@@ -58,7 +67,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             "view": view,
             "span": span,
             "problem": problem,
-            "theme": theme if theme in ("light", "dark") else "",
+            "theme": theme if theme in THEME.values else "",
             "runtime": runtime_version(),
         }
         text = environment().get_template("embed.html").render(values)
@@ -72,6 +81,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         kind = file.removeprefix("panel.")
         fields = dict(request.query_params)
         try:
+            check_values(request, PICTURE)
             order, view = await _open(services, token, kind)
             made: Exported = await export_panel(order, view, kind, fields, FORMATS_FOR_GUESTS)
         except TallymarkError as error:

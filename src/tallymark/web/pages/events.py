@@ -21,6 +21,7 @@ from tallymark.queries.names import EventNames, FieldInfos, find_event_names, fi
 from tallymark.queries.period import list_clock_notes, parse_zone
 from tallymark.web.api.events import Trace, read_trace
 from tallymark.web.filter_rows import (
+    CONDITIONS,
     OPERATOR_WORDS,
     FilterRow,
     build_filters,
@@ -33,10 +34,11 @@ from tallymark.web.pages.kept import find_kept
 from tallymark.web.pages.routes import find_status, get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.snippets import build_send_snippets
-from tallymark.web.parameters import CONDITIONS
+from tallymark.web.parameters import free, handled
 from tallymark.web.services import Services
 from tallymark.web.shapes import shape_attributes, shape_duration
 
+_TIMES: Final = (handled("from"), handled("to"), handled("tz"))
 _PAGE: Final = 50
 _GROUPS: Final = (
     (
@@ -67,19 +69,20 @@ _GROUPS: Final = (
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/events", "id", "name", "from", "to", "tz", "before", *CONDITIONS)
+    @get_page("/events", free("id"), free("name"), *_TIMES, handled("before"), *CONDITIONS)
     async def show_events(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the newest events that meet the conditions."""
         visit = await open_visit(request, services)
         if (wanted := visit.fields.get("id", "")).strip():
             return render_move("/event?" + urlencode({"project": visit.project, "id": wanted}))
         canonical = _render_state(visit)
-        if canonical != [pair for pair in visit.pairs if pair[0] != "before"]:
-            return render_move("/events?" + urlencode(canonical))
+        before = [(name, value) for name, value in visit.pairs if name == "before" and value]
+        if [*canonical, *before] != visit.pairs:
+            return render_move("/events?" + urlencode([*canonical, *before]))
         values = await services.ask(visit.project, _read_events, services, visit)
         return render_html(request, "events.html", visit.page("/events", **values), values["status"])
 
-    @get_page("/event", "id")
+    @get_page("/event", handled("id"))
     async def show_event(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one event and its trace; also of an id that was never stored."""
         visit = await open_visit(request, services)
@@ -166,7 +169,7 @@ def _search(services: Services, visit: Visit, rows: Sequence[FilterRow]) -> Even
 
 def _place(at: str) -> str:
     """Return the form's name for a place in the search."""
-    return find_row_input({"start": "from", "end": "to", "timezone": "tz"}.get(at, at))
+    return find_row_input({"start": "from", "end": "to", "timezone": "tz", "cursor": "before"}.get(at, at))
 
 
 def _read_event(services: Services, project: str, event_id: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from tallymark.web.pages.explore_form import (
     ExploreForm,
     Part,
     build_question,
+    check_left_out,
     find_input,
     fit_parts,
     form_of,
@@ -55,9 +56,12 @@ from tallymark.web.pages.routes import find_status, get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.snippets import Snippet, build_question_snippets, build_send_snippets
 from tallymark.web.pages.static import runtime_version
+from tallymark.web.parameters import free, handled, one_of
 from tallymark.web.services import Services
 from tallymark.web.tables import Table, build_table
 
+# Which list is asked for; without it fields, or values of the one that is named.
+_WHAT: Final = one_of("what", ("names", "fields"))
 _ROWS: Final = 500
 _PRESETS: Final = (
     ("24 hours", 1, "hour"),
@@ -85,7 +89,7 @@ OP_WORDS: Final = {
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/explore", *FORM_FIELDS, "q")
+    @get_page("/explore", *FORM_FIELDS, handled("q"))
     async def show_explore(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the form, and below it the answer."""
         visit = await open_visit(request, services)
@@ -98,7 +102,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         values = await services.ask(visit.project, _read_answer, services, visit, form, names)
         return render_html(request, "explore.html", visit.page("/explore", **values), values["status"])
 
-    @get_page("/explore.csv", *FORM_FIELDS, "q")
+    @get_page("/explore.csv", *FORM_FIELDS, handled("q"))
     async def download(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the answer as CSV, whole."""
         visit = await open_visit(request, services)
@@ -111,7 +115,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             headers={**SECURITY_HEADERS, "Content-Disposition": name, "Cache-Control": "no-store"},
         )
 
-    @get_page("/explore/choices", "what", "event", "field", "containing")
+    @get_page("/explore/choices", _WHAT, free("event"), free("field"), free("containing"))
     async def offer_choices(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return names (`what=names`), fields of an event name or of all, or frequent values of one of those, as JSON."""
         visit = await open_visit(request, services)
@@ -161,7 +165,11 @@ def _kind(question: Question) -> str:
 def _read_form(visit: Visit) -> ExploreForm:
     """Return the form of the link; a question as JSON in `q` wins over the other fields."""
     text = visit.fields.get("q", "").strip()
-    return form_of(msgspec.to_builtins(parse_question(text.encode()))) if text else parse_form(visit.pairs)
+    if text:
+        return form_of(msgspec.to_builtins(parse_question(text.encode())))
+    form = parse_form(visit.pairs)
+    check_left_out(form)
+    return form
 
 
 def _complete(form: ExploreForm, names: list[EventName], now: datetime) -> ExploreForm:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from tallymark.queries.fields import SKETCH
-from tallymark.queries.question import MAX_BREAKDOWNS, refuse
+from tallymark.queries.kinds.funnel import parse_window
+from tallymark.queries.question import MAX_BREAKDOWNS, Interval, MeasureOp, refuse
 from tallymark.web.filter_rows import (
+    CONDITIONS,
+    ROWS,
     FilterRow,
     build_filter,
     build_row,
@@ -22,7 +25,7 @@ from tallymark.web.filter_rows import (
     render_rows,
     write_name,
 )
-from tallymark.web.parameters import CONDITIONS
+from tallymark.web.parameters import free, handled, one_of
 
 KINDS: Final = ("trend", "ratio", "funnel")
 MAX_PARTS: Final = 20
@@ -31,11 +34,22 @@ DEFAULT_WINDOW: Final = "7d"
 _PART_FIELDS: Final = ("event", "name", "op", "field", "q")
 # Those that name something that was sent, or is to be named.
 _NAMES: Final = ("event", "name", "field")
-# The names of the form's fields; `#` is a number.
+# Leaves out what is beyond the limit.
+_NO: Final = "no"
+# The form's fields.
 FORM_FIELDS: Final = (
-    *("kind", "from", "to", "interval", "tz", "limit", "others", "by", "window", "b#"),
+    *(
+        one_of("kind", KINDS),
+        handled("from"),
+        handled("to"),
+        one_of("interval", get_args(Interval)),
+        handled("tz"),
+    ),
+    *(handled("limit"), one_of("others", (_NO,)), free("by"), handled("window"), handled("b#")),
     *CONDITIONS,
-    *(f"s#.{name}" for name in (*_PART_FIELDS, *CONDITIONS[:3])),
+    *(free("s#.event"), free("s#.name"), free("s#.field"), handled("s#.q")),
+    one_of("s#.op", get_args(MeasureOp)),
+    *(replace(one, name=f"s#.{one.name}") for one in ROWS),
 )
 _LIST: Final = re.compile(r"(series|steps|filters|breakdown)\[(\d+)\]")
 
@@ -80,23 +94,32 @@ def parse_form(pairs: Iterable[tuple[str, str]]) -> ExploreForm:
         for name, value in given
         if not any(name == gone or name.startswith(f"{gone}.") for gone in dropped)
     }
-    kind = fields.get("kind", "")
     parts = [_parse_part(fields, f"s{number}") for number in range(MAX_PARTS + 1)]
     breakdown = [read_name(fields.get(f"b{number}", "")) for number in range(MAX_BREAKDOWNS + 1)]
     return ExploreForm(
-        kind=kind if kind in KINDS else "trend",
+        kind=fields.get("kind", "") or KINDS[0],
         start=fields.get("from", ""),
         end=fields.get("to", ""),
         interval=fields.get("interval", ""),
         timezone=fields.get("tz", "") or "UTC",
         limit=fields.get("limit", ""),
-        others="no" if fields.get("others") == "no" else "",
+        others=fields.get("others", ""),
         by=read_name(fields.get("by", "")),
         window=fields.get("window", ""),
         parts=tuple(part for part in parts if part.event),
         filters=tuple(parse_rows(fields)),
         breakdown=tuple(name for name in breakdown if name),
     )
+
+
+def check_left_out(form: ExploreForm) -> None:
+    """Check what the chosen kind does not use: no question would say what is wrong with it. Raises RequestRefused."""
+    if form.window and form.kind != "funnel":
+        parse_window(form.window)
+    for number, part in enumerate(form.parts):
+        q = _number(part.q) if part.q and part.op != "quantile" else 0
+        if not (isinstance(q, int | float) and 0 <= q <= 1):
+            raise refuse(f"{part.q[:40]!r} is no quantile. Allowed is a number from 0 to 1.", f"s{number}.q")
 
 
 def _parse_part(fields: Mapping[str, str], prefix: str) -> Part:
@@ -211,7 +234,7 @@ def form_of(question: Mapping[str, Any]) -> ExploreForm:
         interval=str(question.get("interval") or ""),
         timezone=str(question.get("timezone", "UTC")),
         limit=str(question.get("limit", "")),
-        others="no" if _hides_others(question) else "",
+        others=_NO if _hides_others(question) else "",
         by=str(question.get("by", "")),
         window=str(question.get("window", "")),
         parts=tuple(_part_of(selection) for selection in selections),

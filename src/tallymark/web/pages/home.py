@@ -34,9 +34,11 @@ from tallymark.web.pages.routes import get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.snippets import build_send_snippets
 from tallymark.web.pages.static import runtime_version
+from tallymark.web.parameters import free, one_of
 from tallymark.web.services import Services
 from tallymark.web.shapes import shape_attributes
 
+_SPAN: Final = one_of("span", (span.name for span in SPANS))
 _ARRIVALS: Final = 12
 _LOOKS_BACK: Final = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=15))
 _ANY_TIME: Final = timedelta(days=3650)
@@ -46,7 +48,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     received = _Received()
 
-    @get_page("/", "span")
+    @get_page("/", _SPAN)
     async def show_home(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show health, ledger and arrivals."""
         visit = await open_visit(request, services)
@@ -58,7 +60,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         }
         return render_html(request, "home.html", visit.page("/", **values))
 
-    @get_page("/live", "span", "seen")
+    @get_page("/live", _SPAN, free("seen"))
     async def show_live(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the moving parts, or 204 when nothing has changed since `seen`."""
         visit = await open_visit(request, services)

@@ -40,15 +40,18 @@ from tallymark.web.pages.html import build_link, render_html
 from tallymark.web.pages.routes import find_status, get_page
 from tallymark.web.pages.sessions import Visit, open_visit
 from tallymark.web.pages.static import runtime_version
-from tallymark.web.parameters import TIMES
+from tallymark.web.parameters import flag, free, handled, one_of
 from tallymark.web.services import Services
 from tallymark.web.shades import find_shades, shade_chart
-from tallymark.web.spans import PRESETS, Wanted, find_span, read_wanted
+from tallymark.web.spans import PRESETS, TIMES, Wanted, find_span, read_wanted
 from tallymark.web.tables import build_table
 
 UNUSED_DAYS: Final = 30
 _DEFAULT_DAYS: Final = 30
 _DEFAULT: Final = Wanted(last=f"{_DEFAULT_DAYS}d")
+# Compares with nothing.
+_NO_COMPARISON: Final = "none"
+_COMPARE: Final = one_of("compare", (*COMPARISONS, _NO_COMPARISON))
 _DIMENSIONS: Final = 6
 # A field with one value splits nothing, and one with more than these nobody reads; what most events lack says which
 # events they are, and not what they are like.
@@ -80,7 +83,7 @@ class Listed:
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/catalogue", "q", "unused", "orphans")
+    @get_page("/catalogue", free("q"), flag("unused"), flag("orphans"))
     async def show_catalogue(request: Request[Any, Any, Any]) -> Response[bytes]:
         """List the project's metrics; `q` searches names, titles, owners and tags, `unused` and `orphans` leave only those."""
         visit = await open_visit(request, services)
@@ -104,7 +107,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         )
         return render_html(request, "catalogue.html", values)
 
-    @get_page("/metric", "name", *TIMES, "by", "compare", "dimensions")
+    @get_page("/metric", handled("name"), *TIMES, handled("by"), _COMPARE, handled("dimensions"))
     async def show_metric(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show one metric: figures, chart, table, what moved it, its definition and where it is used."""
         visit = await open_visit(request, services)
@@ -179,7 +182,7 @@ def _read_metric(services: Services, visit: Visit, definition: Definition) -> di
         "bells": bells,
         "by": " ".join(breakdown),
         "kept": [(name, visit.fields[name]) for name in _KEPT if visit.fields.get(name)],
-        "comparison": comparison or "none",
+        "comparison": comparison or _NO_COMPARISON,
         "comparisons": COMPARISON_WORDS,
         "intervals": get_args(Interval),
         "presets": [(title, link(last=last), wanted.last == last) for title, last in PRESETS],
@@ -328,7 +331,9 @@ def _explain(
         asked = msgspec.structs.replace(span, breakdown=(), limit=DEFAULT_VALUES)
         answer = asker.explain(metric.name, asked, comparison, dimensions)
     except RequestRefused as refusal:
-        return {"why_not": refusal.message, "dimensions": " ".join(fields)}
+        # Whoever typed wrong fields made a mistake; of what cannot be split nobody did.
+        status = {"status": refusal.status} if refusal.at.startswith("dimensions") else {}
+        return {"why_not": refusal.message, "dimensions": " ".join(fields), **status}
     if not answer.rows:
         return {"why_not": " ".join(answer.notes), "dimensions": " ".join(fields)}
     # Of a quantile the share of values above the figure before is split.

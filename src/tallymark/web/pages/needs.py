@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
@@ -13,14 +13,18 @@ from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.metrics import UNUSED_DAYS
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import open_form, open_visit
+from tallymark.web.parameters import handled, one_of
 from tallymark.web.services import Services
+
+# What needs somebody, as a part of another page.
+_SECTION: Final = "section"
 
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
     judging = Judging(services)
 
-    @get_page("/needs", "tz", "part")
+    @get_page("/needs", handled("tz"), one_of("part", (_SECTION,)))
     async def show_needs(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the person's metrics that are out of their usual range, and those that nobody looks at."""
         visit = await open_visit(request, services)
@@ -35,7 +39,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
             zone,
             UNUSED_DAYS,
         )
-        is_part = visit.fields.get("part") == "section"
+        is_part = visit.fields.get("part") == _SECTION
         values = visit.page("/", needs=needs, most=MOST, days=UNUSED_DAYS, at="" if is_part else "needs")
         return render_html(request, "needs_section.html" if is_part else "needs.html", values)
 

@@ -24,8 +24,11 @@ from tallymark.web.api.quarantine import ReplayOrder, replay
 from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
+from tallymark.web.parameters import handled, number, one_of
 from tallymark.web.services import Services
 
+# What a replay did, as its answer's address says.
+_REPLAYED: Final = (number("accepted", 0, 99_999), number("failed", 0, 99_999))
 _SAMPLES: Final = 20
 _REFUSED_SPAN: Final = timedelta(days=30)
 
@@ -33,7 +36,7 @@ _REFUSED_SPAN: Final = timedelta(days=30)
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
 
-    @get_page("/quarantine", "code", "before", "accepted", "failed")
+    @get_page("/quarantine", one_of("code", EVENT_CODES), handled("before"), *_REPLAYED)
     async def show_quarantine(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show counts by code, and samples."""
         visit = await open_visit(request, services)
@@ -80,7 +83,7 @@ def _read_quarantine(services: Services, visit: Visit, before: int) -> dict[str,
         refused = report.totals.refused
         described = list_refused(services.ledger, visit.project, _SAMPLES)
     return {
-        "chosen": chosen if chosen in EVENT_CODES else "",
+        "chosen": chosen,
         "counts": [(count, EVENT_CODES.get(count.code)) for count in counts],
         "samples": [msgspec.structs.asdict(event) for event in page.events],
         "older": page.next_before,
@@ -99,6 +102,4 @@ def _read_quarantine(services: Services, visit: Visit, before: int) -> dict[str,
 def _parse_result(visit: Visit) -> tuple[int, int] | None:
     """Return how many events a replay took and refused, as its answer's address says."""
     accepted, failed = visit.fields.get("accepted", ""), visit.fields.get("failed", "")
-    if not all(text.isascii() and text.isdigit() and len(text) < 6 for text in (accepted, failed)):
-        return None
-    return int(accepted), int(failed)
+    return (int(accepted), int(failed)) if accepted and failed else None

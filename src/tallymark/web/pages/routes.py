@@ -17,8 +17,8 @@ from tallymark.errors import RequestRefused, TallymarkError
 from tallymark.store.errors import StoreError, StoreUnavailable
 from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.packing import pack_answers
-from tallymark.web.pages.sessions import SignInNeeded
-from tallymark.web.parameters import ANYTHING
+from tallymark.web.pages.sessions import SignInNeeded, parse_target
+from tallymark.web.parameters import ANYTHING, Parameter, handled
 
 log = structlog.get_logger("tallymark.web")
 
@@ -49,9 +49,15 @@ _WAYS: Final = {
 }
 
 
+# The page says where there is no such project.
+_PROJECT: Final = handled("project")
+
+
 def ask_to_sign_in(_: Request[Any, Any, Any], error: SignInNeeded) -> Response[bytes]:
     """Lead to the sign-in form and back."""
-    return render_move(build_link("/sign-in", next="" if error.target == "/" else error.target))
+    # What is too long to come back to is left out.
+    target = "" if parse_target(error.target) == "/" else error.target
+    return render_move(build_link("/sign-in", next=target))
 
 
 def find_status(error: TallymarkError) -> int:
@@ -121,14 +127,14 @@ _HANDLERS: Final[dict[int | type[Exception], Callable[..., Any]]] = {
 }
 
 
-def get_page(path: str | list[str], *takes: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
+def get_page(path: str | list[str], *takes: Parameter) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
     """Return a decorator that mounts a handler for GET; `takes` are the parameters of its address, beside the project."""
     return get(
         path,
         include_in_schema=False,
         exception_handlers=_HANDLERS,
         middleware=[pack_answers],
-        takes=takes if takes == ANYTHING else ("project", *takes),
+        takes=takes if takes == ANYTHING else (_PROJECT, *takes),
     )
 
 

@@ -15,6 +15,7 @@ from tallymark.web.pages.html import build_link, render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import Visit, open_form, open_visit
 from tallymark.web.pages.snippets import build_send_snippets
+from tallymark.web.parameters import flag
 from tallymark.web.services import Services
 
 SCOPE_MEANINGS: Final = {
@@ -57,7 +58,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         await services.read(visit.project, services.snapshots.look)
         return render_move(build_link("/settings", project=project or visit.project, saved=1))
 
-    @get_page("/settings", "saved")
+    @get_page("/settings", flag("saved"))
     async def show_settings(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show keys and switches of the project."""
         return await answer(await open_visit(request, services))

@@ -31,8 +31,14 @@ from tallymark.web.pages.sessions import (
     parse_target,
     read_form,
 )
+from tallymark.web.parameters import formed
 from tallymark.web.services import Services
 
+_NEXT: Final = formed(
+    "next",
+    lambda text: text == "/" or parse_target(text) != "/",
+    "an address on this server, such as /events",
+)
 _MOST_NAME: Final = 200
 _MOST_PASSWORD: Final = 1000
 _REFUSED: Final = "Name or password is wrong. After ten failed tries every try fails for five minutes."
@@ -53,7 +59,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         attempts.succeed(who)
         return found[0]
 
-    @get_page("/sign-in", "next")
+    @get_page("/sign-in", _NEXT)
     async def show_sign_in(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Show the form."""
         target = parse_target(request.query_params.get("next", "/"))
