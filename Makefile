@@ -54,10 +54,10 @@ tools: # What some tests drive, where it is missing and we may install it
 	@command -v strace >/dev/null || bash scripts/install-packages strace || echo "no strace: the test of a disk that fails will be skipped (in CI it fails)"
 
 test: .venv/.test tools ## The test suite
-	@$(BIN)/python -m pytest -m "not long" -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: .venv/.test tools ## The test suite with the long tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 torture: .venv/.test ## 200 rounds of kill -9 while clients send
 	@TALLYMARK_TORTURE_ROUNDS=$(TORTURE_ROUNDS) $(BIN)/python -m pytest -m long tests/torture -s

@@ -125,7 +125,6 @@ class RunningServer:
         self.wait_ready()
         if not self.admin_key:
             self.admin_key = self.make_key("admin")
-            self.wait_until(lambda: self.get("/v1/keys", self.admin_key).status == 200, "the key is known")
         return self
 
     def stop(self) -> int:
@@ -229,8 +228,12 @@ class RunningServer:
             engine.dispose()
 
     def make_key(self, scope: str, project: str = "default") -> str:
+        """Make a key; it is known to the server where one runs."""
         with self.open_catalog() as catalog:
-            return catalog.create_key(project, scope)
+            key = catalog.create_key(project, scope)
+        if self.process is not None and self.process.poll() is None:
+            self.wait_until(lambda: self.get("/v1/ledger", key).status != 401, "the key is known")
+        return key
 
     def make_project(self, name: str) -> None:
         with self.open_catalog() as catalog:
@@ -464,13 +467,15 @@ class Saboteur:
         draft = self._file.with_suffix(".draft")
         draft.write_text(f"{point}:{1 if once_a_life else pass_number}")
         draft.rename(self._file)
-        nudges = [0.0]
+        nudged, patience = 0.0, 2.0
 
         def died() -> bool:
-            if once_a_life and time.monotonic() - nudges[-1] > 2:
-                # The loader writes its index when it is told to end, and removes segments when it begins.
+            nonlocal nudged, patience
+            if once_a_life and time.monotonic() - nudged > patience:
+                # The loader writes its index when it is told to end, and removes segments when it begins. On a slow
+                # machine it takes longer to begin.
                 self.server.signal("loader", signal.SIGTERM)
-                nudges.append(time.monotonic())
+                nudged, patience = time.monotonic(), 1.5 * patience
             return not self._file.exists()
 
         self.server.wait_until(died, f"a process dies at {point}")

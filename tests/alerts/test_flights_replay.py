@@ -14,7 +14,7 @@ import pytest
 from tallymark import Client
 from tallymark.plan.yaml_text import parse_yaml
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("flights_replay")]
+pytestmark = pytest.mark.store
 
 DEMO = Path(__file__).parents[2] / "demo"
 YEAR = {"from": "2013-01-01", "to": "2014-01-01"}

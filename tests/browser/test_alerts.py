@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from tests.receivers import WebReceiver
 
-pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("browser-alerts")]
+pytestmark = [pytest.mark.browser, pytest.mark.store]
 _TEXT = """alerts:
   - name: too_many
     title: Too many refunds

@@ -15,7 +15,7 @@ from tallymark.client import Client
 from tests.browser.conftest import Guard
 from tests.conftest import lack
 
-pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("proxy")]
+pytestmark = [pytest.mark.browser, pytest.mark.store]
 
 CONFIG = """
 daemon off; pid {folder}/pid; error_log stderr; worker_processes 1;

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("browser-editing")]
+pytestmark = [pytest.mark.browser, pytest.mark.store]
 
 HOSTILE = "</textarea><script>window.ran=1</script>\u202e"
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("browser-metrics")]
+pytestmark = [pytest.mark.browser, pytest.mark.store]
 ASKED = "/explore?kind=ratio&from=2026-01-31&to=2026-02-01&s0.event=paid&s1.event=opened&interval=hour"
 
 

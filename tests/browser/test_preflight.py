@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("proxy")]
+pytestmark = [pytest.mark.browser, pytest.mark.store]
 
 SEND = """async ([url, key, event]) => {
   const headers = {

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.store, pytest.mark.xdist_group("browser-walls")]
+pytestmark = [pytest.mark.browser, pytest.mark.store]
 CAVEAT = "Counts what was put in the cart, not what was paid for: who pays a day later is not seen here."
 PANELS = [
     {"name": "total", "kind": "number", "metrics": ["paid"], "width": 3, "height": 2},

@@ -231,7 +231,7 @@ class Holder: pass
 def work():
     for _ in range(30):
         holder = Holder(); holder.me = holder
-        holder.client = Client({intake.url!r}, "k", flush_interval=60)
+        holder.client = Client({intake.url!r}, "k", flush_interval=60, close_timeout=60)
         holder.client.behavior("cycle"); holder.client.increment("n")
         del holder
         client.behavior("steady", text="x" * 50, many=[1, 2, 3])
@@ -240,7 +240,7 @@ threads = [threading.Thread(target=work) for _ in range(3)]
 [thread.join() for thread in threads]
 gc.collect()
 """
-    ended = run(intake.url, program)
+    ended = run(intake.url, program, {"close_timeout": 60})
     assert (ended.returncode, ended.stderr) == (0, "")
     assert names(intake) == ["cycle"] * 90 + ["n"] * 90 + ["steady"] * 90
 

@@ -6,7 +6,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-pytestmark = [pytest.mark.xdist_group("openapi"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import CRASH_SETTINGS
 from tests.receivers import MailReceiver, WebReceiver
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("alerts")]
+pytestmark = pytest.mark.store
 METRIC = {
     "kind": "ratio", "title": "Code verified", "owner": "growth", "minimum_sample": 4,
     "numerator": {"event_name": "VERIFY_SMS_CODE", "filters": [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-pytestmark = [pytest.mark.xdist_group("mix"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 _NUMBERS = itertools.count()
 # (kind, which of a few ids, which content)

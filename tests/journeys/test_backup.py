@@ -12,7 +12,7 @@ import pytest
 from tallymark.errors import TallymarkError
 from tallymark.server.backup import _copy_store, back_up
 
-pytestmark = [pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 def test_backup_under_load(make_server, make_traffic):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import RunningServer, lack
 
-pytestmark = [pytest.mark.xdist_group("slow"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 class FewDescriptors(RunningServer):
@@ -48,7 +48,6 @@ def test_one_key_that_uploads_for_ever_and_few_descriptors(few, build_event):
     """With 256 descriptors 400 uploads of one project stand still; another project's events, `/readyz` and pages are answered."""
     few.make_project("other")
     other = few.make_key("write", "other")
-    few.wait_until(lambda: few.send([], key=other).status == 200, "the key is known")
     head = (
         f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {few.write_key}\r\n"
         "Content-Length: 1000\r\n\r\n["

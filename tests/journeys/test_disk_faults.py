@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import lack
 
-pytestmark = [pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 @pytest.fixture

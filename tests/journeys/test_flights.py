@@ -15,7 +15,7 @@ import pytest
 from tallymark import Client
 from tallymark.queries.kinds.ratio import wilson_interval
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("flights")]
+pytestmark = pytest.mark.store
 
 DEMO = Path(__file__).parents[2] / "demo"
 

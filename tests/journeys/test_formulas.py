@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("formulas")]
+pytestmark = pytest.mark.store
 
 
 def _figures(server, name, **fields):

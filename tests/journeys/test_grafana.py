@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("grafana")]
+pytestmark = pytest.mark.store
 
 # Which driver's version sends what beside the statement.
 DRIVERS = {

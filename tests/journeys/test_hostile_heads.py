@@ -12,7 +12,7 @@ import pytest
 from tests.journeys.test_matrix import OPEN_PAGES, PAGES, TABLE
 from tests.server.http.wire import Wire
 
-pytestmark = [pytest.mark.xdist_group("matrix"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 # What parsers choke on: bytes that are no text, numbers that are none, brackets that stay open, times past the calendar's ends.
 BYTES = [

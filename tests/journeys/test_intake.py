@@ -16,7 +16,7 @@ import zstandard
 
 from tallymark.errors import EVENT_CODES
 
-pytestmark = [pytest.mark.xdist_group("intake"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 def _base(text: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from tallymark.journal.files import SegmentHeader, render_header
 
-pytestmark = [pytest.mark.xdist_group("lifecycle"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-pytestmark = [pytest.mark.store]
+pytestmark = pytest.mark.store
 
 PROJECTS = 1500
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "demo"))
 
 from sign_up import PERIOD, PLATFORMS, STEPS, build_sign_ups, expected  # noqa: E402
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metrics")]
+pytestmark = pytest.mark.store
 _FORBIDDEN = 403
 
 

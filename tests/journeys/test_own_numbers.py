@@ -13,7 +13,7 @@ import pytest
 from tallymark.plan.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("own_numbers")]
+pytestmark = pytest.mark.store
 _NAMES = {
     "tallymark_intake",
     "tallymark_turned_away",
@@ -36,7 +36,6 @@ def test_own_events_beside_others(make_server, build_event):
     server.settings["own_project"] = "ops"
     server.start()
     key = server.make_key("read", "ops")
-    server.wait_until(lambda: server.get("/v1/ledger", key).status == 200, "the key is known")
 
     assert server.send([build_event(f"counted-{n}") for n in range(30)]).status == 200
     assert server.send([build_event("never")], key="no-such-key-at-all").status == 401

@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.conftest import lack
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metrics")]
+pytestmark = pytest.mark.store
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 

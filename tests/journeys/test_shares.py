@@ -15,7 +15,7 @@ import pytest
 from tallymark.store.limits import VISITOR_BOUNDS
 from tests.conftest import DEADLINE_SECONDS
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("shares")]
+pytestmark = pytest.mark.store
 
 # Keeps a processor busy until its time is up, and needs no memory.
 SLOW = (
@@ -51,7 +51,6 @@ def projects(server, build_event):
     """Two projects with a few events; returns the greedy one's and the other's read key."""
     server.make_project("other")
     keys = {scope: server.make_key(scope, "other") for scope in ("read", "write")}
-    server.wait_until(lambda: server.get("/v1/ledger", keys["read"]).status == 200, "the key is known")
     for key in (server.write_key, keys["write"]):
         events = [build_event(f"share-{n}", attributes={"n": n}) for n in range(100)]
         assert server.send(events, key=key).status == 200

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("slow"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 @pytest.fixture(scope="module")

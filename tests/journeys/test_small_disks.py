@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import lack
 
-pytestmark = [pytest.mark.store]
+pytestmark = pytest.mark.store
 
 PADDING = {"padding": "x" * 3000}
 

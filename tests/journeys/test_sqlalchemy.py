@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tallymark.store.schema import EVENT_COLUMNS
 
-pytestmark = [pytest.mark.store]
+pytestmark = pytest.mark.store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clickhouse-interface.md").read_text(encoding="utf-8")
 NAMES = [column.name for column in EVENT_COLUMNS]

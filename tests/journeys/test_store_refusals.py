@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 def _change_store(server, statement: str) -> None:

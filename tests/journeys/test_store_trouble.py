@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-pytestmark = [pytest.mark.store]
+pytestmark = pytest.mark.store
 
 QUESTION = json.dumps(
     {"kind": "trend", "from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z",

@@ -88,7 +88,6 @@ def test_a_store_with_older_partitions(make_server, build_event, tmp_path, point
     ).start()
     server.make_project("other")
     other = {scope: server.make_key(scope, "other") for scope in ("write", "read")}
-    server.wait_until(lambda: server.get("/v1/events", other["read"]).status == 200, "the key is known")
     stored = [build_event(f"stored-{number}", attributes={"a": {"b": number}}) for number in range(300)]
     for key in (server.write_key, other["write"]):
         assert server.send(stored, key=key).status == 200

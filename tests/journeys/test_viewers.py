@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("viewers")]
+pytestmark = pytest.mark.store
 
 VIEWERS, PANELS, ROUNDS = 16, 12, 3
 # A guard against hanging only: far more than a load takes, far less than waiting in a row of all of them.

@@ -10,7 +10,7 @@ import pytest
 from tallymark.dedup.index import DedupIndex
 from tallymark.store.errors import StoreError, StoreUnavailable
 
-pytestmark = [pytest.mark.xdist_group("loader"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 def _events(*numbers: int) -> list[dict]:

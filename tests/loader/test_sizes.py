@@ -14,7 +14,7 @@ from tallymark.store.migrations import STORE_VERSION, VERSION_TABLE, run_migrati
 from tallymark.store.partitions import is_current, read_partition_key
 from tallymark.store.schema import EVENTS_TABLE, build_create_events
 
-pytestmark = [pytest.mark.xdist_group("loader"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 def _accept(bench, project, events, *, received=None):

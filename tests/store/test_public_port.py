@@ -9,7 +9,7 @@ from litestar.exceptions import MethodNotAllowedException
 
 from tallymark.web.api.clickhouse import answer_http_exception
 
-pytestmark = [pytest.mark.xdist_group("public-port"), pytest.mark.store]
+pytestmark = pytest.mark.store
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tallymark.alerts.links import Grant, sign_token
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("alert_pages")]
+pytestmark = pytest.mark.store
 EVIL = "<b>few & far</b>"
 
 

@@ -132,7 +132,6 @@ def _focused(admin, location):
 
 
 @pytest.mark.store
-@pytest.mark.xdist_group("dashboard-edit")
 @pytest.mark.parametrize(
     ("panel", "action", "fields", "focus"),
     [
@@ -148,7 +147,6 @@ def test_the_focus_stays_where_it_was(admin, fresh, panel, action, fields, focus
 
 
 @pytest.mark.store
-@pytest.mark.xdist_group("dashboard-edit")
 def test_a_removed_panel_stays_until_it_is_saved(admin, server, fresh, board):
     """The cross marks a panel: the page shows it with a link that undoes it, and the dashboard is as it was until it is saved."""
 
@@ -176,7 +174,6 @@ def test_a_removed_panel_stays_until_it_is_saved(admin, server, fresh, board):
 
 
 @pytest.mark.store
-@pytest.mark.xdist_group("dashboard-edit")
 def test_the_last_panel_leaves_an_empty_dashboard(admin, fresh):
     """Nothing has the focus, and the page says how to go on."""
     answer = _arrange(admin, fresh, "", "save", gone="a b c")
@@ -186,7 +183,6 @@ def test_the_last_panel_leaves_an_empty_dashboard(admin, fresh):
 
 
 @pytest.mark.store
-@pytest.mark.xdist_group("dashboard-edit")
 def test_only_who_arranges_gets_what_arranging_needs(admin, fresh):
     """The script and its handles are there in edit mode, where panels do not change under the hand; no style is inline."""
     editing = admin.request(
@@ -205,7 +201,6 @@ def test_only_who_arranges_gets_what_arranging_needs(admin, fresh):
 
 
 @pytest.mark.store
-@pytest.mark.xdist_group("dashboard-edit")
 def test_what_was_dragged_over_another_version_is_not_saved(admin, server, fresh, board):
     """The second of two is told so, on a page that leads back, and the first one's order stands."""
     assert _arrange(admin, fresh, "a", "place", to="3").status == 303

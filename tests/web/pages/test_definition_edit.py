@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("definition-edit")]
+pytestmark = pytest.mark.store
 
 EVIL = "</textarea><script>alert(1)</script>\u202e'\"&amp;"
 COUNT = "metrics:\n  - name: {name}\n    kind: count\n    event_name: {event}\n"

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tallymark.catalog.tables import EMBED
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metric-pages")]
+pytestmark = pytest.mark.store
 CAVEAT = "A purchase in attributes.shop is no payment."
 NEVER = {"field": "attributes.shop", "op": "eq", "value": "three"}
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("exact-figures")]
+pytestmark = pytest.mark.store
 
 DAY = {"from": "2026-01-30", "to": "2026-01-31"}
 CENTS = [1, 10, 20, 30, 70, 99, 12_345_678, 112_456_649]

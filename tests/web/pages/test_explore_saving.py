@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("explore-saving")]
+pytestmark = pytest.mark.store
 _TIME = {"from": "2013-02-01", "to": "2013-03-01"}
 _TREND = {"kind": "trend", **_TIME, "interval": "day", "series": [{"event_name": "sold"}]}
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("foretelling")]
+pytestmark = pytest.mark.store
 
 _OFTEN = """alerts:
   - name: often

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tallymark.catalog.tables import ASKED, DEFINITION
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metric-answers")]
+pytestmark = pytest.mark.store
 DAY = "from=2026-01-31&to=2026-02-01"
 TIMES = [([10.0, 20.0, 40.0], [3, 5, 2]), ([20.0, 80.0], [6, 4]), ([15.0], [180])]
 VALUES = sorted(

@@ -15,7 +15,6 @@ from tallymark.queries.result import Answer, Column, Cost
 from tallymark.web.pages.metrics import group_explanation, write_contribution
 
 store = pytest.mark.store
-group = pytest.mark.xdist_group("metric-moved")
 _TWO_DAYS = "from=2013-02-08&to=2013-02-09"
 
 
@@ -70,7 +69,6 @@ def flown(server, build_event):
 
 
 @store
-@group
 def test_fields_are_chosen_by_their_values(admin, flown):
     """Texts of 2 to 100 values that most events have, the fewest values first, and the hour: no tail numbers, no constants."""
     page = _text(admin, f"/metric?name=departure_rate&{_TWO_DAYS}")
@@ -79,7 +77,6 @@ def test_fields_are_chosen_by_their_values(admin, flown):
 
 
 @store
-@group
 def test_ids_of_events_are_no_reason(admin, server, flown, build_event):
     """Of a few events every id is one of a few values, and yet no event is what moved a figure."""
     events = [
@@ -96,7 +93,6 @@ def test_ids_of_events_are_no_reason(admin, server, flown, build_event):
 
 
 @store
-@group
 def test_rows_say_what_they_stand_on(admin, flown):
     """A share's contribution is in percentage points with one decimal, n of both times stands beside it, and few are greyed."""
     page = _text(admin, f"/metric?name=departure_rate&{_TWO_DAYS}&dimensions=carrier")
@@ -118,7 +114,6 @@ def test_rows_say_what_they_stand_on(admin, flown):
 
 
 @store
-@group
 def test_a_funnel_is_drawn_with_all_its_steps(admin, flown):
     """Its page has the funnel as a chart and as a table, no interval to choose, and says why its change has no parts."""
     page = _text(admin, f"/metric?name=conversion&{_TWO_DAYS}")
@@ -136,7 +131,6 @@ def test_a_funnel_is_drawn_with_all_its_steps(admin, flown):
 
 
 @store
-@group
 @pytest.mark.parametrize("name", ["planned", "departure_rate", "conversion", "twice"])
 def test_old_events_are_shown_at_once(admin, flown, name):
     """Without a time in the address the page shows the 30 days up to the newest event, and says so; with one, that."""
@@ -149,7 +143,6 @@ def test_old_events_are_shown_at_once(admin, flown, name):
 
 
 @store
-@group
 def test_new_events_are_the_last_days(admin, server, flown, build_event):
     """A metric whose event still arrives, or never did, opens on the last 30 days."""
     _put(server, "never", kind="count", event_name="never_seen")
@@ -225,7 +218,6 @@ def test_what_has_no_parts_says_why(metric, says):
 
 
 @store
-@group
 def test_what_a_dashboard_shows_is_looked_at(admin, server, flown):
     """A look at a dashboard, at a panel, at an explanation, or a scrape is one at each metric that it shows."""
     names = [f"watched_{n}" for n in range(5)]
@@ -256,7 +248,6 @@ def test_what_a_dashboard_shows_is_looked_at(admin, server, flown):
 
 
 @store
-@group
 def test_prometheus_is_told_what_is_too_few(server, flown):
     """A figure below its minimum sample, one of an event that was never seen, and a caveat can be seen there."""
     said = {"role": "intermediate", "caveat": "Retries count\nas new tries."}
@@ -280,7 +271,6 @@ def test_prometheus_is_told_what_is_too_few(server, flown):
 
 
 @store
-@group
 @pytest.mark.parametrize(
     ("more", "at", "says"),
     [
@@ -303,7 +293,6 @@ def test_arguments_that_make_no_sense_are_refused(server, flown, more, at, says)
 
 
 @store
-@group
 def test_arguments_that_make_sense(server, flown):
     """The ends of what is allowed, and an attribute that is called as a column is."""
     for more in (

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("metric-pages")]
+pytestmark = pytest.mark.store
 
 EVIL = "<script>alert(1)</script>\u202e'\""
 _DAY = "from=2026-01-31&to=2026-02-01"

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tallymark.catalog.tables import DEFINITION
 from tallymark.web.needs import MOST
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("needs")]
+pytestmark = pytest.mark.store
 
 EVIL = "<script>alert(1)</script>\u202e'\""
 # Event -> how many on each day, a week apart, the last one yesterday.
@@ -29,7 +29,6 @@ HISTORY = {
 
 def put(server, metrics, project="default"):
     key = server.admin_key if project == "default" else server.make_key("admin", project)
-    server.wait_until(lambda: server.get("/v1/metrics", key).status == 200, "the key is known")
     for name, body in metrics.items():
         made = server.request("PUT", f"/v1/metrics/{name}", json.dumps(body), key=key)
         assert made.status == 200, made.body
@@ -237,7 +236,6 @@ def test_unused_metrics_are_named(server, admin, told):
     }, project)  # fmt: skip
     board = {"last": "30d", "panels": [{"name": "p", "kind": "line", "metrics": ["on_board"]}]}
     key = server.make_key("admin", project)
-    server.wait_until(lambda: server.get("/v1/metrics", key).status == 200, "the key is known")
     assert server.request("PUT", "/v1/dashboards/board", json.dumps(board), key=key).status == 200
     with server.open_catalog() as catalog, catalog.engine.begin() as connection:
         old = datetime.now(UTC) - timedelta(days=31)

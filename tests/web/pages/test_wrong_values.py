@@ -15,7 +15,7 @@ from tallymark.web.pages import build_routes as build_page_routes
 from tallymark.web.parameters import ANYTHING, KEY
 from tallymark.web.services import Services
 
-pytestmark = [pytest.mark.store, pytest.mark.xdist_group("wrong-values")]
+pytestmark = pytest.mark.store
 
 WRONG = "no~such"
 DAY = "from=2026-01-31&to=2026-02-01"
