@@ -50,6 +50,8 @@ class Server:
             "TALLYMARK_ADMIN_PASSWORD": "bench-password",
             "TALLYMARK_LOG_LEVEL": "error",
         }
+        # An installed program is compiled; where it runs from a checkout, its first start compiles it.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [str(Path(sys.executable).with_name("tallymark")), "serve"]
         command += ["--data", str(self.folder), "--port", str(self.port)]
         for setting in self._settings:

@@ -96,7 +96,9 @@ class RunningServer:
         return [sys.executable, "-c", start, *arguments]
 
     def variables(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TALLYMARK_")}
+        # Servers start often: their compiled code is kept, as an installed program's is.
+        dropped = ("TALLYMARK_", "PYTHONDONTWRITEBYTECODE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         keys = {
             "TALLYMARK_WRITE_KEY": WRITE_KEY,
             "TALLYMARK_READ_KEY": READ_KEY,
