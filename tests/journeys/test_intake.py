@@ -121,9 +121,9 @@ def test_empty_body(server, body):
 
 
 def test_flat_keys_become_attributes(server, build_event):
-    """Keys that are no field are attributes, beside those in `attributes`, where the inner one wins."""
+    """Keys that are no field are attributes, beside those in `attributes`."""
     event = build_event(
-        "flat-1", carrier="UA", price=5.5, project="not yours", attributes={"carrier": "AA", "x": None}
+        "flat-1", carrier="AA", price=5.5, project="not yours", attributes={"carrier": "AA", "x": None}
     )
     assert server.send(event).status == 200
     server.wait_loaded()
@@ -351,6 +351,7 @@ PROVOKE: dict[str, bytes] = {
     "wrong_type": b'{"event_id":1,"event_time":"2026-01-31T12:00:00Z","event_type":"t","event_name":"n"}',
     "field_invalid": (_TEXT % ("x" * 129, "1")).encode(),
     "time_invalid": b'{"event_id":"t","event_time":"yesterday","event_type":"t","event_name":"n"}',
+    "attribute_given_twice": (_TEXT % ("twice", "1")).replace('"attributes"', '"a":2,"attributes"').encode(),
     "personal_data_in_name": (_TEXT % ("person", '1,"ada@example.org":2')).encode(),
     "time_out_of_range": b'{"event_id":"t","event_time":"1969-12-31T23:59:59Z","event_type":"t","event_name":"n"}',
 }  # fmt: skip

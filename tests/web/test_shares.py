@@ -16,9 +16,9 @@ from tallymark.web.shares import Share
 SECONDS = 60
 
 
-def _run(story, bounds, patience=SECONDS, limit=None):
+def _run(story, bounds, patience=SECONDS, what="questions", limit=None):
     async def run():
-        share = Share("questions", bounds, patience, limit)
+        share = Share(what, bounds, patience, limit)
         try:
             return await story(share)
         finally:
@@ -172,7 +172,7 @@ def test_what_runs_and_what_waits_is_counted():
     """The gauges of running and waiting work follow it, also where somebody leaves the queue, and end at nothing."""
 
     def counts():
-        return tuple(one.labels("questions")._value.get() for one in (WORK_RUNNING, WORK_WAITING))
+        return tuple(one.labels("counted work")._value.get() for one in (WORK_RUNNING, WORK_WAITING))
 
     async def story(share):
         going_on = threading.Event()
@@ -188,5 +188,5 @@ def test_what_runs_and_what_waits_is_counted():
         await asyncio.sleep(0)
         return seen
 
-    assert _run(story, Bounds(places=2, each=2)) == [(2, 3), (2, 2)]
+    assert _run(story, Bounds(places=2, each=2), what="counted work") == [(2, 3), (2, 2)]
     assert counts() == (0, 0)
