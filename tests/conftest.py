@@ -24,6 +24,7 @@ from urllib.parse import quote, urlencode
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+from prometheus_client.parser import text_string_to_metric_families
 
 from tallymark.catalog.repository import Catalog
 from tallymark.catalog.tables import open_engine, sqlite_url
@@ -212,6 +213,12 @@ class RunningServer:
 
     def trace(self, event_id: str, key: str = READ_KEY) -> dict[str, Any]:
         return self.get(f"/v1/trace?event_id={quote(event_id, safe='')}", key).json
+
+    def read_own(self, name: str, **labels: str) -> float:
+        """Return one of the server's own numbers, as Prometheus gets it; 0 for one that was never counted."""
+        text = self.request("GET", "/metrics").body.decode()
+        samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        return sum(one.value for one in samples if (one.name, one.labels) == (name, labels))
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a `tallymark` command beside the server, with its address and key in the environment."""

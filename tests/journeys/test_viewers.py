@@ -54,16 +54,14 @@ def board(server, build_event):
     return load
 
 
-def _count(server, work, outcome="done"):
-    """Return how much of a kind of work ended so, by the server's own numbers."""
-    text = server.request("GET", "/metrics").body.decode()
-    found = re.search(rf'tallymark_work_ended_total{{outcome="{outcome}",work="{work}"}} ([\d.]+)', text)
-    return float(found[1]) if found else 0.0
+def _count_made(server):
+    """Return how many panels were made, by the server's own numbers."""
+    return server.read_own("tallymark_work_ended_total", outcome="done", work="panels")
 
 
 def test_viewers_share_what_they_look_at(server, board, build_event):
     """While events arrive, sixteen load the same panels: none waits long, all figures are there, and little is asked twice."""
-    before = _count(server, "panels")
+    before = _count_made(server)
     ended = threading.Event()
     sent = []
 
@@ -96,7 +94,7 @@ def test_viewers_share_what_they_look_at(server, board, build_event):
         assert page.count('<section class="panel') == PANELS
         # Each panel has its figures, or says that it comes in a moment.
         assert page.count("data-busy") or page.count("shop 4") >= PANELS // 4
-    made = _count(server, "panels") - before
+    made = _count_made(server) - before
     # Alone each of the loads would have made all of its panels.
     assert PANELS <= made <= VIEWERS * ROUNDS * PANELS / 3, made
 

@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import clickhouse_connect
@@ -23,6 +25,7 @@ import pandas as pd
 import pytest
 import zstandard
 
+from tallymark.store.limits import VISITOR_BOUNDS
 from tallymark.store.schema import EVENTS_TABLE
 
 pytestmark = pytest.mark.store
@@ -352,6 +355,29 @@ def test_a_caller_that_leaves_stops_its_query(store, wait):
     wait_until(lambda: count_running(store, mark))
     connection.close()
     wait_until(lambda: not count_running(store, mark))
+
+
+def test_callers_that_leave_without_reading_give_back_their_places(store):
+    """Callers who took nothing of a large answer close their side: the writes that wait for them end, and others get the places."""
+    project = uuid4().hex
+    query = urlencode({"query": "SELECT repeat('x', 1000) FROM numbers(900000)"})
+    login = {"X-ClickHouse-User": "public", "X-ClickHouse-Key": PASSWORD, "X-Tallymark-Project": project}
+    head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "x", **login}.items())
+    with ExitStack() as stack:
+        callers = [stack.enter_context(socket.socket()) for _ in range(VISITOR_BOUNDS.each)]
+        for caller in callers:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.connect(("127.0.0.1", store.port))
+            caller.sendall(f"GET /?{query} HTTP/1.1\r\n{head}\r\n".encode())
+            # The answer is on its way, and far more of it than the system keeps for a reader.
+            assert caller.recv(1, socket.MSG_PEEK)
+        refused = store.ask(query="SELECT 1", project=project)
+        assert (refused.status, refused.headers["X-ClickHouse-Exception-Code"]) == (503, "202")
+        assert int(refused.headers["Retry-After"]) > 0
+        for caller in callers:
+            caller.shutdown(socket.SHUT_RDWR)
+        answer = store.ask(query="SELECT 1", project=project)
+        assert (answer.status, answer.text) == (200, "1\n")
 
 
 def test_long_questions_do_not_hold_up_inserts(store, table):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ _PIECE: Final = 256 * 1024
 # What is left of a refused request's body is read up to here, so that its sender sees the answer.
 _LEFTOVER_BYTES: Final = 16 * 1024 * 1024
 _PACK_FROM: Final = 4096
+# When somebody who found no place is asked to try again, in seconds.
+_RETRY_AFTER: Final = 5
 _FORMAT_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 # ClickHouse's own choice of a status for its codes, but for the limits: those are the asker's to mend, so 422.
@@ -99,7 +102,10 @@ class StoreHandler(BaseHTTPRequestHandler):
                 "Content-Type": "text/plain; charset=UTF-8",
                 "X-ClickHouse-Exception-Code": str(error.number),
             }
-            self._answer(STATUS.get(error.number, 500), (error.render_text() + "\n").encode(), headers)
+            status = STATUS.get(error.number, 500)
+            if status == 503:
+                headers["Retry-After"] = str(_RETRY_AFTER)
+            self._answer(status, (error.render_text() + "\n").encode(), headers)
         except ConnectionError:
             # The caller is gone, perhaps in the middle of an answer: nothing more can be said here.
             self.close_connection = True
@@ -134,11 +140,17 @@ class StoreHandler(BaseHTTPRequestHandler):
         packs = dict(fields).get("enable_http_compression") in {"1", "true"}
         encoding = pick_encoding(self.headers.get("Accept-Encoding") or "") if packs else ""
         with (
-            self.server.watch.guard(self.connection, lambda: service.stop(request.query_id, request.project)),
+            self.server.watch.guard(self.connection, lambda: self._give_up(request)),
             # Ended here, whoever goes away in the middle: left to the garbage collector it would keep its place.
             closing(service.open_query(request, text)) as outcome,
         ):
             self._send(request, outcome, encoding)
+
+    def _give_up(self, request: StoreRequest) -> None:
+        """End the statement of a caller that is gone, and the write that may wait for a reader who took nothing."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self.server.service.stop(request.query_id, request.project)
 
     def _run_insert(self, request: StoreRequest, head: InsertHead, data: Iterator[bytes]) -> None:
         service: Service = self.server.service

@@ -56,6 +56,11 @@ class Outcome:
 _INSERTS: Final = Bounds(places=2, each=2)
 _INTERNAL: Final = Bounds(places=12, each=12)
 
+# How long a query that was stopped may take to end before another takes over its id, in seconds.
+_REPLACED_SECONDS: Final = 5.0
+# The engine does not know a query that is just beginning: it is stopped again after so many seconds.
+_AGAIN: Final = 0.25
+
 
 @dataclass(slots=True)
 class _Running:
@@ -169,7 +174,10 @@ class Service:
         return outcome
 
     def stop(self, query_id: str, project: str = "") -> bool:
-        """Stop a query of a project (our own without one), running or waiting. Returns False where there is none of that id."""
+        """Stop a query of a project (our own without one), running or waiting. Returns False where there is none of that id.
+
+        One that is just beginning in the engine goes on: who must be sure stops it again until it has ended.
+        """
         with self._lock:
             running = self._running.get((project, query_id))
         if running is None:
@@ -185,14 +193,16 @@ class Service:
 
     def drain(self, seconds: float) -> None:
         """Stop the questions, let the inserts end, at most so many seconds; then close what is left open."""
-        with self._lock:
-            running = dict(self._running)
-        for (project, query_id), one in running.items():
-            if one.reads:
-                self.stop(query_id, project)
         deadline = time.monotonic() + seconds
-        for one in running.values():
-            one.done.wait(max(0.0, deadline - time.monotonic()))
+        while (left := deadline - time.monotonic()) > 0:
+            with self._lock:
+                running = dict(self._running)
+            if not running:
+                break
+            for (project, query_id), one in running.items():
+                if one.reads:
+                    self.stop(query_id, project)
+            next(iter(running.values())).done.wait(min(_AGAIN, left))
         self._sessions.close()
 
     @staticmethod
@@ -323,9 +333,12 @@ class Service:
         query_id = request.query_id
         if not request.replace_running:
             raise EngineError(216, f"Query with id = {query_id} is already running")
+        deadline = time.monotonic() + _REPLACED_SECONDS
         self.stop(query_id, request.project)
-        if not other.done.wait(timeout=5.0):
-            raise EngineError(216, f"Query with id = {query_id} is already running and can't be stopped")
+        while not other.done.wait(_AGAIN):
+            if time.monotonic() >= deadline:
+                raise EngineError(216, f"Query with id = {query_id} is already running and can't be stopped")
+            self.stop(query_id, request.project)
         with self._lock:
             if (request.project, query_id) in self._running:
                 raise EngineError(216, f"Query with id = {query_id} is already running")

@@ -1,6 +1,7 @@
 """Notices callers that go away while their question still runs, so that the engine does not work for nobody.
 
-`http_handler` puts a socket under watch for the length of a question; the action runs once when its far end closes.
+`http_handler` puts a socket under watch for the length of a question. Once its far end has closed the action runs again and
+again until the question has ended: the engine does not know one that is just beginning, and would run it for nobody.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Watch:
 
     @contextmanager
     def guard(self, connection: socket.socket, action: Callable[[], None]) -> Iterator[None]:
-        """Call `action` from another thread if the far end of `connection` closes within the `with` block."""
+        """Call `action` from another thread once the far end of `connection` has closed, until the `with` block ends."""
         number = connection.fileno()
         with self._lock:
             self._actions[number] = action
@@ -63,7 +64,6 @@ class Watch:
             # The number may stand for another connection by now.
             if self._actions.get(number) is not action:
                 return
-            del self._actions[number]
         # The question may have ended in the meantime, and then there is nothing to stop.
         with suppress(EngineError):
             action()

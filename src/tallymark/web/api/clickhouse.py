@@ -44,6 +44,7 @@ _RETURNED = (
     "x-clickhouse-timezone",
     "x-clickhouse-exception-code",
     "x-clickhouse-server-display-name",
+    "retry-after",
 )
 _CREDENTIALS = ("user", "password", "key", "quota_key")
 
