@@ -96,8 +96,7 @@ class GridQuery:
 
     def build_sql(self, project: str) -> Statement:
         """Build the one statement that reads the events."""
-        statement = self._build(project, Parameters(local_seconds=self.period.local_sql))
-        return replace(statement, denormals=True)
+        return self._build(project, Parameters(local_seconds=self.period.local_sql))
 
     def _build(self, project: str, parameters: Parameters, beyond: Sequence[str] = ()) -> Statement:
         """Build the statement; with `beyond`, which events must meet besides, without groups."""
@@ -120,10 +119,12 @@ class GridQuery:
         size = f"countIf({any_own})" if all(common.own) else "count()"
         key = self.period.key_sql() if self.period.interval else ""
         if beyond or not self.asked.breakdown:
-            return self._plain(key, size, figures, scope, parameters)
-        if self.asked.groups:
-            return self._fixed(key, size, figures, scope, parameters)
-        return self._grouped(key, size, figures, scope, parameters)
+            build = self._plain
+        elif self.asked.groups:
+            build = self._fixed
+        else:
+            build = self._grouped
+        return replace(build(key, size, figures, scope, parameters), denormals=True)
 
     def _plain(
         self, key: str, size: str, figures: list[str], scope: str, parameters: Parameters
@@ -225,7 +226,7 @@ class GridQuery:
         parameters = Parameters(local_seconds=self.period.local_sql)
         shown = parameters.add([row[width + 5] for row in rows[: self.asked.limit]], "Array(UInt64)")
         identity = _identify([field.text() for field in self.breakdown_fields()])
-        return replace(self._build(project, parameters, [f"NOT has({shown}, {identity})"]), denormals=True)
+        return self._build(project, parameters, [f"NOT has({shown}, {identity})"])
 
     def add_rest(self, rows: list[list[Any]], rest: list[list[Any]]) -> list[list[Any]]:
         """Return the rows of `build_sql` with those of `build_rest` as the last group."""

@@ -17,11 +17,11 @@ _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)\s*(?:\(version [^)]*\))?[\s.]*$")
 # A query with the same id runs, such as an insert that a dead sender left behind.
 STILL_RUNNING: Final = 216
 
-# Limits of time, memory and size. ClickHouse answers most of them with 500; here the asker can act on them.
 _MEMORY: Final = 241
 # Too many rows or bytes to read.
 READ_LIMIT_CODES: Final = frozenset({158, 307})
-LIMIT_CODES: Final = frozenset({158, 159, 160, 241, 307, 396})
+# Limits of time, memory and size. ClickHouse answers most of them with 500; here the asker can act on them.
+LIMIT_CODES: Final = READ_LIMIT_CODES | {159, 160, _MEMORY, 396}
 
 CODE_NAMES: Final = {
     1: "UNSUPPORTED_METHOD",

@@ -123,11 +123,11 @@ def _find_kind(visit: Visit) -> Kind:
 
 def _begin(services: Services, visit: Visit, kind: Kind) -> Edit:
     """Return the definition that the address names, or a new one; blocking."""
-    name, wanted = visit.fields.get("name", ""), visit.fields.get("of", "")
+    name, of = visit.fields.get("name", ""), visit.fields.get("of", "")
     choices = list_choices(kind.name)
-    if wanted and wanted not in choices:
+    if of and of not in choices:
         allowed = f"Allowed: {', '.join(choices)}." if choices else f"A {kind.name} has no kinds."
-        message = f"{wanted[:40]!r} is no kind of {kind.name}. {allowed}"
+        message = f"{of[:40]!r} is no kind of {kind.name}. {allowed}"
         raise RequestRefused("invalid_request", message, at="of")
     if not name:
         choice = _find_choice(visit, kind)
