@@ -290,6 +290,10 @@ class RequestRefused(TallymarkError):
         self.retry_after = retry_after
 
 
+class ReaderStopped(Exception):
+    """An answer ends early because its reader took nothing for too long; nobody is at fault."""
+
+
 class ConfigError(TallymarkError):
     """A setting is wrong; the server does not start."""
 

@@ -8,6 +8,7 @@ import re
 import select
 import socket
 import time
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import pytest
@@ -198,6 +199,9 @@ def test_readers_that_take_nothing_get_no_fault(server, projects, build_event):
         )
         assert last.body == b"1\n"
         heads = [_read_head(reader) for reader in readers]
+        for reader, head in zip(readers, heads, strict=True):
+            if b" 200 " in head[:16]:
+                _read_rest(reader)
     finally:
         for reader in readers:
             reader.close()
@@ -207,7 +211,17 @@ def test_readers_that_take_nothing_get_no_fault(server, projects, build_event):
     for one in refused:
         assert b"retry-after:" in one
         assert b"x-clickhouse-exception-code: 202" in one
+    # Those that read on too late lose the rest, which is nobody's fault.
+    server.wait_until(lambda: "reader_stopped" in server.log, "the log says why answers are not whole")
+    assert "request_failed" not in server.log
     assert server.get("/v1/ledger", other).status == 200
+
+
+def _read_rest(reader):
+    """Read to the end, which is where the server breaks off."""
+    with suppress(ConnectionError):
+        while reader.recv(1 << 20):
+            pass
 
 
 def _read_head(reader):

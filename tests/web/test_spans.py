@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tallymark.errors import RequestRefused
 from tallymark.queries.period import build_period
 from tallymark.web.spans import Wanted, find_span, shorten_moment
 
@@ -40,6 +41,15 @@ def test_a_day_of_hours_is_24_hours(day, hour):
     now = day + timedelta(hours=hour, minutes=45)
     start, end = ends("24h", now, "Europe/Berlin")
     assert (end, end - start) == (now + timedelta(minutes=1), timedelta(hours=24))
+
+
+def test_a_breakdown_has_five_fields_at_the_most():
+    """As in a question: an address with more is refused, not asked."""
+    fields = tuple(f"field_{number}" for number in range(6))
+    assert find_span(Wanted(last="7d"), NOW, breakdown=fields[:5]).breakdown == fields[:5]
+    with pytest.raises(RequestRefused, match="at most 5 fields, not 6") as refused:
+        find_span(Wanted(last="7d"), NOW, breakdown=fields)
+    assert refused.value.at == "by"
 
 
 def test_days_are_local():

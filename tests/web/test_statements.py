@@ -8,12 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tallymark.errors import RequestRefused
+from tallymark.errors import ReaderStopped, RequestRefused
 from tallymark.fair_queue import Bounds
 from tallymark.store.client import StoreClient
 from tallymark.web import statements as statements_room
 from tallymark.web.shares import Share
-from tallymark.web.statements import Order, ReaderStopped, Statement, pass_on
+from tallymark.web.statements import Order, Statement, pass_on
 
 SECONDS = 60
 PIECE = b"x" * 65536

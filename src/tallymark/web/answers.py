@@ -22,7 +22,8 @@ log = structlog.get_logger("tallymark.web")
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 _encoder = msgspec.json.Encoder()
-_CODE_BY_STATUS = {code.status: code.code for code in reversed(REQUEST_CODES.values())}
+# What the framework itself refuses, by its status.
+_CODE_BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
 def decode_body(raw: bytes, kind: type[T]) -> T:
@@ -61,11 +62,15 @@ def answer_error(_: Request[Any, Any, Any], error: TallymarkError) -> Response[b
     return render_refusal(RequestRefused(code, error.message, at=error.at))
 
 
+def build_http_refusal(error: HTTPException) -> RequestRefused:
+    """Return what the framework refused as a refusal of ours."""
+    other = "internal_error" if error.status_code >= 500 else "invalid_request"
+    return RequestRefused(_CODE_BY_STATUS.get(error.status_code, other), str(error.detail))
+
+
 def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what the framework refused: unknown addresses, wrong methods, malformed parameters."""
-    code = _CODE_BY_STATUS.get(error.status_code, "invalid_request")
-    refusal = RequestRefused(code if error.status_code < 500 else "internal_error", str(error.detail))
-    response = render_refusal(refusal)
+    response = render_refusal(build_http_refusal(error))
     response.headers.update(error.headers or {})
     return response
 

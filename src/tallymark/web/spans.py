@@ -11,7 +11,7 @@ from typing import Final, get_args
 from tallymark.plan.kinds.dashboard import LENGTHS, Dashboard, is_last, parse_last
 from tallymark.plan.kinds.metric import Span
 from tallymark.queries.period import build_period
-from tallymark.queries.question import Filters, Interval, refuse
+from tallymark.queries.question import MAX_BREAKDOWNS, Filters, Interval, refuse
 from tallymark.web.parameters import Parameter, formed, handled, one_of
 
 # Up to so many days an interval of this length keeps a chart readable.
@@ -82,7 +82,7 @@ def read_wanted(fields: Mapping[str, str], default: Wanted) -> Wanted:
 
 
 def find_span(wanted: Wanted, now: datetime, filters: Filters = (), breakdown: tuple[str, ...] = ()) -> Span:
-    """Return the span; raises RequestRefused for a time that cannot be read.
+    """Return the span; raises RequestRefused for a time that cannot be read, and for too many fields of a breakdown.
 
     The last 30 days hold today as far as it has come, the last 24 hours end with this minute: what has not happened yet
     is no 0.
@@ -90,6 +90,8 @@ def find_span(wanted: Wanted, now: datetime, filters: Filters = (), breakdown: t
     if wanted.interval not in ("", NO_INTERVAL, *get_args(Interval)):
         allowed = ", ".join(get_args(Interval))
         raise refuse(f"{wanted.interval[:40]!r} is no interval. Allowed: {allowed}.", "interval")
+    if len(breakdown) > MAX_BREAKDOWNS:
+        raise refuse(f"A breakdown has at most {MAX_BREAKDOWNS} fields, not {len(breakdown)}.", "by")
     start, end = wanted.start, wanted.end
     if wanted.last:
         start, end = _find_ends(wanted.last, wanted.timezone, now)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from tallymark.errors import RequestRefused
+from tallymark.errors import ReaderStopped, RequestRefused
 from tallymark.store.cancelling import present
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreUnavailable
@@ -40,10 +40,6 @@ class Order:
     target: str
     headers: Mapping[str, str]
     body: bytes
-
-
-class ReaderStopped(Exception):
-    """The answer was not read on; what was sent of it is not whole."""
 
 
 class Statement:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from tallymark.errors import RequestRefused
+from tallymark.errors import ReaderStopped, RequestRefused
 from tallymark.intake.answers import build_refusal
 from tallymark.server.http.answer_text import build_crowded, render_head
 from tallymark.server.http.request import Request
@@ -100,8 +100,11 @@ class AppExchange:
         except asyncio.CancelledError:
             request.connection.abort()
             raise
-        except Exception:
-            log.exception("request_failed", path=request.path)
+        except Exception as error:
+            if _is_readers_fault(error):
+                log.info("reader_stopped", path=request.path)
+            else:
+                log.exception("request_failed", path=request.path)
             self._fail()
         else:
             if not request.answered and not self._gone:
@@ -254,6 +257,15 @@ class AppExchange:
         if after:
             connection.write(after)
         await connection.drain()
+
+
+def _is_readers_fault(error: BaseException) -> bool:
+    """Tell whether an answer ended early because nobody read on; a framework wraps what its streams raise."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_readers_fault(one) for one in error.exceptions)
+    if error.__cause__ is not None:
+        return _is_readers_fault(error.__cause__)
+    return isinstance(error, ReaderStopped)
 
 
 class Lifespan:

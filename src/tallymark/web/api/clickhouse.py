@@ -22,6 +22,7 @@ from tallymark.intake.auth import check_key
 from tallymark.store.errors import EngineError
 from tallymark.store.requests import PROJECT_HEADER, VISITOR_USER
 from tallymark.web.access import name_owner
+from tallymark.web.answers import build_http_refusal
 from tallymark.web.parameters import ANYTHING
 from tallymark.web.services import Services
 from tallymark.web.statements import Order, Statement, pass_on
@@ -59,7 +60,6 @@ _ENGINE_CODES = {
     "overloaded": 202,
 }
 _OTHER_CODE = 1002
-_CODES_BY_STATUS = {405: "method_not_allowed", 413: "body_too_large"}
 _CODE_HEADER = "X-ClickHouse-Exception-Code"
 
 
@@ -88,9 +88,7 @@ def answer_refusal(_: Request[Any, Any, Any], refusal: RequestRefused) -> Respon
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what the framework refused, such as another method, in ClickHouse's form."""
-    code = _CODES_BY_STATUS.get(error.status_code, "invalid_request")
-    refusal = RequestRefused(code if error.status_code < 500 else "internal_error", str(error.detail))
-    response = answer_refusal(request, refusal)
+    response = answer_refusal(request, build_http_refusal(error))
     response.headers.update(error.headers or {})
     return response
 
