@@ -71,12 +71,17 @@ def _count_statements(server):
     return sum(server.read_own(kind, work="statements of other tools") for kind in kinds)
 
 
-def _sign_in(server):
+def _sign_in(server, password="", **headers):
     """Sign the administrator in; return the answer, which sets the session's cookie."""
     form = server.request("GET", "/sign-in")
     token = re.search(rb'name="csrf" value="([^"]+)"', form.body)
-    fields = {"csrf": token[1].decode(), "name": "admin", "password": server.password, "next": "/"}
-    headers = {
+    fields = {
+        "csrf": token[1].decode(),
+        "name": "admin",
+        "password": password or server.password,
+        "next": "/",
+    }
+    headers |= {
         "Content-Type": "application/x-www-form-urlencoded",
         "Cookie": form.headers["set-cookie"].partition(";")[0],
     }
@@ -114,6 +119,16 @@ def test_statements_of_one_project_keep_nobody_waiting(server, projects):
     finally:
         for asker in askers:
             asker.leave()
+
+
+def test_who_guesses_behind_a_proxy_shuts_nobody_else_out(server):
+    """Wrong passwords from one address that the proxy names block that address; another one behind the same proxy signs in."""
+    mine, theirs = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "198.51.100.2, 198.51.100.3"}
+    assert {_sign_in(server, "wrong", **theirs).status for _ in range(10)} == {401}
+    assert _sign_in(server, **theirs).status == 401
+    # What somebody writes in front of what the proxy adds changes nothing.
+    assert _sign_in(server, **{"X-Forwarded-For": "198.51.100.9, 198.51.100.3"}).status == 401
+    assert _sign_in(server, **mine).status == 303
 
 
 def test_who_leaves_makes_room(server, projects):

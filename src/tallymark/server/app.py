@@ -31,6 +31,7 @@ from tallymark.journal.reader import SegmentReader
 from tallymark.journal.segments import SegmentWriter
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
+from tallymark.networks import parse_networks
 from tallymark.queries.ask import Limits
 from tallymark.server.address import format_address
 from tallymark.server.alert_events import AlertEvents
@@ -86,6 +87,7 @@ def build_services(orders: Orders, connections: int) -> tuple[Intake, Services]:
         secret=secret,
         public_url=config.public_url,
         embed_ancestors=config.embed_ancestors,
+        trusted_proxies=parse_networks(config.trusted_proxies),
         query_limits=Limits(config.query_seconds, config.find_query_memory(), config.query_rows),
         stalled_seconds=config.stalled_seconds,
     )

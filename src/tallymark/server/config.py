@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tallymark.errors import ConfigError
+from tallymark.networks import parse_networks
 from tallymark.server.memory import choose_query_memory, choose_store_memory, find_memory
 
 FILE_NAME = "tallymark.toml"
@@ -38,6 +39,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8600
     public_url: str = ""
+    trusted_proxies: str = "127.0.0.1, ::1"
     embed_ancestors: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:/.*\- ']*$")] = ""
     catalog_url: str = ""
     clickhouse_url: str = ""
@@ -97,6 +99,7 @@ MEANINGS: dict[str, str] = {
     "host": "Address to listen on.",
     "port": "Port to listen on; 0 takes a free one.",
     "public_url": "Address under which people and clients reach the server, for links and snippets.",
+    "trusted_proxies": "Addresses and networks of reverse proxies, with commas: what these say in X-Forwarded-For is the address of who signs in.",
     "embed_ancestors": "Sites that may show embedded panels in a frame, such as https://shop.example https://*.example; empty: none.",
     "catalog_url": "SQLAlchemy URL of the catalog; empty: SQLite in the data folder.",
     "clickhouse_url": "URL of a ClickHouse server to use instead of the embedded store.",
@@ -203,6 +206,11 @@ def _check(config: Config, sources: Mapping[str, str]) -> None:
         value = getattr(config, name)
         if value not in allowed:
             raise ConfigError(f"{name} = {value!r}. Allowed: {', '.join(allowed)}.", at=sources[name])
+    try:
+        parse_networks(config.trusted_proxies)
+    except ValueError as error:
+        message = f"trusted_proxies = {config.trusted_proxies!r}: {error}. Write addresses or networks, such as 10.0.0.7, 10.1.0.0/16."
+        raise ConfigError(message, at=sources["trusted_proxies"]) from error
     if config.clickhouse_url and not config.clickhouse_url.startswith(("http://", "https://")):
         message = f"clickhouse_url = {config.clickhouse_url!r} must begin with http:// or https://."
         raise ConfigError(message, at=sources["clickhouse_url"])

@@ -27,6 +27,7 @@ from tallymark.intake.replay import Replayer
 from tallymark.journal.journal import JournalReader, JournalWriter
 from tallymark.ledger.tail import Tail
 from tallymark.loader.state import STALLED_SECONDS
+from tallymark.networks import IpNetwork
 from tallymark.plan.kinds.dashboard import MAX_PANELS
 from tallymark.queries.ask import DEFAULT_LIMITS, Limits
 from tallymark.queries.kinds import Question
@@ -64,7 +65,7 @@ _STATEMENTS = replace(VISITOR_BOUNDS, waiting=64)
 _MESSAGES = Bounds(places=2, each=1, waiting=8)
 # By address instead of project: who is not known yet has none. A password takes 64 MiB for its hash.
 _PASSWORDS = Bounds(places=2, each=1, waiting=20)
-_SESSIONS = Bounds(places=2, each=2, waiting=1000)
+_SESSIONS = Bounds(places=3, each=2, waiting=1000)
 # How long each waits for its place, in seconds.
 _PATIENCE = 20.0
 _STATEMENT_PATIENCE = 30.0
@@ -103,6 +104,7 @@ class Services:
     secret: bytes = b""
     public_url: str = ""
     embed_ancestors: str = ""
+    trusted_proxies: tuple[IpNetwork, ...] = ()
     query_limits: Limits = DEFAULT_LIMITS
     # How long the loader may stand still before the server is not ready.
     stalled_seconds: float = STALLED_SECONDS
@@ -132,9 +134,11 @@ class Services:
     )
     messages: Share = field(default_factory=lambda: Share("messages", _MESSAGES, _PATIENCE))
     passwords: Share = field(
-        default_factory=lambda: Share("sign-ins", _PASSWORDS, _PATIENCE, _PASSWORD_LIMIT)
+        default_factory=lambda: Share("sign-ins", _PASSWORDS, _PATIENCE, _PASSWORD_LIMIT, "address")
     )
-    sessions: Share = field(default_factory=lambda: Share("sessions", _SESSIONS, _PATIENCE, _SESSION_LIMIT))
+    sessions: Share = field(
+        default_factory=lambda: Share("sessions", _SESSIONS, _PATIENCE, _SESSION_LIMIT, "address")
+    )
     _again: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def __post_init__(self) -> None:

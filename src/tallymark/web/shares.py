@@ -39,11 +39,15 @@ class Share:
     """Places for one kind of work. For the event loop; only the work itself runs in threads.
 
     Who has not got a place within `patience` seconds is refused. `what` is the work's name in that refusal: "questions".
-    Waiting and working take at most `limit` seconds together, where there is one: a disk may hang.
+    Waiting and working take at most `limit` seconds together, where there is one: a disk may hang. `whose` says who has a share,
+    where it is no project.
     """
 
-    def __init__(self, what: str, bounds: Bounds, patience: float, limit: float | None = None) -> None:
+    def __init__(
+        self, what: str, bounds: Bounds, patience: float, limit: float | None = None, whose: str = "project"
+    ) -> None:
         self._what = what
+        self._whose = whose
         self._patience = patience
         self._limit = limit
         self._turns: Turns[_Waiter] = Turns(bounds)
@@ -139,7 +143,7 @@ class Share:
             self._ended["refused"].inc()
             raise RequestRefused(
                 "too_many_at_once",
-                f"Too many {self._what} of this project wait already. Try again in {RETRY_AFTER} seconds.",
+                f"Too many {self._what} of this {self._whose} wait already. Try again in {RETRY_AFTER} seconds.",
                 retry_after=RETRY_AFTER,
             ) from None
         self._waiting.inc()

@@ -1,12 +1,10 @@
-"""Whose connections count together, and the bound for each address."""
+"""The bound of connections for each address."""
 
 from __future__ import annotations
 
-import pytest
-
 from tallymark.errors import RequestRefused
 from tallymark.server.http.bounds import Bounds
-from tallymark.server.http.connections import Connections, find_neighbourhood
+from tallymark.server.http.connections import Connections
 
 
 class Caller:
@@ -20,16 +18,6 @@ class Caller:
 
     def abort(self) -> None:
         self.ended = -1
-
-
-@pytest.mark.parametrize(
-    ("host", "near"),
-    [("203.0.113.7", "203.0.113.7"), ("2001:db8::1", "2001:db8::"), ("2001:db8:0:0:ffff::1", "2001:db8::"), ("::ffff:203.0.113.7", "203.0.113.7"),
-     ("127.0.0.1", ""), ("::1", ""), ("::ffff:127.0.0.1", ""), ("fe80::1%eth0", "fe80::"), ("", "")],
-)  # fmt: skip
-def test_neighbourhood(host, near):
-    """An IPv6 customer has a whole network; loopback is nobody's: a proxy stands there."""
-    assert find_neighbourhood(host) == near
 
 
 def test_one_address():

@@ -11,13 +11,13 @@ import asyncio
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from tallymark.errors import RequestRefused
 from tallymark.meters import CONNECTIONS_CLOSED, CONNECTIONS_OPEN
+from tallymark.networks import find_neighbourhood
 from tallymark.server.http.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -30,23 +30,6 @@ TURNED_AWAY: Final = "too_many_connections"
 _LOG_SECONDS: Final = 10.0
 # How many make room when the process has no descriptor left for a new one.
 _ROOM_FOR_DESCRIPTORS: Final = 16
-# An IPv6 network of this size is one customer's.
-_SITE_BITS: Final = 64
-
-
-def find_neighbourhood(host: str) -> str:
-    """Return what counts as one address: an IPv4 address, or an IPv6 network of 64 bits; '' for loopback."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    if address.is_loopback:
-        return ""
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> _SITE_BITS << _SITE_BITS))
-    return str(address)
 
 
 class Connections:

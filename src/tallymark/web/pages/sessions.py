@@ -21,7 +21,7 @@ from tallymark.catalog.repository import SessionRow
 from tallymark.clock import Clock
 from tallymark.errors import RequestRefused
 from tallymark.web.access import name_owner
-from tallymark.web.addresses import find_address
+from tallymark.web.addresses import find_address, find_sender
 from tallymark.web.services import Services
 
 SESSION_COOKIE: Final = "tallymark_session"
@@ -118,7 +118,7 @@ async def find_session(request: Request[Any, Any, Any], services: Services) -> t
     token = request.cookies.get(SESSION_COOKIE, "")
     if not token or len(token) > 200:
         return None, ""
-    address = request.client.host if request.client else ""
+    address = find_sender(services.trusted_proxies, request)
     return await services.sessions.run(address, services.catalog.find_session, token), token
 
 

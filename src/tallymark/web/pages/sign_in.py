@@ -13,7 +13,7 @@ from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 
 from tallymark.catalog.repository import SESSION_DAYS
-from tallymark.web.addresses import find_address
+from tallymark.web.addresses import find_address, find_sender
 from tallymark.web.pages.html import render_html, render_move
 from tallymark.web.pages.routes import get_page, post_page
 from tallymark.web.pages.sessions import (
@@ -52,7 +52,9 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         who = (name, address)
         if attempts.is_blocked(who) or not name or not password:
             return None
-        found = await services.passwords.run(address, services.catalog.sign_in, name, password)
+        found = await services.passwords.run_for(
+            address, name, lambda: services.catalog.sign_in(name, password)
+        )
         if found is None:
             attempts.fail(who)
             return None
@@ -76,7 +78,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         token = parse_form_token(request.cookies.get(FORM_COOKIE, ""))
         check_token(fields.get(CSRF_FIELD, ""), token or secrets.token_hex())
         target = parse_target(fields.get("next", "/"))
-        address = request.client.host if request.client else ""
+        address = find_sender(services.trusted_proxies, request)
         name, password = fields.get("name", "")[:_MOST_NAME], fields.get("password", "")[:_MOST_PASSWORD]
         session = await try_password(name, password, address)
         if session is None:
