@@ -5,6 +5,8 @@ Comes in: a `StoreRequest`. Goes out: the settings of its connection. `service` 
 
 from __future__ import annotations
 
+import re
+from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 from tallymark.fair_queue import Bounds
@@ -49,6 +51,11 @@ _VISITOR_LIMITS: Final = {
 
 _INSERT_SECONDS: Final = 600
 
+# The engine counts time in microseconds, everything else in whole numbers of 64 bits; of all it reads 0 as "without limit".
+_SMALLEST_SECONDS: Final = Decimal("0.000001")
+_LARGEST: Final = 2**64 - 1
+_NUMBER: Final = re.compile(r"\+?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,4})?")
+
 # On every connection of other tools. What a statement read is not told: rows of other projects, which share its partition,
 # are among them.
 _VISITOR_ALWAYS: Final = {"output_format_write_statistics": "0"}
@@ -82,10 +89,21 @@ def build_settings(request: StoreRequest, *, insert: bool) -> dict[str, str]:
 
 
 def _check(name: str, given: str, maximum: int) -> str:
-    try:
-        value = float(given)
-    except ValueError:
-        raise EngineError(36, f"Setting {name}: {given!r} is not a number") from None
-    if maximum and not 0 < value <= maximum:
-        raise EngineError(452, f"Setting {name} shouldn't be greater than {maximum} (given: {given})")
-    return given
+    """Return the limit as the engine is told it. Raises EngineError 36 for no number, 452 for one that may not be given.
+
+    The engine is given digits of ours: it rounds a millionth of a microsecond to 0, which is no limit, and counts past 64 bits
+    from 0 again.
+    """
+    if _NUMBER.fullmatch(given) is None:
+        raise EngineError(36, f"Setting {name}: {given!r} is not a number")
+    value = Decimal(given)
+    if not maximum and not value:
+        return "0"
+    smallest = _SMALLEST_SECONDS if name == "max_execution_time" else Decimal(1)
+    largest = maximum or _LARGEST
+    if not smallest <= value <= largest:
+        raise EngineError(452, f"Setting {name} has to be from {smallest} to {largest} (given: {given})")
+    rounded = value.quantize(smallest, ROUND_DOWN)
+    if rounded != value and smallest == 1:
+        raise EngineError(36, f"Setting {name}: {given!r} is not a whole number")
+    return f"{rounded.normalize():f}"
