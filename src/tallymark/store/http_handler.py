@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from tallymark.store.compression import open_packer, pick_encoding, unpack
 from tallymark.store.engine import Answer
-from tallymark.store.errors import LIMIT_CODES, EngineError
+from tallymark.store.errors import FAULT_CODES, LIMIT_CODES, EngineError
 from tallymark.store.forms import parse_form
 from tallymark.store.requests import StoreRequest, apply_fields, apply_headers, parse_fields, run_login
 from tallymark.store.service import Outcome, Service
@@ -32,18 +32,16 @@ _PACK_FROM: Final = 4096
 _RETRY_AFTER: Final = 5
 _FORMAT_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 
-# ClickHouse's own choice of a status for its codes, but for the limits: those are the asker's to mend, so 422.
-STATUS: Final = {
-    **dict.fromkeys(
-        (6, 25, 26, 27, 32, 36, 38, 41, 42, 43, 44, 47, 52, 53, 62, 69, 70, 72, 117, 131, 164, 321), 400
-    ),
-    **dict.fromkeys((378, 386, 456, 457, 452, 427, 636, 691), 400),
+# What says more than 400, "the statement is wrong". ClickHouse answers many mistakes of the asker with 500; here 500 means a
+# fault of ours, which somebody who watches the server has to look at.
+_STATUS: Final = {
+    **dict.fromkeys(FAULT_CODES, 500),
     **dict.fromkeys((192, 193, 194, 497, 516), 403),
     **dict.fromkeys((16, 46, 50, 56, 60, 63, 73, 81, 115, 372), 404),
-    **dict.fromkeys((216, 373), 409),
+    **dict.fromkeys((216, 373, 394), 409),
     **dict.fromkeys(LIMIT_CODES, 422),
     48: 501,
-    **dict.fromkeys((202, 236), 503),
+    **dict.fromkeys((202, 236, 745), 503),
 }
 
 _CONTENT_TYPES: Final = {
@@ -59,6 +57,11 @@ _CONTENT_TYPES: Final = {
     "Parquet": "application/octet-stream",
     "Arrow": "application/octet-stream",
 }
+
+
+def find_status(number: int) -> int:
+    """Return the HTTP status for a ClickHouse code."""
+    return _STATUS.get(number, 400)
 
 
 class StoreHandler(BaseHTTPRequestHandler):
@@ -102,7 +105,7 @@ class StoreHandler(BaseHTTPRequestHandler):
                 "Content-Type": "text/plain; charset=UTF-8",
                 "X-ClickHouse-Exception-Code": str(error.number),
             }
-            status = STATUS.get(error.number, 500)
+            status = find_status(error.number)
             if status == 503:
                 headers["Retry-After"] = str(_RETRY_AFTER)
             self._answer(status, (error.render_text() + "\n").encode(), headers)
