@@ -7,6 +7,7 @@ import json
 import re
 import select
 import socket
+import threading
 import time
 from contextlib import suppress
 from urllib.parse import urlencode
@@ -66,9 +67,9 @@ def _time(call):
 
 
 def _count_statements(server):
-    """Return how many statements wait or run, by the server's own numbers."""
+    """Return how many statements wait, run or have answers that are being sent, by the server's own numbers."""
     kinds = ("tallymark_work_running", "tallymark_work_waiting")
-    return sum(server.read_own(kind, work="statements of other tools") for kind in kinds)
+    return sum(server.read_own(kind, work="answers to other tools") for kind in kinds)
 
 
 def _sign_in(server, password="", **headers):
@@ -179,7 +180,7 @@ def test_answers_that_are_broken_off_give_back_their_places(server):
 
 
 def test_readers_that_take_nothing_get_no_fault(server, projects, build_event):
-    """Of forty large answers that nobody reads two begin, and all others are refused with a code and Retry-After, none with 500.
+    """Of forty large answers that nobody reads four begin, and all others are refused with a code and Retry-After, none with 500.
 
     Meanwhile ledger and questions of the same project are answered, statements of another project too; and when the readers'
     time is over statements of the same project are.
@@ -247,3 +248,64 @@ def _read_head(reader):
         assert piece, "the connection was closed without an answer"
         head += piece
     return head
+
+
+# As text 129 MB; the sockets' buffers hold little of it.
+LARGE = "SELECT number, repeat('x', 1000) FROM numbers(125000) FORMAT TSV"
+# Each takes so much at a time, and then waits: far longer for the whole than the test lasts.
+SIP, PAUSE = 64 * 1024, 0.2
+
+
+class SlowReader(threading.Thread):
+    """Somebody who asks for much and takes it at 300 KB a second, until it is told to read on."""
+
+    def __init__(self, server, key):
+        super().__init__(daemon=True)
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SIP)
+        self.socket.connect(("127.0.0.1", server.port))
+        self.socket.settimeout(DEADLINE_SECONDS)
+        path = _statement(LARGE, max_block_size=65_000)
+        self.socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        )
+        self.hurry = threading.Event()
+        self.begun = threading.Event()
+        self.got = bytearray()
+        self.start()
+
+    def run(self):
+        with self.socket:
+            while piece := self.socket.recv(SIP):
+                self.got += piece
+                self.begun.set()
+                self.hurry.wait(PAUSE)
+
+
+def test_slow_readers_keep_nobody_waiting(server, projects):
+    """Two projects have two readers each that take 300 KB a second: others are answered at once, and the readers get all of it."""
+    greedy, other = projects
+    server.make_project("third")
+    third = server.make_key("read", "third")
+    server.wait_until(lambda: not _count_statements(server), "nothing of the tests before waits or runs")
+    readers = [SlowReader(server, key) for key in (greedy, greedy, other, other)]
+    try:
+        assert all(reader.begun.wait(DEADLINE_SECONDS) for reader in readers)
+        for _ in range(5):
+            took, answer = _time(lambda: server.get(_statement("SELECT 1"), third))
+            assert (answer.status, answer.body) == (200, b"1\n")
+            assert took < AT_ONCE
+        took, answer = _time(lambda: server.get(_statement("SELECT count() FROM events"), other))
+        assert answer.status == 200
+        assert took < AT_ONCE
+        # It was not their speed: they are still in the middle.
+        assert all(reader.is_alive() and len(reader.got) < 100_000_000 for reader in readers)
+    finally:
+        for reader in readers:
+            reader.hurry.set()
+    for reader in readers:
+        reader.join(DEADLINE_SECONDS)
+        assert reader.got.startswith(b"HTTP/1.1 200")
+        assert reader.got.endswith(b"\r\n0\r\n\r\n")
+        assert b"\n124999\t" + b"x" * 100 in reader.got
+        assert b"__exception__" not in reader.got

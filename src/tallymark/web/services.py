@@ -62,6 +62,8 @@ _NEEDS = Bounds(places=3, each=2, waiting=100)
 _PROCESSORS = min(4, os.cpu_count() or 1)
 _PANELS = Bounds(places=_PROCESSORS + 2, each=_PROCESSORS + 1, waiting=2 * MAX_PANELS)
 _STATEMENTS = replace(VISITOR_BOUNDS, waiting=64)
+# From before a statement is sent until its answer is: many more, because they cost a file and no work.
+_STATEMENT_ANSWERS = Bounds(places=32, each=4, waiting=64)
 _MESSAGES = Bounds(places=2, each=1, waiting=8)
 # By address instead of project: who is not known yet has none. A password takes 64 MiB for its hash.
 _PASSWORDS = Bounds(places=2, each=1, waiting=20)
@@ -132,6 +134,9 @@ class Services:
     statements: Share = field(
         default_factory=lambda: Share("statements of other tools", _STATEMENTS, _STATEMENT_PATIENCE)
     )
+    statement_answers: Share = field(
+        default_factory=lambda: Share("answers to other tools", _STATEMENT_ANSWERS, _STATEMENT_PATIENCE)
+    )
     messages: Share = field(default_factory=lambda: Share("messages", _MESSAGES, _PATIENCE))
     passwords: Share = field(
         default_factory=lambda: Share("sign-ins", _PASSWORDS, _PATIENCE, _PASSWORD_LIMIT, "address")
@@ -178,7 +183,8 @@ class Services:
     def close_shares(self) -> None:
         """Let go of all threads."""
         for share in (
-            self.reads, self.questions, self.needs, self.panels, self.statements, self.messages, self.passwords, self.sessions,
+            self.reads, self.questions, self.needs, self.panels, self.statements, self.statement_answers, self.messages,
+            self.passwords, self.sessions,
         ):  # fmt: skip
             share.close()
 

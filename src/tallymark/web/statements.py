@@ -1,7 +1,7 @@
 """One statement of another tool on its way to the store, and the answer on its way back; it can be broken off at any moment.
 
-Comes in: a request for the store. Goes out: status, headers and pieces as they come. The answer holds its place among the
-statements until it is read, or until its reader takes nothing any more. `api.clickhouse` calls this.
+Comes in: a request for the store. Goes out: status, headers and pieces as they come. A place among the statements is held while
+the store works; what its reader has not taken by then waits in a `backlog`. `api.clickhouse` calls this.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from tallymark.store.cancelling import present
 from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreUnavailable
 from tallymark.store.limits import GRACE_SECONDS, PLACE_SECONDS, VISITOR_SECONDS
+from tallymark.web.backlog import Backlog
 from tallymark.web.shares import Share
 
 _CONNECT_SECONDS: Final = 5.0
@@ -30,6 +33,7 @@ READER_SECONDS: Final = 30.0
 _WHOLE_SECONDS: Final = 300.0
 _PIECE_BYTES: Final = 64 * 1024
 _RETRY_AFTER: Final = 2
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,18 @@ class Order:
     target: str
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Where statements are worked on: places while the store works, places until the answer is sent, and a folder for files.
+
+    Whoever holds a place among the statements holds one among the answers; there are more of those.
+    """
+
+    statements: Share
+    answers: Share
+    folder: Path
 
 
 class Statement:
@@ -73,8 +89,13 @@ class Statement:
 
     def read(self) -> bytes:
         """Return the next piece, b'' after the last; blocking. Raises RequestRefused (store_unavailable) where it broke off."""
+        if self._answer is None:
+            return b""
         try:
-            return self._answer.read1(_PIECE_BYTES) if self._answer is not None else b""
+            if (piece := self._answer.read1(_PIECE_BYTES)) or not self._answer.length:
+                return piece
+            # Of a body with a length the library does not say so.
+            raise http.client.IncompleteRead(piece, self._answer.length)
         except (http.client.HTTPException, OSError) as error:
             raise RequestRefused("store_unavailable", retry_after=_RETRY_AFTER) from error
 
@@ -91,6 +112,8 @@ class Statement:
         """Let the store know that nobody waits any more, from any thread; whoever reads fails."""
         if self._socket is not None:
             with suppress(OSError):
+                # Closed, it is reset: a store that waits for room to write would otherwise hear of it a minute later.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -101,43 +124,83 @@ class Statement:
 
 
 class Passing:
-    """An answer that is being passed on. Its place is given back when `pieces` ends, or when its reader stops reading."""
+    """An answer that is being passed on.
+
+    Its place among the statements is given back when the store has said all of it, however much of that its reader has taken.
+    Its place among the answers is, when `pieces` ends or when its reader stops reading.
+    """
 
     def __init__(
         self,
-        share: Share,
+        work: Work,
         statement: Statement,
-        head: http.client.HTTPResponse,
-        first: bytes,
+        begun: tuple[http.client.HTTPResponse, bytes],
         place: AsyncExitStack,
+        room: AsyncExitStack,
     ) -> None:
+        head, first = begun
         self.status = head.status
-        self._first = first
         self.headers = head.headers
-        self._share = share
+        self._work = work
         self._statement = statement
         self._place = place
+        self._room = room
         self._stopped = False
-        self._whole_until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
+        loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._backlog = Backlog(work.folder, lambda: _tell(loop, self._news))
+        self._whole_until = loop.time() + _WHOLE_SECONDS
         self._giving_up: asyncio.Task[None] | None = None
+        self._reading = asyncio.ensure_future(self._read_store(first))
         # Also before the first piece: an answer that nobody begins to read must not keep its place.
         self._timer = self._begin_wait()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the answer; ending early ends the statement. Raises ReaderStopped where it was not read in time."""
         self._timer.cancel()
-        piece = self._first
         try:
-            while piece:
+            while piece := await self._take():
                 self._timer = self._begin_wait()
                 yield piece
                 self._timer.cancel()
-                if self._stopped:
-                    raise ReaderStopped
-                piece = await self._share.work(self._statement.read)
         finally:
             self._timer.cancel()
             await self._end()
+
+    async def _take(self) -> bytes:
+        while True:
+            if self._stopped:
+                raise ReaderStopped
+            self._news.clear()
+            if self._backlog.next_is_in_file:
+                return await self._work.answers.work(self._backlog.read_file)
+            piece = self._backlog.take()
+            if piece is not None:
+                return piece
+            await self._news.wait()
+
+    async def _read_store(self, first: bytes) -> None:
+        """Read the answer at the store's speed, then give the place among the statements back."""
+        error: BaseException | None = None
+        try:
+            await self._work.statements.work(lambda: self._fill(first))
+        except (RequestRefused, ReaderStopped) as caught:
+            error = caught
+        except BaseException as caught:
+            # The server stops, or a fault of ours: the reader must not wait for ever.
+            error = caught
+            raise
+        finally:
+            self._backlog.end(error)
+            if error is not None:
+                self._statement.break_off()
+            self._statement.close()
+            await self._place.aclose()
+
+    def _fill(self, piece: bytes) -> None:
+        while piece:
+            self._backlog.push(piece)
+            piece = self._statement.read()
 
     def _begin_wait(self) -> asyncio.TimerHandle:
         loop = asyncio.get_running_loop()
@@ -150,20 +213,29 @@ class Passing:
 
     async def _end(self) -> None:
         self._statement.break_off()
-        self._statement.close()
-        await self._place.aclose()
+        self._backlog.close()
+        await self._room.aclose()
 
 
-async def pass_on(share: Share, project: str, statement: Statement) -> Passing:
-    """Wait for a place, send a statement and return its answer; raises RequestRefused as `Share.place` and `begin` do.
+def _tell(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    # A loop that is closed has nobody left who waits.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(news.set)
+
+
+async def pass_on(work: Work, project: str, statement: Statement) -> Passing:
+    """Wait for places, send a statement and return its answer; raises RequestRefused as `Share.place` and `begin` do.
 
     The first piece is waited for: where the store breaks off before it, that can still be told as a status.
     """
-    async with AsyncExitStack() as place:
-        await place.enter_async_context(share.place(project))
-        try:
-            head, first = await share.work(statement.begin)
-        except BaseException:
-            statement.break_off()
-            raise
-        return Passing(share, statement, head, first, place.pop_all())
+    async with AsyncExitStack() as room:
+        # First the place that is held longer: whose answers are not read waits here, and not among the statements.
+        await room.enter_async_context(work.answers.place(project))
+        async with AsyncExitStack() as place:
+            await place.enter_async_context(work.statements.place(project))
+            try:
+                begun = await work.statements.work(statement.begin)
+            except BaseException:
+                statement.break_off()
+                raise
+            return Passing(work, statement, begun, place.pop_all(), room.pop_all())

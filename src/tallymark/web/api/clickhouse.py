@@ -25,7 +25,7 @@ from tallymark.web.access import name_owner
 from tallymark.web.answers import build_http_refusal
 from tallymark.web.parameters import ANYTHING
 from tallymark.web.services import Services
-from tallymark.web.statements import Order, Statement, pass_on
+from tallymark.web.statements import Order, Statement, Work, pass_on
 
 PREFIX = "/clickhouse"
 _MOST_BYTES = 1024 * 1024
@@ -95,6 +95,7 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
+    work = Work(services.statements, services.statement_answers, services.ledger.parent)
 
     def build_statement(project: str, tail: str, request: Request[Any, Any, Any], body: bytes) -> Statement:
         fields = [item for item in request.query_params.multi_items() if item[0] not in _CREDENTIALS]
@@ -132,7 +133,7 @@ def build_routes(services: Services) -> list[HTTPRouteHandler]:
         if len(body) > _MOST_BYTES:
             raise RequestRefused("body_too_large", f"A query may have {_MOST_BYTES} bytes.")
         statement = build_statement(holder.project, tail, request, body)
-        answer = await pass_on(services.statements, holder.project, statement)
+        answer = await pass_on(work, holder.project, statement)
         headers = {name: value for name in _RETURNED if (value := answer.headers.get(name))}
         return Stream(answer.pieces(), status_code=answer.status, headers=headers)
 
