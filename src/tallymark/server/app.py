@@ -90,6 +90,7 @@ def build_services(orders: Orders, connections: int) -> tuple[Intake, Services]:
         trusted_proxies=parse_networks(config.trusted_proxies),
         query_limits=Limits(config.query_seconds, config.find_query_memory(), config.query_rows),
         stalled_seconds=config.stalled_seconds,
+        disk_reserve_bytes=config.disk_reserve_bytes,
     )
     return intake, services
 

@@ -26,18 +26,20 @@ FILE_BYTES: Final = 256 * 1024 * 1024
 # How long the store waits in all for a reader who is a little slower, before the file is used, and once the file is full.
 MEMORY_SECONDS: Final = 2.0
 FILE_SECONDS: Final = 10.0
-# So much of the disk stays free: events come first.
-SPARE_BYTES: Final = 1024 * 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 
 log = structlog.get_logger("tallymark.web")
 
 
 class Backlog:
-    """What waits of one answer. One thread pushes and ends, one reader takes, anybody may close."""
+    """What waits of one answer. One thread pushes and ends, one reader takes, anybody may close.
 
-    def __init__(self, folder: Path, wake: Callable[[], None]) -> None:
+    The file is made in `folder`, and `spare_bytes` of its disk stay free: events come first.
+    """
+
+    def __init__(self, folder: Path, wake: Callable[[], None], spare_bytes: int = 0) -> None:
         self._folder = folder
+        self._spare_bytes = spare_bytes
         self._wake = wake
         self._changed = threading.Condition()
         self._memory: deque[bytes] = deque()
@@ -152,7 +154,7 @@ class Backlog:
                 if self._file is None:
                     # Without a name: it is gone with this process, whatever ends that.
                     self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115 - closed by `close`
-                _check_room(self._file.fileno())
+                _check_room(self._file.fileno(), self._spare_bytes)
                 until_turn = FILE_BYTES - place
                 _write_at(self._file.fileno(), part[:until_turn], place)
                 _write_at(self._file.fileno(), part[until_turn:], 0)
@@ -174,10 +176,10 @@ class Backlog:
                 self._using.release()
 
 
-def _check_room(descriptor: int) -> None:
+def _check_room(descriptor: int, spare_bytes: int) -> None:
     room = os.fstatvfs(descriptor)
-    if room.f_bavail * room.f_frsize < SPARE_BYTES:
-        raise OSError(errno.ENOSPC, f"the disk has less than {SPARE_BYTES} bytes left")
+    if room.f_bavail * room.f_frsize < spare_bytes:
+        raise OSError(errno.ENOSPC, f"less than {spare_bytes} bytes of the disk are free")
 
 
 def _write_at(descriptor: int, part: bytes, place: int) -> None:

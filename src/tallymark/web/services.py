@@ -110,6 +110,8 @@ class Services:
     query_limits: Limits = DEFAULT_LIMITS
     # How long the loader may stand still before the server is not ready.
     stalled_seconds: float = STALLED_SECONDS
+    # Free room of the data folder's disk below which the intake takes nothing.
+    disk_reserve_bytes: int = 0
     clock: Clock = SYSTEM_CLOCK
     started: datetime = field(init=False)
     definitions: Definitions = field(init=False)

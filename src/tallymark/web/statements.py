@@ -50,12 +50,14 @@ class Order:
 class Work:
     """Where statements are worked on: places while the store works, places until the answer is sent, and a folder for files.
 
+    `spare_bytes` of the folder's disk stay free.
     Whoever holds a place among the statements holds one among the answers; there are more of those.
     """
 
     statements: Share
     answers: Share
     folder: Path
+    spare_bytes: int = 0
 
 
 class Statement:
@@ -148,7 +150,7 @@ class Passing:
         self._stopped = False
         loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._backlog = Backlog(work.folder, lambda: _tell(loop, self._news))
+        self._backlog = Backlog(work.folder, lambda: _tell(loop, self._news), work.spare_bytes)
         self._whole_until = loop.time() + _WHOLE_SECONDS
         self._giving_up: asyncio.Task[None] | None = None
         self._reading = asyncio.ensure_future(self._read_store(first))

@@ -95,7 +95,9 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
 
 def build_routes(services: Services) -> list[HTTPRouteHandler]:
     """Return the routes."""
-    work = Work(services.statements, services.statement_answers, services.ledger.parent)
+    # Events come first: twice what the intake wants free stays free.
+    spare_bytes = 2 * services.disk_reserve_bytes
+    work = Work(services.statements, services.statement_answers, services.ledger.parent, spare_bytes)
 
     def build_statement(project: str, tail: str, request: Request[Any, Any, Any], body: bytes) -> Statement:
         fields = [item for item in request.query_params.multi_items() if item[0] not in _CREDENTIALS]
