@@ -101,6 +101,11 @@ class Statement:
         except (http.client.HTTPException, OSError) as error:
             raise RequestRefused("store_unavailable", retry_after=_RETRY_AFTER) from error
 
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing follows what was read; an answer without a length says so only with its next, empty piece."""
+        return self._answer is not None and self._answer.length == 0
+
     def begin(self) -> tuple[http.client.HTTPResponse, bytes]:
         """Send it and wait for the head and the first piece of the answer; blocking. Raises as `send` and `read` do."""
         head = self.send()
@@ -185,7 +190,11 @@ class Passing:
         """Read the answer at the store's speed, then give the place among the statements back."""
         error: BaseException | None = None
         try:
-            await self._work.statements.work(lambda: self._fill(first))
+            if self._statement.is_read:
+                # It is one small piece: neither a thread nor a file has anything to do.
+                self._backlog.push(first)
+            else:
+                await self._work.statements.work(lambda: self._fill(first))
         except (RequestRefused, ReaderStopped) as caught:
             error = caught
         except BaseException as caught:
