@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import re
@@ -309,3 +310,38 @@ def test_slow_readers_keep_nobody_waiting(server, projects):
         assert reader.got.endswith(b"\r\n0\r\n\r\n")
         assert b"\n124999\t" + b"x" * 100 in reader.got
         assert b"__exception__" not in reader.got
+
+
+def _read_behind_the_store(server, key, sql, **settings):
+    """Ask, read the head, read the rest when the store has long ended; return headers, bytes, and whether they are whole."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
+    headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "gzip"}
+    connection.request("GET", _statement(sql, max_block_size=65_000, **settings), headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    server.wait_until(
+        lambda: not server.read_own("tallymark_work_running", work="statements of other tools"),
+        "the statement has given its place back",
+    )
+    assert server.read_own("tallymark_work_running", work="answers to other tools") == 1
+    try:
+        return answer.headers, answer.read(), True
+    except http.client.IncompleteRead as broken:
+        return answer.headers, broken.partial, False
+    finally:
+        connection.close()
+
+
+def test_what_was_kept_is_what_the_store_said(server, projects):
+    """Packed answers, and those that end in an error, are the same for a reader who comes when the store is done."""
+    _, other = projects
+    many = "SELECT number, SHA256(toString(number)) FROM numbers(600000)"
+    headers, body, whole = _read_behind_the_store(server, other, many, enable_http_compression=1)
+    assert (headers["content-encoding"], whole) == ("gzip", True)
+    at_once = server.get(_statement(many, max_block_size=65_000), other)
+    assert gzip.decompress(body) == at_once.body
+    failing = "SELECT number, SHA256(toString(number)), throwIf(number = 590000) FROM numbers(600000)"
+    headers, body, whole = _read_behind_the_store(server, other, failing)
+    assert body.count(b"\n") > 400_000
+    assert b"__exception__" in body[-2000:]
+    assert b"FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in body[-2000:]
