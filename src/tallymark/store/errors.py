@@ -24,77 +24,25 @@ READ_LIMIT_CODES: Final = frozenset({158, 307})
 LIMIT_CODES: Final = READ_LIMIT_CODES | {159, 160, _MEMORY, 396}
 
 # What is the engine's own fault, the disk's or the machine's. All else the engine says of a statement is its asker's to mend.
+# Logical errors, exceptions of its libraries and of what is unknown.
 _FAULTS_OF_ENGINE: Final = (
-    49,
-    269,
-    341,
-    342,
-    650,
-    667,
-    668,
-    677,
-    696,
-    710,
-    717,
-    734,
-    999,
-    *range(1000, 1006),
-)
+    49, 269, 341, 342, 650, 667, 668, 677, 696, 710, 717, 734, 999, 1000, 1001, 1002, 1003, 1004, 1005,
+)  # fmt: skip
+# Threads, clocks, memory maps, signals and other calls of the system.
 _FAULTS_OF_MACHINE: Final = (
-    *(
-        109,
-        110,
-        111,
-        112,
-        114,
-        173,
-        239,
-        240,
-        298,
-        299,
-        300,
-        301,
-        302,
-        303,
-        304,
-        375,
-        411,
-        412,
-        413,
-        423,
-        425,
-    ),
-    *(429, 439, 445, 459, 460, 461, 463, 464, 465, 468, 502, 573, 590, 635, 661),
-)
-_FAULTS_OF_NETWORK: Final = (95, 96, 198, 203, 209, 210)
+    109, 110, 111, 112, 114, 173, 239, 240, 298, 299, 300, 301, 302, 303, 304, 375, 411, 412, 413, 423, 425, 429, 439, 445,
+    459, 460, 461, 463, 464, 465, 468, 502, 573, 590, 635, 661,
+)  # fmt: skip
+# Sockets and names of hosts.
+_FAULTS_OF_NETWORK: Final = (
+    95, 96, 198, 203, 209, 210,
+)  # fmt: skip
+# Files, parts that are broken or missing, room, checksums.
 _FAULTS_OF_DISK: Final = (
-    *(23, 24, 40, 74, 75, 76, 77, 83, 87, 88, 91, 107, 172, 204, 214, 226, 227, 228, 230, 231, 232, 233, 238),
-    *(
-        243,
-        246,
-        252,
-        270,
-        271,
-        272,
-        273,
-        274,
-        275,
-        294,
-        305,
-        354,
-        355,
-        384,
-        400,
-        402,
-        424,
-        458,
-        481,
-        521,
-        531,
-    ),
-    *(553, 554, 560, 561, 566, 586, 615, 617, 618, 625, 641, 662, 678, 679, 713, 733, 738, 740, 741, 771),
-    *(1008, 1010, 1015),
-)
+    23, 24, 40, 74, 75, 76, 77, 83, 87, 88, 91, 107, 172, 204, 214, 226, 227, 228, 230, 231, 232, 233, 238, 243, 246, 252, 270,
+    271, 272, 273, 274, 275, 294, 305, 354, 355, 384, 400, 402, 424, 458, 481, 521, 531, 553, 554, 560, 561, 566, 586, 615,
+    617, 618, 625, 641, 662, 678, 679, 713, 733, 738, 740, 741, 771, 1008, 1010, 1015,
+)  # fmt: skip
 FAULT_CODES: Final = frozenset(
     {*_FAULTS_OF_ENGINE, *_FAULTS_OF_MACHINE, *_FAULTS_OF_NETWORK, *_FAULTS_OF_DISK}
 )
