@@ -3,19 +3,21 @@
 Comes in: the texts of a question. Goes out: a `Period` with the SQL that gives an event's interval a number, and
 for every number the time at which the interval begins. The kinds call it.
 
-An interval is an interval of local time. The engine adds the zone's offset, which changes at a few known instants,
-and divides; offsets come from one source only (the time zone data of Python), so both sides always agree.
+An interval is an unbroken stretch of local time. The engine adds the zone's offset, which changes at a few known
+instants, and divides; offsets come from one source only (the time zone data of Python), so both sides always agree.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -42,6 +44,8 @@ _FIRST: Final = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(_LAST_YEAR, 1, 1, tzinfo=UTC)
 _SECONDS: Final = "toUnixTimestamp(event_time)"
 _SHORT: Final = {"minute": 60, "hour": 3_600}
+# Added to the second in which a minute or an hour begins, which may be one before 1970, to make its number.
+_KEY_SHIFT: Final = _DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,13 @@ class Period:
         """Return an integer expression over `event_time`: the number of the event's interval."""
         seconds, local = _SECONDS, self._local_sql()
         if self.interval in _SHORT:
-            return f"toUInt32({seconds} - {local} % {_SHORT[self.interval]})"
+            begin = self._at_least(f"{seconds} - {local} % {_SHORT[self.interval]}")
+            return f"toUInt32({begin} + {_KEY_SHIFT})"
+        number = self._at_least(f"intDiv({local}, {_DAY})")
         if self.interval == "week":
             # 1970-01-01 was a Thursday: three days on, weeks begin on Mondays.
-            return f"toUInt16(intDiv({local} + {3 * _DAY}, {7 * _DAY}))"
-        day = f"toUInt16(intDiv({local}, {_DAY}))"
+            return f"toUInt16(intDiv({number} + 3, 7))"
+        day = f"toUInt16({number})"
         if self.interval == "day":
             return day
         calendar = f"toDate32(toInt32({day}) - {_SHIFT_DAYS})"
@@ -120,20 +126,49 @@ class Period:
 
     def _offset_sql(self, seconds: str) -> str:
         """Return the local offset in seconds plus the shift, as a piecewise constant of the event's time."""
-        pieces = self._offsets
-        last = pieces[-1][1] + _SHIFT_DAYS * _DAY
-        if len(pieces) == 1:
-            return str(last)
-        branches = ", ".join(
-            f"{seconds} < {until}, {offset + _SHIFT_DAYS * _DAY}"
-            for (_, offset), (until, _) in pairwise(pieces)
-        )
-        return f"multiIf({branches}, {last})"
+        return self._piecewise_sql(seconds, [offset + _SHIFT_DAYS * _DAY for _, offset in self._offsets])
+
+    def _at_least(self, number: str) -> str:
+        """Return the expression, kept from falling below what the pieces' intervals begin with (see `_floors`)."""
+        if not any(self._floors):
+            return number
+        return f"greatest({number}, {self._piecewise_sql(_SECONDS, self._floors)})"
+
+    def _piecewise_sql(self, seconds: str, values: Sequence[int]) -> str:
+        """Return an expression that has one value in each piece of `_offsets`."""
+        starts = [start for start, _ in self._offsets]
+        # Neighbours of one value are one branch.
+        changes = [place for place in range(1, len(values)) if values[place] != values[place - 1]]
+        if not changes:
+            return str(values[-1])
+        branches = ", ".join(f"{seconds} < {starts[place]}, {values[place - 1]}" for place in changes)
+        return f"multiIf({branches}, {values[-1]})"
+
+    @cached_property
+    def _floors(self) -> tuple[int, ...]:
+        """Return for each piece the smallest number that an interval in it has before it is shifted; 0 where that goes without saying.
+
+        A clock that is set back shows anew what was over. A minute or an hour that began before the change does not go
+        on after it: the floor is the change. A date that has begun does not end again, so days are what midnights part:
+        the floor is the last date before the change.
+        """
+        floors = [0]
+        reached = 0
+        for (_, before), (start, offset) in pairwise(self._offsets):
+            if self.interval in _SHORT:
+                floors.append(start if (start + offset) % _SHORT[self.interval] else 0)
+                continue
+            reached = max(reached, _day_number(start - 1, before))
+            floors.append(reached if reached > _day_number(start, offset) else 0)
+        return tuple(floors)
 
     @cached_property
     def _offsets(self) -> tuple[tuple[int, int], ...]:
-        """Return (from this Unix second, local offset in seconds) pieces that cover the period."""
-        first, last = _unix(self.start), _unix(self.end)
+        """Return (from this Unix second, local offset in seconds) pieces that cover the period, and the time just before it.
+
+        What a change before the period did to the interval in which it begins is known only so.
+        """
+        first, last = _unix(self.start) - _LOOK, _unix(self.end)
         pieces = [(first, find_offset(first, self.zone))]
         at = first
         while at < last:
@@ -147,29 +182,34 @@ class Period:
         return tuple(pieces)
 
     def _short_buckets(self, size: int) -> Iterator[Bucket]:
-        last = _unix_up(self.end)
+        first, last = _unix(self.start), _unix_up(self.end)
         pieces = self._offsets
         ends = [*(start for start, _ in pieces[1:]), last]
         for (start, offset), end in zip(pieces, ends, strict=True):
-            key = start - (start + offset) % size
-            while key < end:
+            at = max(start, first)
+            if at >= end:
+                continue
+            at -= (at + offset) % size
+            while at < end:
                 # After a change of the offset an interval may begin in the middle of itself.
-                begin = key if start == pieces[0][0] else max(key, start)
-                yield Bucket(key, self._local(begin))
-                key += size
+                begin = max(at, start)
+                yield Bucket(begin + _KEY_SHIFT, self._local(begin))
+                at += size
 
     def _date_buckets(self) -> Iterator[Bucket]:
-        first = self.start.astimezone(self.zone).date()
-        # A zone that turns its clock back over midnight has its last date before its last instant.
-        last = max((self.end - timedelta(microseconds=1)).astimezone(self.zone).date(), first)
-        for second, _ in self._offsets:
-            last = max(last, (_EPOCH + timedelta(seconds=second - 1)).astimezone(self.zone).date())
-        day = _first_of(first, self.interval)
+        last = self._find_date(_unix_up(self.end) - 1)
+        day = _first_of(self._find_date(_unix(self.start)), self.interval)
         while day <= last:
             begin = self._begin(day)
             if begin is not None:
                 yield Bucket(_date_key(day, self.interval), begin)
             day = _next_of(day, self.interval)
+
+    def _find_date(self, second: int) -> date:
+        """Return the date to which a second of the period is counted."""
+        place = bisect_right(self._offsets, second, key=itemgetter(0)) - 1
+        number = max(_day_number(second, self._offsets[place][1]), self._floors[place])
+        return _EPOCH.date() + timedelta(days=number - _SHIFT_DAYS)
 
     def _begin(self, day: date) -> datetime | None:
         """Return the first instant of the interval that begins with the local date, None where all of it is skipped."""
@@ -334,6 +374,11 @@ def _date_key(day: date, interval: str) -> int:
             return day.year
         case _:
             return days + _SHIFT_DAYS
+
+
+def _day_number(second: int, offset: int) -> int:
+    """Return the number of the local day of a second, as `_date_key` counts days."""
+    return (second + offset) // _DAY + _SHIFT_DAYS
 
 
 def _unix(moment: datetime) -> int:
