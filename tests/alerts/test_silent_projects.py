@@ -101,6 +101,66 @@ def test_data_before_the_alert_counts(world):
     assert world.book.list_never("shop") == set()
 
 
+# What had fallen silent before it was watched
+
+
+DAILY = {"when": {"is": "above", "value": 5}, "window": "1d", "every": "1d"}
+
+
+def test_what_fell_silent_before_it_was_watched_is_no_data(world):
+    """A metric without events for a month: a new alert stands as no data from its first window on, and is told a window later."""
+    world.receiver("pager", "growth")
+    world.happen(3, at=START - 34 * DAY)
+    world.watch(**DAILY)
+    world.tick()
+    kept = world.book.load("shop")["low"].standings[()]
+    seen = show_standing(kept)
+    assert (kept.judged.verdict, seen.state, seen.judged.verdict) == ("no data", "no data", "no data")
+    assert world.book.list_never("shop") == {"low"}
+    assert send(world) == []
+    world.now += DAY
+    world.tick()
+    # It is not told as if there never had been any.
+    assert [one.title for one in send(world)] == ["Warning: low: no data: the whole project is silent"]
+    assert world.state() == "no data"
+    world.happen(1)
+    world.now += DAY
+    world.tick()
+    assert set(shown(world).values()) == {"ok"}
+
+
+def test_an_event_ends_what_was_silent_before(world):
+    """From the first event on silence is counted anew: within `no_data.for` it is ok, also without any event."""
+    world.happen(3, at=START - 34 * DAY)
+    world.watch(when={"is": "above", "value": 1000}, no_data={"for": "10m"})
+    world.tick()
+    assert set(shown(world).values()) == {"no data"}
+    pass_time(world, 1, count=1)
+    assert set(shown(world).values()) == {"ok"}
+    pass_time(world, 12)
+    kept = world.book.load("shop")["low"].standings[()]
+    assert (kept.judged.verdict, find_shown(kept)) == ("no data", "ok")
+
+
+@pytest.mark.parametrize(("age", "state"), [(timedelta(minutes=30), "ok"), (timedelta(hours=2), "no data")])
+def test_before_the_watch_silence_counts_from_no_data_for_on(world, age, state):
+    """A new alert with an empty window is ok where there was data within `no_data.for`, and no data where there was none."""
+    world.happen(3, at=START - age)
+    world.watch(when={"is": "above", "value": 1000}, no_data={"for": "1h"})
+    world.tick()
+    assert set(shown(world).values()) == {state}
+
+
+def test_a_restart_keeps_what_was_silent_before(world):
+    """What is shown of a new alert stays after a restart."""
+    world.happen(3, at=START - 34 * DAY)
+    world.watch(when={"is": "above", "value": 1000}, no_data={"for": "1h"})
+    world.tick()
+    world.open()
+    world.tick(30)
+    assert set(shown(world).values()) == {"no data"}
+
+
 # What never had data, in a project that falls silent
 
 

@@ -127,7 +127,7 @@ class Book:
         return states
 
     def list_never(self, project: str) -> frozenset[str]:
-        """Return the alerts that stand as ok for want of any data: those of which no value ever had an event."""
+        """Return the alerts that stand as ok for want of any data: no value has had an event since the watch began."""
         question = sa.select(STANDING.c.alert, STANDING.c.body)
         same = (STANDING.c.project == project) & (STANDING.c.group_key != _WHOLE)
         known: dict[str, bool] = {}

@@ -45,7 +45,10 @@ def note_presence(
     judged = verdicts[values]
     if has_events(judged):
         present = standing.present_since or end
-        return msgspec.structs.replace(standing, seen=max(standing.seen, end), present_since=present), judged
+        noted = msgspec.structs.replace(
+            standing, seen=max(standing.seen, end), present_since=present, silent_before=False
+        )
+        return noted, judged
     if judged.quiet and not had_data(values, standing) and _was_judged(standing):
         return standing, standing.judged
     is_wrong = standing.state in OPEN and (

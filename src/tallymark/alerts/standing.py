@@ -56,6 +56,8 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     seen: datetime
     # Since when every window had events; None of what never had any (see `presence`).
     present_since: datetime | None = None
+    # Whether nothing had come for `no_data.for` when the watch began, and nothing has come since, though there was data before.
+    silent_before: bool = False
     opened: datetime | None = None
     calm_since: datetime | None = None
     # Up to when what late events show is part of trouble that is over, and whether they alone show the present one.
@@ -79,12 +81,17 @@ def had_data(values: Values, standing: Standing) -> bool:
 
 
 def find_shown(standing: Standing) -> State:
-    """Return the state that people see: of what never had any data "no data", where nothing else is known of it.
+    """Return the state that people see: "no data" instead of "ok" of what has had none since the watch began.
 
-    It is nobody's trouble until it has lasted for the alert's `no_data.for`, so nobody is told of it.
+    That is what never had any, where nothing else is known of it; and what had fallen silent before, unless a count of 0
+    beside other events is its figure. It is nobody's trouble until it has lasted for the alert's `no_data.for` under
+    watch, so nobody is told of it before.
     """
+    if standing.state != "ok":
+        return standing.state
     never = standing.present_since is None and not has_events(standing.judged)
-    return "no data" if standing.state == "ok" and never else standing.state
+    silent = standing.silent_before and standing.judged.verdict == "no data"
+    return "no data" if never or silent else "ok"
 
 
 def show_standing(standing: Standing) -> Standing:

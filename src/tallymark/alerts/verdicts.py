@@ -64,20 +64,31 @@ def find_verdicts(
 def begin_watch(questions: Questions, alert: Alert, first: Judged, end: datetime) -> Standing:
     """Return how an alert stands before its first window, which gave `first`.
 
-    Of one without an event in that window it is looked up whether its metric had any before.
+    Of one without an event in that window it is looked up whether its metric had any before, and whether that is longer
+    ago than `no_data.for`.
     """
     standing = begin(end, alert)
     if first.verdict == "error" or has_events(first):
         # What cannot be asked says nothing of its data.
         return standing
-    wanted = Wanted(alert.metric, Window(end - _LOOK_BACK, end), alert.filters)
+    if not _had_data(questions, alert, end, _LOOK_BACK):
+        return standing
+    patience = timedelta(seconds=alert.no_data_seconds)
+    # The window itself is known to be empty.
+    recent = alert.no_data_seconds > alert.seconds and _had_data(questions, alert, end, patience)
+    return msgspec.structs.replace(standing, present_since=end, silent_before=not recent)
+
+
+def _had_data(questions: Questions, alert: Alert, end: datetime, back: timedelta) -> bool:
+    """Return whether an alert's metric had any event in so long a time up to `end`."""
     try:
-        figures = questions.find(wanted).figures.values()
+        figures = questions.find(
+            Wanted(alert.metric, Window(end - back, end), alert.filters)
+        ).figures.values()
     except RequestRefused:
         # Much was to be read: there is data.
-        return msgspec.structs.replace(standing, present_since=end)
-    known = any(one.n or one.value for one in figures)
-    return msgspec.structs.replace(standing, present_since=end if known else None)
+        return True
+    return any(one.n or one.value for one in figures)
 
 
 def list_wanted(alert: Alert, end: datetime) -> list[Wanted]:

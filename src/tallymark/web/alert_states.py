@@ -57,7 +57,7 @@ class Shown:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether something is wrong that people are told of; of what never had any data nobody is."""
+        """Whether something is wrong that people are told of; of what has had no data since the watch began nobody is."""
         return self.incident > 0 and is_told(self.alert, self.state)
 
     @property

@@ -17,7 +17,7 @@ class Bell:
 
     alert: Alert
     state: State | None
-    # Nothing is wrong: there never was any data.
+    # Nothing is wrong yet: there has been no data since the watch began.
     is_new: bool = False
 
     @property

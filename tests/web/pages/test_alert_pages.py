@@ -316,3 +316,43 @@ def test_verdict_and_state_say_the_same_of_what_never_had_data(watched):
     assert "no events in the last 1h" in row
     assert "at 3" not in row
     assert "below 3" not in row
+
+
+def test_a_metric_that_fell_silent_a_month_ago_is_no_data(watched):
+    """A new alert on it says so from the first window on, in the API, on its page and at the bell, and not that all is well."""
+    old = {
+        "event_id": "long-ago", "event_type": "behavioral", "event_name": "fell_silent", "value": 3,
+        "event_time": (datetime.now(UTC) - timedelta(days=34)).isoformat(),
+    }  # fmt: skip
+    assert watched.request("POST", "/v1/events", json.dumps([old]), key=watched.write_key).status == 200
+    metric = {"kind": "average", "event_name": "fell_silent", "field": "value"}
+    silent = {"metric": "fell_silent", "when": {"is": "above", "value": 3}, "window": "1d", "every": "5s"}
+    asked = {
+        "kind": "trend",
+        "from": "2020-01-01",
+        "to": "2090-01-01",
+        "series": [{"event_name": "fell_silent"}],
+    }
+
+    def is_stored():
+        return watched.request("POST", "/v1/query", json.dumps(asked), key=watched.read_key).json["rows"] == [
+            [1]
+        ]
+
+    watched.wait_until(is_stored, "it is stored", pause=0.3)
+    for path, body in {"metrics/fell_silent": metric, "alerts/fell_silent": silent}.items():
+        answer = watched.request("PUT", f"/v1/{path}", json.dumps(body), key=watched.admin_key)
+        assert answer.status == 200, answer.body
+
+    def find():
+        alerts = watched.get("/v1/alerting").json["alerts"]
+        return next(
+            (one["values"] for one in alerts if one["alert"] == "fell_silent" and one["values"]), None
+        )
+
+    (value,) = watched.wait_until(find, "it is judged", pause=0.3)
+    assert (value["state"], value["judged"]["verdict"]) == ("no data", "no data")
+    page = _page(watched, "/alert?name=fell_silent")
+    (row,) = re.findall(r'<tr><td data-label="State">.*?</tr>', page, re.DOTALL)
+    assert "no data" in row
+    assert "no data" in _page(watched, "/metric?name=fell_silent")
