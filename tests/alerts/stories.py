@@ -130,14 +130,16 @@ class World:
         start, end = datetime.fromisoformat(question.start), datetime.fromisoformat(question.end)
         if question.series[0].event_name == "never":
             cells = [0 if one.measure.op == "count" else None for one in question.series]
-            return Answer(tuple(Column("figure", "number") for _ in cells), [cells], [], Cost(1.0))
+            columns = tuple(Column("figure", "number", exact=True) for _ in cells)
+            return Answer(columns, [cells], [], Cost(1.0))
         found = [value for when, value in self.events if start <= when < end]
         if not question.breakdown:
-            return Answer((Column("figure", "integer"),), [[len(found)]], [], Cost(1.0))
+            return Answer((Column("figure", "integer", exact=True),), [[len(found)]], [], Cost(1.0))
         names = sorted(set(found), key=lambda one: (-found.count(one), one))
         wanted = [group[0] for group in question.groups] or names[: question.limit]
         rows = [[name, found.count(name)] for name in wanted if name in names]
-        return Answer((Column("os", "text"), Column("figure", "integer")), rows, [], Cost(1.0))
+        columns = (Column("os", "text"), Column("figure", "integer", exact=True))
+        return Answer(columns, rows, [], Cost(1.0))
 
     def _look(self, project, window):
         """Say which events came, as the store does."""

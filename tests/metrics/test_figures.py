@@ -32,7 +32,9 @@ def figures_of(metric, *cells, others=None, span=SPAN):
     def ask(question):
         asked.append(question)
         row = list(cells)[: len(getattr(question, "series", ())) or None]
-        return Answer(tuple(Column(f"c{n}", "number") for n, _ in enumerate(row)), [row], [], Cost(0.0))
+        return Answer(
+            tuple(Column(f"c{n}", "number", exact=True) for n, _ in enumerate(row)), [row], [], Cost(0.0)
+        )
 
     return ask_metric(metric, span, ask, others or {}), asked
 

@@ -275,7 +275,8 @@ def answer_days(question):
         [start.isoformat(), round((end.astimezone(UTC) - start.astimezone(UTC)) / timedelta(hours=1))]
         for start, end in zip(starts, ends, strict=True)
     ]
-    return Answer((Column("time", "time"), Column("figure", "integer")), rows, [], Cost(1.0))
+    columns = (Column("time", "time"), Column("figure", "integer", exact=True))
+    return Answer(columns, rows, [], Cost(1.0))
 
 
 @pytest.mark.parametrize("day", [date(2026, 3, 29), date(2026, 4, 5), date(2026, 10, 25), date(2026, 11, 1)])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tallymark.metrics.figures import ask_metric
 from tallymark.metrics.intervals import mean_interval
-from tallymark.plan.kinds.metric import Average, Span, Sum
+from tallymark.plan.kinds.metric import Average, Formula, Quantile, Span, Sum
 from tallymark.queries.kinds.ratio import delta_interval
-from tallymark.queries.measures import Z, settle_sum
+from tallymark.queries.measures import Z, settle_exactly, settle_sum
 
 DAY = {"from": "2024-01-01", "to": "2024-01-02"}
 SPAN = Span(start="2024-01-01", end="2024-01-02")
@@ -218,6 +218,132 @@ def test_sketches_deviate_around_their_mean(insert, ask, values, counts):
     assert row[0] == pytest.approx(exact_deviation(own), rel=1e-6, abs=4 * math.ulp(max(own)))
 
 
+# What is marked as exact is exact
+
+
+def ask_all(ask, project, field, *ops, **more):
+    series = [
+        {"event_name": "seen", "name": str(number), "measure": {"field": field, **op}}
+        for number, op in enumerate(ops)
+    ]
+    return ask(project, {"kind": "trend", **DAY, "series": series}, **more)
+
+
+def marks(answer):
+    return [column.is_exact for column in answer.columns]
+
+
+SUM, LEAST, MOST, LAST = ({"op": op} for op in ("sum", "minimum", "maximum", "last"))
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("field", ["attributes.n", "value"])
+def test_whole_numbers_beyond_the_doubles_are_not_called_exact(insert, ask, field):
+    """Of 9007199254740993 and 1 the sum and the maximum are rounded: they are not marked, and a note says so; the minimum is exact."""
+    numbers = [9_007_199_254_740_993, 1]
+    events = [{"attributes": {"n": one}} if field != "value" else {"value": float(one)} for one in numbers]
+    answer = ask_all(ask, insert(events), field, SUM, MOST, LEAST)
+    assert marks(answer) == [False, False, True]
+    assert answer.rows[0][2] == 1
+    assert [note.partition(" has more digits")[0] for note in answer.notes] == [
+        f"sum of {field} of seen", f"maximum of {field} of seen"
+    ]  # fmt: skip
+
+
+@pytest.mark.store
+def test_whole_numbers_that_doubles_carry_are_exact(insert, ask):
+    """Up to 2⁵³ - 1 what is read is exact, and sums of whole numbers are, as far as no decimal can hide in them."""
+    project = insert([{"value": float(one)} for one in (2**53 - 1, 7)])
+    assert marks(ask_all(ask, project, "value", MOST, LEAST)) == [True, True]
+    answer = ask_all(ask, insert([{"value": 3_000_000_000_001.0}, {"value": 2.0}]), "value", SUM)
+    assert (answer.rows, marks(answer), answer.notes) == ([[3_000_000_000_003.0]], [True], [])
+
+
+@pytest.mark.store
+def test_a_sum_whose_cents_a_double_cannot_hold_is_not_called_exact(insert, ask):
+    """Three times 10000000000000.07: the last digit is lost, so the sum is not exact, in the question, its groups and the metric."""
+    project = insert([{"value": 10_000_000_000_000.07, "user_id": "u"}] * 3)
+    for more in ({}, {"breakdown": ["user_id"]}, {"interval": "hour"}):
+        answer = ask_all(ask, project, "value", SUM, **more)
+        assert marks(answer)[-1] is False
+        assert any("rounded to about 15 digits" in note for note in answer.notes)
+    found = ask_metric(Sum(name="m", event_name="seen"), SPAN, lambda one: _run(ask, project, one), {})
+    assert not found.exact
+    assert any("rounded to about 15 digits" in note for note in found.notes)
+
+
+@pytest.mark.store
+def test_a_question_and_a_metric_agree_that_a_median_is_an_estimate(insert, ask):
+    """A median lies between two values and has an interval: neither says that it is exact."""
+    project = insert([{"value": 1_748_025.57}, {"value": -500_000.0}])
+    answer = ask_all(ask, project, "value", {"op": "quantile", "q": 0.5}, SUM, LAST)
+    assert marks(answer) == [False, True, True]
+    found = ask_metric(
+        Quantile(name="m", event_name="seen", q=0.5), SPAN, lambda one: _run(ask, project, one), {}
+    )
+    assert not found.exact
+
+
+@pytest.mark.store
+def test_a_formula_is_exact_where_a_double_carries_it(insert, ask):
+    """Twice a sum of money is exact; the product of two large numbers is not, though both are."""
+    project = insert([{"value": 0.1}, {"value": 100_000_001.2}])
+    parts = {"money": Sum(name="money", event_name="seen")}
+
+    def is_exact(expression):
+        formula = Formula(name="f", expression=expression)
+        return ask_metric(formula, SPAN, lambda one: _run(ask, project, one), parts).exact
+
+    assert is_exact("money * 2")
+    assert not is_exact("money * money * 3")
+
+
+@pytest.mark.store
+@pytest.mark.parametrize(("value", "exact"), [(0.07, True), (10_000_000_000_000.07, False)])
+def test_a_change_is_exact_where_its_sums_are(insert, ask, value, exact):
+    """The difference of sums of money is exact; where a double cannot hold the cents it is not, and a note says so."""
+    project = insert([{"value": value, "user_id": "a"}] * 3)
+    question = {
+        "kind": "change", **DAY, "before": {"from": "2023-12-31", "to": "2024-01-01"}, "dimensions": ["user_id"],
+        "numerator": {"event_name": "seen", "measure": {"op": "sum", "field": "value"}},
+    }  # fmt: skip
+    answer = ask(project, question)
+    assert {one.is_exact for one in answer.columns if one.name in ("before", "after", "contribution")} == {
+        exact
+    }
+    assert any("rounded to about 15 digits" in note for note in answer.notes) is not exact
+
+
+@pytest.mark.store
+@many
+@given(
+    digits=st.lists(st.integers(-(10**14), 10**14), min_size=1, max_size=9),
+    places=st.integers(0, 6),
+    op=st.sampled_from(["sum", "minimum", "maximum"]),
+)
+def test_what_is_marked_as_exact_is_exact(insert, ask, digits, places, op):
+    """Of decimals whose sum has up to 15 digits, a marked figure is theirs to the last digit."""
+    values = [Decimal(one).scaleb(-places) for one in digits]
+    answer = ask_all(ask, insert([{"value": float(one)} for one in values]), "value", {"op": op})
+    right = {"sum": sum, "minimum": min, "maximum": max}[op](values)
+    if marks(answer)[0]:
+        assert Decimal(repr(answer.rows[0][0])) == right
+
+
+@given(
+    digits=st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=500),
+    places=st.integers(0, 6),
+)
+def test_a_certain_sum_is_the_sum_of_its_decimals(digits, places):
+    """A sum that is called certain is that of the decimals, where it has up to 15 digits; one with digits to spare is called so."""
+    values = [Decimal(one).scaleb(-places) for one in digits]
+    doubles = [float(one) for one in values]
+    settled, certain = settle_exactly(math.fsum(doubles), math.fsum(map(abs, doubles)))
+    if certain:
+        assert Decimal(repr(settled)) == sum(values)
+    assert certain or sum(map(abs, digits)) > 10**12
+
+
 # Beyond the doubles
 
 HUGE = 1e308
@@ -247,7 +373,8 @@ def test_what_cannot_be_expressed_says_so(insert, ask, op, values):
     answer = ask(insert([{"value": value} for value in values]), question)
     assert (answer.rows, answer.notes) == ([[None]], [beyond("figure")])
     single = ask(insert([{"value": HUGE}]), question)
-    assert (single.rows, single.notes) == ([[None if op == "deviation" else HUGE]], [])
+    assert single.rows == [[None if op == "deviation" else HUGE]]
+    assert [note for note in single.notes if "rounded to about 15 digits" not in note] == []
     ordinary = ask(insert([{"value": 1.0}, {"value": 3.0}]), question)
     assert (ordinary.rows[0][0] is not None, ordinary.notes) == (True, [])
 

@@ -56,6 +56,8 @@ class Figure:
     high: float | None = None
     # Whether what it is made of stands on enough events, where it is made of other figures.
     enough: bool = True
+    # Whether a double carries it exactly: not all that is reckoned or added up.
+    carried: bool = True
 
 
 NOTHING: Final = Figure(None)
@@ -93,6 +95,8 @@ class _Found:
     figures: dict[Lead, Figure]
     notes: list[str]
     cost: Cost
+    # Whether the answer's figures are exact, of a metric that is no estimate.
+    exact: bool = True
 
 
 def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]) -> Figures:
@@ -123,7 +127,8 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         )
     period = build_period(span.start, span.end, "", span.timezone)
     start, end = (write_moment(moment, period.zone) for moment in (period.start, period.end))
-    return Figures(metric.name, unit, columns, rows, notes, found.cost, start, end, is_exact(metric, others))
+    exact = found.exact and is_exact(metric, others)
+    return Figures(metric.name, unit, columns, rows, notes, found.cost, start, end, exact)
 
 
 def _is_enough(metric: Metric, figure: Figure) -> bool:
@@ -133,7 +138,7 @@ def _is_enough(metric: Metric, figure: Figure) -> bool:
 def is_exact(metric: Metric, others: Mapping[str, Metric]) -> bool:
     """Whether figures are what was counted, added up or read; a quotient is an estimate, also of such figures.
 
-    A formula is no more exact than its parts, which are among `others`.
+    Whether numbers carry them exactly their answer says besides (`Figures.exact`). A formula is no more exact than its parts, which are among `others`.
     """
     if isinstance(metric, Formula):
         return not parse_expression(metric.expression).divides and all(
@@ -257,15 +262,16 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
         )
     cost = functools.reduce(_add, (part.cost for part in parts.values()))
     longest = max(parts.values(), key=lambda part: len(part.lead))
-    return _Found(longest.lead, figures, notes, cost)
+    exact = all(part.exact for part in parts.values()) and all(one.carried for one in figures.values())
+    return _Found(longest.lead, figures, notes, cost, exact)
 
 
 def _combine(expression: Expression, metrics: Mapping[str, Metric], row: Mapping[str, Figure]) -> Figure:
     """Return a formula's figure, given those of its parts."""
     samples = [one.n for one in row.values() if one.n is not None]
-    value = expression.value({name: one.value for name, one in row.items()})
+    value, carried = expression.reckon({name: one.value for name, one in row.items()})
     enough = all(_is_enough(metrics[name], one) for name, one in row.items())
-    return Figure(value, min(samples) if samples else None, enough=enough)
+    return Figure(value, min(samples) if samples else None, enough=enough, carried=carried)
 
 
 def list_groups(figures: Figures, span: Span) -> tuple[Lead, ...]:
@@ -331,7 +337,8 @@ def _collect(answer: Answer, width: int, build: Callable[[list[Any]], Figure]) -
     """Return an answer's rows as figures; its last `width` columns are what `build` gets."""
     split = len(answer.columns) - width
     figures = {tuple(row[:split]): build(row[split:]) for row in answer.rows}
-    return _Found(answer.columns[:split], figures, list(answer.notes), answer.statistics)
+    exact = answer.columns[split].is_exact
+    return _Found(answer.columns[:split], figures, list(answer.notes), answer.statistics, exact)
 
 
 def _both(low: float | None, high: float | None) -> tuple[float | None, float | None]:

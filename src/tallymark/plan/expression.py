@@ -43,12 +43,18 @@ class Expression:
 
         Figures are reckoned with as the decimals that they are written as: 0.1 + 0.2 is 0.3.
         """
+        return self.reckon(figures)[0]
+
+    def reckon(self, figures: Mapping[str, float | None]) -> tuple[float | None, bool]:
+        """Return the value, and whether a double carries it exactly, given that the figures are exact."""
         try:
             found = _value(self._root, figures)
             value = None if found is None else float(found)
         except (ArithmeticError, ValueError):
-            return None
-        return value if value is not None and math.isfinite(value) else None
+            return None, True
+        if value is None or not math.isfinite(value):
+            return None, True
+        return value, Decimal(repr(value)) == found
 
 
 def parse_expression(text: str) -> Expression:

@@ -14,9 +14,10 @@ import msgspec
 
 from tallymark.queries.fields import Field, Type, parse_breakdown
 from tallymark.queries.filters import build_filters
-from tallymark.queries.measures import ADDITIVE, Aggregate, build_measure, settle_sum
+from tallymark.queries.measures import ADDITIVE, Aggregate, build_measure
 from tallymark.queries.period import Period, build_period
 from tallymark.queries.question import GROUPS, MAX_LIMIT, Asked, Interval, Selection, Series, refuse
+from tallymark.queries.reading import Reading
 from tallymark.queries.result import Cell, Column
 from tallymark.queries.sql import Parameters, Statement, build_scope
 
@@ -192,7 +193,7 @@ class GridQuery:
         cells = f"groupArray(({', '.join(['k', 'n', *names])}))"
         return parameters.statement(f"SELECT place, {cells}, sum(n)\nFROM (\n{inner}\n)\nGROUP BY place")
 
-    def _fixed_groups(self, rows: list[list[Any]], read: _Reading) -> list[Group]:
+    def _fixed_groups(self, rows: list[list[Any]], read: Reading) -> list[Group]:
         """Return the asked groups in their order, and all others last where there are any."""
         found = {place: (cells, size) for place, cells, size in rows}
         groups = []
@@ -242,7 +243,7 @@ class GridQuery:
         notes = [aggregate.note + "." for aggregate in aggregates if aggregate.note]
         width = len(self.asked.breakdown)
         fields = self.breakdown_fields()
-        read = _Reading.of(aggregates)
+        read = Reading.of(aggregates)
         groups = []
         if not width:
             groups = [Group((), sum(row[1] for row in rows), read.cells(rows))]
@@ -260,6 +261,8 @@ class GridQuery:
         if width and rows and not self.asked.groups:
             notes += self._limit_notes(groups, rows[0][width + 2], rows[0][width + 3])
         notes += _mixed_notes(aggregates, groups, self.chosen)
+        aggregates, rounded = read.mark(aggregates, [selection for _, selection in self.chosen])
+        notes += rounded
         notes += self._edge_notes()
         self._check_rows(len(groups))
         return Grid(groups, aggregates, notes)
@@ -362,38 +365,6 @@ class _Conditions:
 
     shared: list[str]
     own: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """How the figures of rows are read. Places are counted after the key.
-
-    `numbers` become floats: the engine writes 12.0 as 12, and `inf` as a text. `sums` are settled, each by its magnitude at
-    another place.
-    """
-
-    numbers: list[int]
-    sums: list[tuple[int, int]]
-
-    @classmethod
-    def of(cls, aggregates: Sequence[Aggregate]) -> _Reading:
-        """Return how the figures of these aggregates are read."""
-        places = list(enumerate(aggregates, 2))
-        first = 2 + len(aggregates) + sum(1 for one in aggregates if one.others)
-        summed = [place for place, one in places if one.magnitude]
-        sums = [(place, first + number) for number, place in enumerate(summed)]
-        return cls([place for place, one in places if one.type == "number"], sums)
-
-    def cells(self, rows: list[list[Any]], parts: int = 1) -> dict[int, Sequence[Any]]:
-        """Return the rows by their key; `parts` are the groups that were added up in them."""
-        for row in rows if self.numbers else ():
-            for place in self.numbers:
-                if row[place] is not None:
-                    row[place] = float(row[place])
-            for place, magnitude in self.sums:
-                if row[place] is not None:
-                    row[place] = settle_sum(row[place], float(row[magnitude]), parts)
-        return {row[0]: row[1:] for row in rows}
 
 
 def _unmapped(sums: list[list[Any]]) -> list[list[Any]]:

@@ -24,10 +24,19 @@ SKETCH_ACCURACY: Final = 0.01
 SKETCH_ERROR: Final = f"relative error of at most {SKETCH_ACCURACY:.0%}".replace("%", " %")
 # The standard normal distribution's 97.5 % point: 95 % lie within it on both sides.
 Z: Final = 1.959963984540054
-# Measures whose figures are values, or sums of values, and no estimates of anything.
+# Measures whose figures are values, or sums of values, and no estimates of anything, where a double carries them.
 _EXACT: Final = frozenset({"sum", "minimum", "maximum", "last"})
 # How far the nearest double lies from a decimal, at most, as a share of it.
 _HALF_UNIT: Final = 2.0**-53
+# Up to here a double carries every whole number, and any number of so many significant digits.
+_WHOLE: Final = 2.0**53
+_DIGITS: Final = 15
+# A sum of values up to so much is off by less than a hundredth: a whole number of them is certain.
+_CERTAIN: Final = 2.0**46
+# So many more decimal places than a sum has must be known of it: further decimals would have shown there.
+_SPARE_PLACES: Final = 2
+# From here on what a double leaves out may reach a hundredth.
+LARGE: Final = 2.0**43
 # Measures whose figures of parts add up to the figure of the whole.
 ADDITIVE: Final = frozenset({"count", "sum"})
 # Measures whose figures are numbers of something: two of them divided are a share.
@@ -159,7 +168,8 @@ def _build_numeric(
     if field.name not in NULLABLE:
         others = f"countIf({condition + ' AND ' if condition else ''}isNull({number}) AND {field.exists()})"
     empty = 0 if measure.op == "sum" else None
-    is_exact = measure.op in _EXACT or (measure.op == "quantile" and exact)
+    # A quantile is an estimate, with an interval, and stands between two values.
+    is_exact = measure.op in _EXACT
     return Aggregate(sql, "number", None, empty, others, note, magnitude, exact=is_exact or UNSET)
 
 
@@ -195,13 +205,44 @@ def settle_sum(value: float, magnitude: float | None, parts: int = 1) -> float:
     for each. Of the numbers in between the one with the fewest decimals is meant: 1248025.57, and not
     1248025.5699999998. Whole numbers stay as they are.
     """
-    if not magnitude or not math.isfinite(value) or not math.isfinite(magnitude) or value.is_integer():
-        return value
+    return settle_exactly(value, magnitude, parts)[0]
+
+
+def settle_exactly(value: float, magnitude: float | None, parts: int = 1) -> tuple[float, bool]:
+    """Return what `settle_sum` does, and whether it is certain: the exact sum of the decimals that were sent.
+
+    It is where the error leaves room for more decimal places than the sum has (`_SPARE_PLACES`). What is no finite number, and stands in no answer, counts as certain.
+    """
+    if not magnitude or not math.isfinite(value) or not math.isfinite(magnitude):
+        return value, True
+    if value.is_integer() and magnitude * (3 + parts) < _CERTAIN:
+        return value, True
     error = magnitude * _HALF_UNIT * (3 + parts)
     if not error:
-        return value
-    settled = round(value, max(0, math.floor(-math.log10(2 * error))))
-    return settled if abs(settled - value) <= error else value
+        return value, True
+    places = math.floor(-math.log10(2 * error))
+    settled = value if value.is_integer() else round(value, max(0, places))
+    if abs(settled - value) > error:
+        return value, False
+    spare = places - _SPARE_PLACES
+    return settled, spare >= 0 and round(settled, spare) == settled
+
+
+def is_carried(value: float) -> bool:
+    """Return whether a double carries a number that was read: it is whole and below 2⁵³, or has up to 15 digits."""
+    if not math.isfinite(value):
+        return True
+    if value.is_integer():
+        return abs(value) < _WHOLE
+    return float(f"{value:.{_DIGITS}g}") == value
+
+
+def describe_rounded(op: str, field: str | None, event_name: str) -> str:
+    """Return the sentence about large figures that are not marked as exact."""
+    return (
+        f"{op} of {field} of {event_name} has more digits than a 64-bit float carries: it is rounded to about"
+        f" {_DIGITS} digits, and not exact."
+    )
 
 
 def _build_bound(

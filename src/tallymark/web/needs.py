@@ -227,7 +227,7 @@ def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed, *, exact: 
         weeks = f"{found.weeks} {'week' if found.weeks == 1 else 'weeks'} seen"
         needs.too_new.append(Named(named.name, named.title, weeks))
     elif found.band is not None:
-        needs.out.append(_describe(metric, found, found.band, exact=exact))
+        needs.out.append(_describe(metric, found, found.band, exact=exact and found.of_day.figure.carried))
     elif found.last is None:
         needs.silent.append(named)
     else:

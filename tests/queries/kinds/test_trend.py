@@ -120,7 +120,8 @@ def test_values_of_several_types_are_named(ask, insert):
     answer = ask(project, YEAR, series=[series("sum", "seen", "sum", "amount")])
     assert answer.rows == [[3.5 + 2**63]]
     assert answer.notes == [
-        "amount of seen has values of several types: 3 that are no numbers were left out of sum."
+        "amount of seen has values of several types: 3 that are no numbers were left out of sum.",
+        "sum of amount of seen has more digits than a 64-bit float carries: it is rounded to about 15 digits, and not exact.",
     ]
 
 

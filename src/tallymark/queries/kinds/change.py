@@ -8,7 +8,7 @@ split into what its rate changed and what its weight changed. In every field con
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
@@ -17,7 +17,14 @@ import msgspec
 from tallymark.queries.fields import SKETCH, Field, Type, parse_breakdown, parse_field
 from tallymark.queries.filters import build_filters
 from tallymark.queries.grid import group_value
-from tallymark.queries.measures import ADDITIVE, build_measure, settle_sum
+from tallymark.queries.measures import (
+    ADDITIVE,
+    LARGE,
+    build_measure,
+    describe_rounded,
+    settle_exactly,
+    settle_sum,
+)
 from tallymark.queries.period import Period, build_period
 from tallymark.queries.question import COUNT, Asked, Measure, Selection, Text, refuse
 from tallymark.queries.result import Cell, Column, Table
@@ -38,6 +45,8 @@ _COLUMNS: Final = (
     "rate_effect",
     "mix_effect",
 )
+# What is counted or added up of one that is no ratio.
+_SUMMED: Final = tuple(map(_COLUMNS.index, ("before", "after", "contribution")))
 _SPLIT: Final = ("count", "sum", "average", "unique")
 
 
@@ -150,15 +159,31 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         if None in total.figures(is_ratio=self._is_ratio()):
             # Parts of a change that there is not would be made up.
             table = []
-        return Table(self._columns(), table, self._notes(total, exact=exact), doubts)
+        notes = self._notes(total, exact=exact)
+        size = self._find_magnitude(rows, places)
+        certain = size == 0 or all(
+            settle_exactly(float(cell), size)[1]
+            for row in table
+            for cell in map(row.__getitem__, _SUMMED)
+            if isinstance(cell, int | float)
+        )
+        measure = self.numerator.measure
+        if not certain and size >= LARGE and not is_ratio:
+            notes.append(describe_rounded(measure.op, measure.field, self.numerator.event_name))
+        return Table(self._columns(certain=certain), table, notes, doubts)
 
-    def _columns(self) -> tuple[Column, ...]:
+    def _find_magnitude(self, rows: list[list[Any]], places: Mapping[int, int]) -> float:
+        """Return the sum of all values without their signs, in both times; 0 where no values are added up."""
+        first = len(self._fields()) + len(self._figures()) * 2
+        return math.fsum(float(cell) for mask, *cells in rows if places[mask] == 0 for cell in cells[first:])
+
+    def _columns(self, *, certain: bool = True) -> tuple[Column, ...]:
         kinds = ["text", "text", "integer", "number", "number", "integer", "integer", *["number"] * 4]
         unit = "ratio" if self.denominator is not None else None
         units = [None, None, None, unit, unit, "events", "events", *[unit] * 4]
         exact = (
             {"before", "after", "contribution"}
-            if self.denominator is None and self.numerator.measure.op in ADDITIVE
+            if certain and self.denominator is None and self.numerator.measure.op in ADDITIVE
             else set()
         )
         if self.numerator.measure.field == SKETCH:
