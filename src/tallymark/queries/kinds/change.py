@@ -161,12 +161,7 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
             table = []
         notes = self._notes(total, exact=exact)
         size = self._find_magnitude(rows, places)
-        certain = size == 0 or all(
-            settle_exactly(float(cell), size)[1]
-            for row in table
-            for cell in map(row.__getitem__, _SUMMED)
-            if isinstance(cell, int | float)
-        )
+        certain = _is_certain(table, size)
         measure = self.numerator.measure
         if not certain and size >= LARGE and not is_ratio:
             notes.append(describe_rounded(measure.op, measure.field, self.numerator.event_name))
@@ -407,6 +402,12 @@ def _rows(name: str, parts: list[_Part], total: _Sums, *, is_ratio: bool, counte
         ]
         for part in parts
     ]
+
+
+def _is_certain(table: list[list[Cell]], size: float) -> bool:
+    """Return whether all that was added up is exact; `size` is the sum of all values without their signs."""
+    cells = [row[place] for row in table for place in _SUMMED]
+    return all(settle_exactly(float(cell), size)[1] for cell in cells if isinstance(cell, int | float))
 
 
 def _read_text(field: Field) -> str:
