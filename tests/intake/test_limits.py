@@ -15,25 +15,41 @@ from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter
 def test_bytes_are_bounded_and_given_back():
     """Together requests hold no more than the limit; what one took is free after it, also after an error."""
     budget = MemoryBudget(IntakeLimits(memory_bytes=100))
-    with budget.request("a") as first, budget.request("b") as second:
-        first.take(60)
-        with pytest.raises(RequestRefused, match="overloaded") as caught:
-            second.take(41)
-        assert caught.value.retry_after
+    with budget.request("a") as first, budget.request("b") as second, budget.request("c") as third:
+        first.take(40)
         second.take(40)
-    with pytest.raises(RequestRefused), budget.request("a") as third:
-        third.take(101)
-    with budget.request("a") as fourth:
-        fourth.take(100)
+        with pytest.raises(RequestRefused, match="overloaded") as caught:
+            third.take(21)
+        assert caught.value.retry_after
+        third.take(20)
+    with pytest.raises(RequestRefused), budget.request("a") as fourth:
+        fourth.take(51)
+    with budget.request("a") as fifth:
+        fifth.take(50)
+
+
+def test_one_project_takes_half_of_the_bytes():
+    """A project's requests together hold half of the memory, and are told that it is their share; others go on."""
+    budget = MemoryBudget(IntakeLimits(memory_bytes=100))
+    with ExitStack() as held:
+        for _ in range(5):
+            held.enter_context(budget.request("a")).take(10)
+        more = held.enter_context(budget.request("a"))
+        with pytest.raises(RequestRefused, match=r"overloaded.*its share is 50") as caught:
+            more.take(1)
+        assert (caught.value.status, caught.value.retry_after) == (503, 1)
+        held.enter_context(budget.request("b")).take(50)
+    with budget.request("a") as again:
+        again.take(50)
 
 
 def test_what_never_fits_is_no_passing_trouble():
-    """A request that alone takes more than the limit is told to be smaller, not to come again."""
+    """A request that alone takes more than its project's share is told to be smaller, not to come again."""
     budget = MemoryBudget(IntakeLimits(memory_bytes=100))
     with budget.request("a") as alone:
-        alone.take(60)
+        alone.take(30)
         with pytest.raises(RequestRefused, match="body_too_large") as caught:
-            alone.take(41)
+            alone.take(21)
         assert (caught.value.status, caught.value.retry_after) == (413, None)
 
 
@@ -43,7 +59,7 @@ def test_requests_are_bounded():
     with ExitStack() as held:
         for project in ("a", "a"):
             held.enter_context(budget.request(project))
-        with pytest.raises(RequestRefused, match="overloaded"):
+        with pytest.raises(RequestRefused, match=r"overloaded.*its share"):
             held.enter_context(budget.request("a"))
         for project in ("b", "b"):
             held.enter_context(budget.request(project))

@@ -1,7 +1,7 @@
 """What the intake allows, and the counters that enforce it across requests.
 
-Bodies that are being read or judged are bounded in bytes together with what waits for the disk; each project
-may have a rate. Past a bound a request is turned away at once: memory does not grow.
+Bodies that are being read or judged are bounded in bytes together with what waits for the disk, and one project may
+take half of them; each project may have a rate. Past a bound a request is turned away at once: memory does not grow.
 """
 
 from __future__ import annotations
@@ -30,46 +30,68 @@ class IntakeLimits:
 
 
 class MemoryBudget:
-    """Bytes and requests that are in the intake's hands at this moment."""
+    """Bytes and requests that are in the intake's hands at this moment.
+
+    One project may hold half of each: its slow senders do not keep the others out.
+    """
 
     def __init__(self, limits: IntakeLimits) -> None:
         self._limits = limits
-        self._bytes = 0
+        self._most_bytes = limits.memory_bytes // 2
+        self._most_requests = limits.requests // 2
+        self._bytes: Counter[str] = Counter()
         self._requests: Counter[str] = Counter()
+        # Sums of the counters: a request's pieces are too many to add up all projects for each.
+        self._all_bytes = 0
+        self._all_requests = 0
 
     def request(self, project: str) -> Reservation:
-        """Hold a place for one request, until it is closed. Raises `overloaded`.
-
-        One project may hold half of the places: its slow senders do not keep the others out.
-        """
-        if (
-            self._requests.total() >= self._limits.requests
-            or self._requests[project] >= self._limits.requests // 2
-        ):
+        """Hold a place for one request, until it is closed. Raises `overloaded`."""
+        if self._requests[project] >= self._most_requests:
+            raise RequestRefused(
+                "overloaded",
+                f"{self._most_requests:,} requests of this project are open, which is its share. Try again in a second, with"
+                " fewer requests at once.",
+                retry_after=1,
+            )
+        if self._all_requests >= self._limits.requests:
             raise RequestRefused("overloaded", retry_after=1)
         self._requests[project] += 1
+        self._all_requests += 1
         return Reservation(self, project)
 
     def give_back(self, project: str, size: int) -> None:
         """Free a request's place and its bytes."""
+        self._all_requests -= 1
+        self._all_bytes -= size
         self._requests[project] -= 1
-        self._bytes -= size
+        self._bytes[project] -= size
+        if not self._requests[project]:
+            del self._requests[project], self._bytes[project]
 
     def check_alone(self, size: int) -> None:
-        """Raise `body_too_large` for a request that takes more than there is for all."""
-        most = self._limits.memory_bytes
-        if size > most:
+        """Raise `body_too_large` for a request that takes more than its project's share."""
+        if size > self._most_bytes:
             raise RequestRefused(
                 "body_too_large",
-                f"The request takes {size:,} bytes of memory, {most:,} are there for all. Send smaller batches, or raise"
-                " intake_memory_bytes.",
+                f"The request takes {size:,} bytes of memory, one project may take {self._most_bytes:,}. Send smaller"
+                " batches, or raise intake_memory_bytes, which is twice that.",
             )
 
-    def take(self, size: int) -> None:
+    def take(self, project: str, size: int) -> None:
         """Add bytes, or raise `overloaded`."""
-        if self._bytes + size > self._limits.memory_bytes:
+        held = self._bytes[project]
+        if held + size > self._most_bytes:
+            raise RequestRefused(
+                "overloaded",
+                f"This project's open requests hold {held:,} bytes of memory, its share is {self._most_bytes:,}. Try again in"
+                " a second, with fewer or smaller requests at once.",
+                retry_after=1,
+            )
+        if self._all_bytes + size > self._limits.memory_bytes:
             raise RequestRefused("overloaded", retry_after=1)
-        self._bytes += size
+        self._bytes[project] = held + size
+        self._all_bytes += size
 
 
 class Reservation:
@@ -92,7 +114,7 @@ class Reservation:
     def take(self, size: int) -> None:
         """Take `size` more bytes; raises `overloaded`, or `body_too_large` where waiting for others would not help."""
         self._budget.check_alone(self.bytes + size)
-        self._budget.take(size)
+        self._budget.take(self._project, size)
         self.bytes += size
 
     def close(self) -> None:
