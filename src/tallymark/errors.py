@@ -157,7 +157,7 @@ REQUEST_CODES = _by_code(
     Code(
         "invalid_encoding",
         400,
-        "The compressed body is broken or of an unknown kind.",
+        "The compressed body is broken, of an unknown kind, or in too many pieces.",
         "Send gzip, zlib, zstd or plain text.",
     ),
     Code("invalid_request", 400, "The request is not understood.", "The message says which part."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import random
+import time
 import tracemalloc
 import zlib
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.errors import RequestRefused
-from tallymark.intake.decode import decompress
+from tallymark.intake.decode import MOST_MEMBERS, decompress
 
 MOST = 1024 * 1024
 PACK = {
@@ -86,9 +88,54 @@ def test_several_members_are_one_text(kind):
     assert _code(pack(b"{1}") + b"garbage behind it") == "invalid_encoding"
 
 
-def test_many_empty_members():
-    """A body of nothing but empty members ends, and is an empty text."""
-    assert decompress(gzip.compress(b"") * 20_000, MOST) == b""
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "zstd"])
+def test_members_are_bounded(kind):
+    """A body of as many empty members as are allowed is an empty text; one more is refused, and says what is allowed."""
+    empty = PACK[kind](b"")
+    assert decompress(empty * MOST_MEMBERS, MOST) == b""
+    with pytest.raises(RequestRefused, match=r"invalid_encoding.*more than 20,000 (members|frames)"):
+        decompress(empty * (MOST_MEMBERS + 1), MOST)
+
+
+class Stream:
+    """A stream of zlib that notes how many bytes it is given, and how many it gives back unused."""
+
+    def __init__(self, stream, noted):
+        self._stream = stream
+        self._noted = noted
+
+    def decompress(self, data, most):
+        piece = self._stream.decompress(data, most)
+        self._noted.append(len(data) + len(self._stream.unused_data))
+        return piece
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib"])
+@pytest.mark.parametrize("text", [b"", TEXT])
+def test_members_cost_what_they_hold(kind, text, monkeypatch):
+    """What is copied for a member does not grow with what stands behind it: twice the members, twice the bytes."""
+    noted: list[int] = []
+    inflate = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda bits: Stream(inflate(bits), noted))
+    costs = []
+    for members in (500, 1000):
+        noted.clear()
+        assert decompress(PACK[kind](text) * members, 4 * MOST) == text * members
+        costs.append(sum(noted))
+    assert costs[1] < 2.2 * costs[0]
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_the_largest_body_of_members_is_no_burden(kind):
+    """As many members as are allowed in the largest body take a fraction of a second of a processor, not many."""
+    member = PACK[kind](random.Random(1).randbytes(180))
+    body = member * MOST_MEMBERS
+    began = time.thread_time()
+    assert len(decompress(body, 16 * MOST)) == 180 * MOST_MEMBERS
+    assert time.thread_time() - began < 3
 
 
 @pytest.mark.parametrize("outer", ["gzip", "zlib", "zstd"])
