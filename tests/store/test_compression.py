@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 
 import pytest
@@ -62,6 +63,20 @@ def test_bombs_come_in_small_pieces(encoding, packed):
     """64 megabytes of nothing, packed to little, come in pieces of at most one megabyte."""
     sizes = [len(piece) for piece in unpack(encoding, iter([packed]))]
     assert (sum(sizes), max(sizes) <= 1 << 20) == (64 << 20, True)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_members_cost_what_they_hold(encoding):
+    """A body of tiny members costs much the same in pieces of a megabyte as in small ones: what follows is not copied."""
+    packer = open_packer(encoding)
+    member = packer.push(b"") + packer.finish()
+    packed = member * (1024 * 1024 // len(member))
+    costs = []
+    for size in (1024, 1024 * 1024):
+        began = time.thread_time()
+        assert b"".join(unpack(encoding, split(packed, size // len(member) * len(member)))) == b""
+        costs.append(time.thread_time() - began)
+    assert costs[1] < 4 * costs[0]
 
 
 def test_unknown_encodings():

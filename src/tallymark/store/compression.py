@@ -88,6 +88,8 @@ def open_packer(encoding: str) -> Packer:
 
 # An unpacked piece is at most this long, whatever its packed form claims.
 _PIECE: Final = 1 << 20
+# What stands behind the end of a member comes back as a copy: short slices keep a body of tiny members linear.
+_SLICE: Final = 4096
 # zstd gives all that a slice holds at once, and four bytes can hold 128 KB.
 _ZSTD_SLICE: Final = 1024
 
@@ -106,6 +108,11 @@ def unpack(encoding: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise EngineError(48, f"The Content-Encoding {encoding!r} is not supported: gzip, deflate, zstd, lz4")
 
 
+def _cut(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from (piece[begin : begin + length] for begin in range(0, len(piece), length))
+
+
 def _broken(encoding: str, reason: object) -> EngineError:
     return EngineError(117, f"The {encoding} body is broken: {reason}", "INCORRECT_DATA")
 
@@ -113,7 +120,7 @@ def _broken(encoding: str, reason: object) -> EngineError:
 def _unpack_zlib(wbits: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
     raw = zlib.decompressobj(wbits)
     try:
-        for piece in pieces:
+        for piece in _cut(pieces, _SLICE):
             rest = piece
             while rest:
                 if raw.eof:
@@ -129,16 +136,17 @@ def _unpack_zlib(wbits: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _unpack_zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
     raw: Any = None
+    # Making one of these costs ten times what an empty frame does.
+    decompressor = zstandard.ZstdDecompressor()
     try:
-        for piece in pieces:
+        for piece in _cut(pieces, _ZSTD_SLICE):
             rest = piece
             while rest:
                 if raw is None or raw.eof:
                     # Several frames one after another make one body.
-                    raw = zstandard.ZstdDecompressor().decompressobj()
-                taken, rest = rest[:_ZSTD_SLICE], rest[_ZSTD_SLICE:]
-                plain = raw.decompress(taken)
-                rest = (raw.unused_data + rest) if raw.eof else rest
+                    raw = decompressor.decompressobj()
+                plain = raw.decompress(rest)
+                rest = raw.unused_data if raw.eof else b""
                 yield from (plain[begin : begin + _PIECE] for begin in range(0, len(plain), _PIECE))
     except zstandard.ZstdError as error:
         raise _broken("zstd", error) from None
@@ -149,7 +157,7 @@ def _unpack_zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _unpack_lz4(pieces: Iterator[bytes]) -> Iterator[bytes]:
     raw = _lz4_frame.LZ4FrameDecompressor()
     try:
-        for piece in pieces:
+        for piece in _cut(pieces, _SLICE):
             rest = piece
             while rest:
                 if raw.eof:
