@@ -17,6 +17,7 @@ from tallymark.intake.accept import Acceptor, build_batch
 from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter
 from tallymark.intake.receivers import RECEIVERS
 from tallymark.intake.upload import Exchange, Upload
+from tallymark.intake.workers import Workers
 from tallymark.journal.journal import JournalWriter
 from tallymark.meters import JOURNAL_WAITING_BYTES, REQUESTS_TURNED_AWAY
 from tallymark.pipeline.batch import Arrival
@@ -40,6 +41,7 @@ class Intake:
     clock: Clock = SYSTEM_CLOCK
     budget: MemoryBudget = field(init=False)
     rates: RateLimiter = field(init=False)
+    workers: Workers = field(default_factory=Workers)
     turned_away: Counter[tuple[str, str]] = field(default_factory=Counter)
     _rules: dict[tuple[str, ...], PrivacyRules] = field(default_factory=dict)
 

@@ -24,6 +24,7 @@ from tallymark.intake.decode import decompress
 from tallymark.intake.limits import Reservation
 from tallymark.intake.parsed import Parsed
 from tallymark.intake.receivers import Receiver
+from tallymark.intake.workers import Job
 from tallymark.journal.record import Record
 from tallymark.meters import INTAKE_SECONDS
 from tallymark.pipeline.batch import Arrival
@@ -74,8 +75,8 @@ class Upload:
     """The intake's side of one request."""
 
     __slots__ = (
-        "_asides", "_began", "_exchange", "_headers", "_intake", "_project", "_query", "_receiver", "_reservation", "_size", "_snapshot",
-        "_working",
+        "_asides", "_began", "_exchange", "_headers", "_intake", "_job", "_project", "_query", "_receiver", "_reservation", "_size",
+        "_snapshot", "_working",
     )  # fmt: skip
 
     def __init__(self, intake: Intake, exchange: Exchange, receiver: Receiver) -> None:
@@ -84,6 +85,8 @@ class Upload:
         self._receiver = receiver
         self._project = ""
         self._reservation: Reservation | None = None
+        # The latest work beside the event loop, where there was any.
+        self._job: Job | None = None
         self._size = 0
         self._began = time.perf_counter()
         # From here on the body is of no interest any more: it is worked on, or answered already.
@@ -110,8 +113,12 @@ class Upload:
             self._refuse(RequestRefused("request_timeout", retry_after=1), close=True)
 
     def leave(self) -> None:
-        """Let go: the sender is gone. What is whole already goes on, and is counted."""
-        if not self._working:
+        """Let go: the sender is gone. What is worked on already goes on, and is counted; what waits for its turn is dropped.
+
+        A hasty sender does not wait for its answer, so it may be gone: its body keeps its turn.
+        """
+        waited = self._job is not None and not self._asides.hasty and self._intake.workers.withdraw(self._job)
+        if waited or not self._working:
             self._close()
 
     def _judge_head(self) -> None:
@@ -150,23 +157,38 @@ class Upload:
 
     def _finish(self, body: bytes, reservation: Reservation) -> None:
         self._asides = read_asides(self._headers, self._query)
-        # A small body that is compressed may be a large one.
-        if len(body) > (_LARGE_BYTES if body[:1] in b"{[" else _SMALL_BYTES):
+        text = self._read_small(body)
+        if text is None:
             self._run_beside(lambda: self._parse(body), lambda parsed: self._accept(parsed, reservation))
         else:
-            self._accept(self._parse(body), reservation)
+            self._accept(self._parse_text(text, body), reservation)
+
+    def _read_small(self, body: bytes) -> bytes | None:
+        """Return the text of a body that is small, as it came and decompressed; None for a larger one."""
+        if body[:1] in b"{[":
+            return body if len(body) <= _LARGE_BYTES else None
+        if len(body) > _SMALL_BYTES:
+            return None
+        try:
+            return decompress(body, min(_LARGE_BYTES, self._intake.limits.text_bytes))
+        except RequestRefused as refusal:
+            if refusal.code != "body_too_large":
+                raise
+            return None
 
     def _parse(self, body: bytes) -> tuple[Parsed, int]:
-        """Decompress and parse; also return the bytes that decompressing added."""
-        limits = self._intake.limits
-        text = decompress(body, limits.text_bytes)
-        return self._receiver.parse(text, limits.events), 0 if text is body else len(text)
+        return self._parse_text(decompress(body, self._intake.limits.text_bytes), body)
+
+    def _parse_text(self, text: bytes, body: bytes) -> tuple[Parsed, int]:
+        """Decode a body's text; also return the bytes that decompressing added."""
+        return self._receiver.parse(text, self._intake.limits.events), 0 if text is body else len(text)
 
     def _accept(self, outcome: tuple[Parsed, int], reservation: Reservation) -> None:
         """Hold what the events take, and run the steps; beside the loop where they look at every value."""
         parsed, more = outcome
         intake, project = self._intake, self._project
-        reservation.take(more + _OBJECTS * (more or self._size))
+        size = more or self._size
+        reservation.take(more + _OBJECTS * size)
         row = self._snapshot.projects.get(project)
         intake.rates.admit(project, len(parsed.events), row.rate_limit if row else 0)
         rules = intake.privacy_rules(self._snapshot, project)
@@ -175,7 +197,7 @@ class Upload:
             arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan, plain=parsed.plain
         )
         careful = parsed.scan.people or parsed.failed
-        if self._size > _LARGE_BYTES or (careful and self._size > _SMALL_BYTES):
+        if size > _LARGE_BYTES or (careful and size > _SMALL_BYTES):
             self._run_beside(lambda: intake.acceptor.prepare(batch), self._commit)
         else:
             self._commit(intake.acceptor.prepare(batch))
@@ -214,9 +236,9 @@ class Upload:
             self._refuse(RequestRefused("internal_error"))
 
     def _run_beside(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Do work beside the event loop, and go on with what comes of it."""
-        done = asyncio.get_running_loop().run_in_executor(None, work)
-        done.add_done_callback(lambda done: self._run(lambda: then(done.result())))
+        """Do work beside the event loop, when it is the project's turn, and go on with what comes of it."""
+        self._job = Job(self._project, work, lambda done: self._run(lambda: then(done.result())))
+        self._intake.workers.submit(self._job)
 
     def _refuse(self, refusal: RequestRefused, *, close: bool = False) -> None:
         self._intake.turn_away(self._project, refusal.code)

@@ -182,6 +182,7 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     if own is not None:
         await own.finish()
     await intake.acceptor.drain()
+    intake.workers.close()
     intake.journal.close()
     services.uses.write()
     services.close()
