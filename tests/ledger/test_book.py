@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tallymark.errors import FormatError
 from tallymark.journal.record import FailedEvent, Heading
-from tallymark.ledger.book import MOST_DROPPED_AT_ONCE, Book, Entry, Limits, TraceRow
+from tallymark.ledger.book import MOST_DROPPED_IN_A_MINUTE, Book, Entry, Limits, TraceRow
 from tallymark.ledger.quarantine import count_quarantined, find_quarantined, list_quarantined
 from tallymark.ledger.report import build_report, read_cursor
 from tallymark.ledger.tables import open_for_reading
@@ -164,20 +164,70 @@ def test_client_totals_are_maxima(tmp_path_factory, reports):
     assert dropped.get("queue_full", 0) == highest.total()
 
 
+def _report(book: Book, number: int, instance: str, received_us: int = NOW_US, **dropped: int) -> None:
+    entry = Entry()
+    entry.clients.append(_heading(received_us=received_us, client_instance=instance, client_dropped=dropped))
+    book.commit(entry, 0, number, received_us)
+
+
 def test_a_report_that_claims_too_much_is_capped_and_marked(open_book, path):
-    """10¹² drops count as what one client can have dropped, all reasons together, and are told; later rises are ordinary."""
+    """10¹² drops count as what clients can have dropped, all reasons together, and are told; later rises are ordinary."""
     book = open_book()
-    for number, dropped in enumerate(
-        ({"queue_full": 10**12, "closed": 5}, {"queue_full": 10**12 + 7}, {"queue_full": 10**12 + 7})
-    ):
-        entry = Entry()
-        entry.clients.append(_heading(client_instance="a", client_dropped=dropped))
-        book.commit(entry, 0, number, NOW_US)
+    _report(book, 1, "a", queue_full=10**12, closed=5)
+    for number in (2, 3):
+        _report(book, number, "a", NOW_US + 60_000_000, queue_full=10**12 + 7)
     outside = _totals(path).outside
-    assert sum(outside.client_dropped.values()) == MOST_DROPPED_AT_ONCE + 7
+    assert sum(outside.client_dropped.values()) == MOST_DROPPED_IN_A_MINUTE + 7
     assert outside.client_reports_capped == 1
     titles = [title for title, _ in build_outside(_totals(path))]
     assert titles == ["Dropped by clients", "Implausible reports of clients"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_many_clients_claim_no_more_than_one(open_book, path, together):
+    """300 clients that claim the bound in one minute count as it once, in one commit and in many; 299 are marked."""
+    book = open_book()
+    headings = [
+        _heading(client_instance=f"c{number}", client_dropped={"queue_full": MOST_DROPPED_IN_A_MINUTE})
+        for number in range(300)
+    ]
+    for number, some in enumerate([headings] if together else [[heading] for heading in headings]):
+        entry = Entry()
+        entry.clients += some
+        book.commit(entry, 0, number, NOW_US)
+    outside = _totals(path).outside
+    assert outside.client_dropped == {"queue_full": MOST_DROPPED_IN_A_MINUTE}
+    assert outside.client_reports_capped == 299
+
+
+def test_a_report_of_the_bound_is_believed(open_book, path):
+    """Exactly as many as can be are counted and not marked, again in the next minute, and in another project."""
+    book = open_book()
+    _report(book, 1, "a", queue_full=MOST_DROPPED_IN_A_MINUTE)
+    _report(book, 2, "b", NOW_US + 60_000_000, queue_full=MOST_DROPPED_IN_A_MINUTE)
+    entry = Entry()
+    entry.clients.append(_heading("q", client_instance="a", client_dropped={"closed": 5}))
+    book.commit(entry, 0, 3, NOW_US)
+    outside = _totals(path).outside
+    assert outside.client_dropped == {"queue_full": 2 * MOST_DROPPED_IN_A_MINUTE}
+    assert outside.client_reports_capped == 0
+    assert _totals(path, "q").outside.client_dropped == {"closed": 5}
+
+
+def test_few_clients_of_a_project_are_remembered(open_book, path):
+    """Of a project's clients those stay that reported last, also with what they said before; another's stay as they are."""
+    book = open_book(client_instances=3)
+    entry = Entry()
+    entry.clients.append(_heading("q", client_instance="other", client_dropped={"closed": 5}))
+    book.commit(entry, 0, 0, NOW_US)
+    for number, instance in enumerate("abcade"):
+        _report(book, number + 1, instance, NOW_US + number, queue_full=10, closed=1)
+    connection = open_for_reading(path)
+    kept = connection.execute("SELECT DISTINCT project, instance FROM client_total").fetchall()
+    connection.close()
+    assert sorted(kept) == [("p", "a"), ("p", "d"), ("p", "e"), ("q", "other")]
+    _report(book, 9, "a", NOW_US + 9, queue_full=11, closed=1)
+    assert _totals(path).outside.client_dropped == {"queue_full": 51, "closed": 5}
 
 
 def test_traces_are_capped_by_age_and_number(open_book, path):

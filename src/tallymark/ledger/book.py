@@ -16,8 +16,8 @@ from tallymark.crashpoints import reach
 from tallymark.journal.record import FailedEvent, Heading
 from tallymark.ledger.tables import OVERSTATED, open_book
 
-# No client lets more go between two of its reports: it would have to drop 100,000 events a second for minutes.
-MOST_DROPPED_AT_ONCE: Final = 10_000_000
+# A project's clients let no more go in a minute, all together: they would have to drop 160,000 events a second.
+MOST_DROPPED_IN_A_MINUTE: Final = 10_000_000
 # What a row takes beside the event's body, counted against the quarantine's bytes.
 _ROW_BYTES = 512
 
@@ -27,7 +27,7 @@ class Limits:
     """Caps of what is kept beside the store.
 
     Bytes (per project) and days of quarantine; rows and days of traces of what was not stored; days after which
-    a client instance that reports nothing is forgotten.
+    a client instance that reports nothing is forgotten, and how many instances of a project are remembered.
     """
 
     quarantine_bytes: int = 256 * 1024 * 1024
@@ -35,6 +35,7 @@ class Limits:
     trace_rows: int = 1_000_000
     trace_days: float = 7.0
     client_days: float = 30.0
+    client_instances: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,7 @@ class Book:
         try:
             for heading, number, failed in entry.failed:
                 self._settle_failed(entry, heading, number, failed, now_us)
-            for heading in entry.clients:
-                self._raise_client_totals(entry, heading)
+            self._settle_clients(entry)
             self._write_counts(entry)
             reach("ledger.during_roll_up")
             self._write_traces(entry, now_us)
@@ -193,31 +193,66 @@ class Book:
             (heading.project, size),
         )
 
-    def _raise_client_totals(self, entry: Entry, heading: Heading) -> None:
-        """Keep the maximum of each running total; what it rose by belongs to this record's minute.
+    def _settle_clients(self, entry: Entry) -> None:
+        """Count what clients reported, no more of a project and a receive minute than its clients can have dropped."""
+        left: dict[tuple[str, int], int] = {}
+        for heading in entry.clients:
+            minute = (heading.project, heading.received_us // MINUTE_US)
+            if minute not in left:
+                left[minute] = max(0, MOST_DROPPED_IN_A_MINUTE - self._count_client_drops(*minute))
+            left[minute] -= self._raise_client_totals(entry, heading, left[minute])
+        for project in {heading.project for heading in entry.clients}:
+            self._forget_clients(project)
 
-        A report that claims more than a client can have dropped counts as much as one can, and is marked.
+    def _count_client_drops(self, project: str, minute: int) -> int:
+        row = self._connection.execute(
+            "SELECT coalesce(sum(events), 0) FROM line"
+            " WHERE project = ? AND minute = ? AND line = 'client_dropped' AND reason <> ?",
+            (project, minute, OVERSTATED),
+        ).fetchone()
+        return int(row[0])
+
+    def _raise_client_totals(self, entry: Entry, heading: Heading, most: int) -> int:
+        """Keep the maximum of each running total; what it rose by, up to `most`, belongs to this record's minute.
+
+        Returns what was counted. A report that claims more is marked.
         """
         run = self._connection.execute
-        left = MOST_DROPPED_AT_ONCE
-        overstated = False
+        counted, claimed = 0, 0
         for reason, total in heading.client_dropped.items():
+            if not total:
+                continue
             key = (heading.project, heading.client_instance, reason)
             row = run(
                 "SELECT total FROM client_total WHERE project = ? AND instance = ? AND reason = ?", key
             ).fetchone()
-            before = row[0] if row else 0
-            if total > before:
-                rise = min(total - before, left)
-                left -= rise
-                overstated |= rise < total - before
-                entry.count(heading, "client_dropped", rise, reason)
-                run(
-                    "INSERT OR REPLACE INTO client_total VALUES (?, ?, ?, ?, ?)",
-                    (*key, total, heading.received_us),
-                )
-        if overstated:
+            rise = max(0, total - (row[0] if row else 0))
+            counts = min(rise, most - counted)
+            claimed += rise
+            counted += counts
+            entry.count(heading, "client_dropped", counts, reason)
+            run(
+                "INSERT INTO client_total VALUES (?, ?, ?, ?, ?) ON CONFLICT (project, instance, reason)"
+                " DO UPDATE SET total = max(total, excluded.total), seen_us = max(seen_us, excluded.seen_us)",
+                (*key, total, heading.received_us),
+            )
+        if counted < claimed:
             entry.count(heading, "client_dropped", 1, OVERSTATED)
+        return counted
+
+    def _forget_clients(self, project: str) -> None:
+        """Forget a project's instances past the bound, those first that reported longest ago."""
+        most = self._limits.client_instances
+        run = self._connection.execute
+        (instances,) = run(
+            "SELECT count(DISTINCT instance) FROM client_total WHERE project = ?", (project,)
+        ).fetchone()
+        if instances > most:
+            run(
+                "DELETE FROM client_total WHERE project = ? AND instance IN (SELECT instance FROM client_total"
+                " WHERE project = ? GROUP BY instance ORDER BY max(seen_us) DESC, instance LIMIT -1 OFFSET ?)",
+                (project, project, most),
+            )
 
     def _write_counts(self, entry: Entry) -> None:
         self._connection.executemany(

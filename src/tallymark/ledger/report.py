@@ -46,7 +46,7 @@ class Lines(msgspec.Struct):
 class Outside(msgspec.Struct):
     """Counts beside the equation, best effort: see docs/ledger.md.
 
-    `client_reports_capped` are reports that claimed more drops than a client can have, and were counted in part.
+    `client_reports_capped` are reports that claimed more drops than clients can have, and were counted in part or not at all.
     """
 
     requests_turned_away: dict[str, int] = {}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tallymark.errors import CLIENT_DROP_REASONS, DROP_REASONS, EVENT_CODES, REQUEST_CODES, Code
-from tallymark.ledger.book import MOST_DROPPED_AT_ONCE
+from tallymark.ledger.book import MOST_DROPPED_IN_A_MINUTE
 from tallymark.ledger.report import LedgerReport, Lines
 from tallymark.web.charts import BALANCE_LINES
 
@@ -101,7 +101,7 @@ def build_outside(report: LedgerReport) -> list[tuple[str, list[tuple[str, int, 
         ("Scrubbed by privacy rules", scrubbed),
     ]
     if outside.client_reports_capped:
-        meaning = f"They claimed more than a client can drop: of each no more than {MOST_DROPPED_AT_ONCE:,} events count."
+        meaning = f"They claimed more than clients can drop: of all reports in a minute {MOST_DROPPED_IN_A_MINUTE:,} events count."
         sections.append(
             ("Implausible reports of clients", [("reports", outside.client_reports_capped, meaning)])
         )
