@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,8 +40,8 @@ log = structlog.get_logger("tallymark.journal")
 # A call on the disk, so that tests can put a failing or forgetful one in its place.
 Sync = Callable[[int], None]
 Done = asyncio.Future[None]
-# Payloads that wait for the disk, with whom to tell.
-Group = list[tuple[Payload, Done]]
+# Payloads that wait for the disk, with whom to tell and whose they are.
+Group = list[tuple[Payload, Done, str]]
 # The longest that a record waits for others to share its sync with; only while more keep coming.
 _GATHER_SECONDS = 0.003
 # POSIX lets a call take 16; Linux takes 1,024.
@@ -52,7 +53,8 @@ class SegmentWriter:
     """One shard's writer. Thread-safe towards its own thread only: call it from one event loop.
 
     `at_least` is the lowest number for the next record: what readers know may be ahead of a journal whose
-    files were taken away. `max_waiting_bytes` bounds the queue in front of the disk; `reserve_bytes` is the free
+    files were taken away. `max_waiting_bytes` bounds the queue in front of the disk, of which one project
+    may fill half; `reserve_bytes` is the free
     room below which nothing is written any more, so that readers, deletion and administration still can.
     """
 
@@ -80,6 +82,7 @@ class SegmentWriter:
         self._end = DurableEnd(folder, writable=True)
         self._queue: Group = []
         self._waiting_bytes = 0
+        self._waiting_of: Counter[str] = Counter()
         self._wake = threading.Condition()
         self._stopping = False
         self._gathered = 0
@@ -101,11 +104,18 @@ class SegmentWriter:
 
     # What the intake calls
 
-    def admit(self, size: int) -> None:
-        """Raise RequestRefused when a request of `size` bytes has no chance: queue full, disk full, disk broken."""
+    def admit(self, size: int, project: str = "") -> None:
+        """Raise RequestRefused when `size` bytes of a project have no chance: queue or share full, disk full or broken."""
         if self._stopping:
             raise RequestRefused("shutting_down", retry_after=2)
-        # A record that is larger than the queue passes an empty one: alone it would be refused for ever.
+        # A record that is larger than what it may take passes when nothing waits: alone it would be refused for ever.
+        held, share = self._waiting_of[project], self._max_waiting_bytes // 2
+        if held and held + size > share:
+            raise RequestRefused(
+                "overloaded",
+                f"{held:,} bytes of this project wait for the disk, its share is {share:,}. Try again in a second.",
+                retry_after=1,
+            )
         if self._waiting_bytes and self._waiting_bytes + size > self._max_waiting_bytes:
             raise RequestRefused("overloaded", retry_after=1)
         self._check_room()
@@ -118,13 +128,14 @@ class SegmentWriter:
         Raises RequestRefused, now or through the future, with disk_full, journal_unavailable, overloaded or
         shutting_down; then the record is not in the journal and never will be.
         """
-        payload = render_payload(record)
-        self.admit(payload.size)
+        payload, project = render_payload(record), record.heading.project
+        self.admit(payload.size, project)
         loop = asyncio.get_running_loop()
         done: Done = loop.create_future()
         with self._wake:
-            self._queue.append((payload, done))
+            self._queue.append((payload, done, project))
             self._waiting_bytes += payload.size
+            self._waiting_of[project] += payload.size
         self._gathered += 1
         if self._gathered == 1:
             loop.call_soon(self._gather, loop, 0, loop.time() + _GATHER_SECONDS)
@@ -258,7 +269,9 @@ class SegmentWriter:
             finally:
                 self._room.end_write()
             with self._wake:
-                self._waiting_bytes -= sum(payload.size for payload, _ in group)
+                for payload, _, project in group:
+                    self._waiting_bytes -= payload.size
+                    self._waiting_of[project] -= payload.size
             _answer(group, refusal)
 
     def _write(self, group: Group) -> None:
@@ -270,7 +283,7 @@ class SegmentWriter:
             raise self._refuse("cannot begin a segment", error) from error
         parts = [
             part
-            for place, (payload, _) in enumerate(group)
+            for place, (payload, _, _) in enumerate(group)
             for part in render_frame(payload, self._next + place)
         ]
         before = self._size
@@ -381,7 +394,7 @@ def _answer(group: Group, refusal: RequestRefused | None) -> None:
     """Wake all requests of a group, with one call into their loop."""
 
     def settle() -> None:
-        for _, done in group:
+        for _, done, _ in group:
             if done.done():
                 continue
             if refusal is None:

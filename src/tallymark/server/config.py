@@ -114,7 +114,7 @@ MEANINGS: dict[str, str] = {
     "body_chunk_seconds": "Longest pause while a body is sent; then 408.",
     "body_seconds": "Longest time for a whole body; then 408.",
     "journal_segment_bytes": "Size at which a journal segment is closed.",
-    "journal_queue_bytes": "Bytes that may wait for the disk; past it requests get 503.",
+    "journal_queue_bytes": "Bytes that may wait for the disk, one project half of it; past it requests get 503.",
     "journal_keep_seconds": "How long journal segments stay after they were loaded.",
     "disk_reserve_bytes": "Free room below which the intake answers 503.",
     "dedup_days": "How long an event id is remembered.",
