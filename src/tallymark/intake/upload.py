@@ -1,7 +1,7 @@
 """One request to a receiver, from its head to its answer: who sends it, its body as it grows, its events, the journal.
 
 The HTTP server makes an `Exchange` and calls `begin`, `advance` and `expire`; nothing here waits. A body that takes
-milliseconds is worked on beside the event loop.
+milliseconds, because it is large or not well-formed, is worked on beside the event loop.
 """
 
 from __future__ import annotations
@@ -157,11 +157,19 @@ class Upload:
 
     def _finish(self, body: bytes, reservation: Reservation) -> None:
         self._asides = read_asides(self._headers, self._query)
-        text = self._read_small(body)
-        if text is None:
+        parsed = self._parse_quickly(body)
+        if parsed is None:
             self._run_beside(lambda: self._parse(body), lambda parsed: self._accept(parsed, reservation))
         else:
-            self._accept(self._parse_text(text, body), reservation)
+            self._accept(parsed, reservation)
+
+    def _parse_quickly(self, body: bytes) -> tuple[Parsed, int] | None:
+        """Parse a body that is small and well-formed; None for all others."""
+        text = self._read_small(body)
+        if text is None:
+            return None
+        parsed = self._receiver.parse_well_formed(text, self._intake.limits.events)
+        return None if parsed is None else (parsed, _count_added(text, body))
 
     def _read_small(self, body: bytes) -> bytes | None:
         """Return the text of a body that is small, as it came and decompressed; None for a larger one."""
@@ -177,11 +185,10 @@ class Upload:
             return None
 
     def _parse(self, body: bytes) -> tuple[Parsed, int]:
-        return self._parse_text(decompress(body, self._intake.limits.text_bytes), body)
-
-    def _parse_text(self, text: bytes, body: bytes) -> tuple[Parsed, int]:
-        """Decode a body's text; also return the bytes that decompressing added."""
-        return self._receiver.parse(text, self._intake.limits.events), 0 if text is body else len(text)
+        """Decompress and parse; also return the bytes that decompressing added."""
+        limits = self._intake.limits
+        text = decompress(body, limits.text_bytes)
+        return self._receiver.parse(text, limits.events), _count_added(text, body)
 
     def _accept(self, outcome: tuple[Parsed, int], reservation: Reservation) -> None:
         """Hold what the events take, and run the steps; beside the loop where they look at every value."""
@@ -196,8 +203,8 @@ class Upload:
         batch = build_batch(
             arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan, plain=parsed.plain
         )
-        careful = parsed.scan.people or parsed.failed
-        if size > _LARGE_BYTES or (careful and size > _SMALL_BYTES):
+        # A failure takes two bytes, and longer than an event.
+        if size > _LARGE_BYTES or parsed.failed or (parsed.scan.people and size > _SMALL_BYTES):
             self._run_beside(lambda: intake.acceptor.prepare(batch), self._commit)
         else:
             self._commit(intake.acceptor.prepare(batch))
@@ -256,3 +263,8 @@ class Upload:
         self._working = True
         if self._reservation is not None:
             self._reservation.close()
+
+
+def _count_added(text: bytes, body: bytes) -> int:
+    """Return the bytes that decompressing added."""
+    return 0 if text is body else len(text)

@@ -48,6 +48,32 @@ def test_every_element_is_an_event_or_a_failure(changes, lines):
     assert all(isinstance(event, Event) for event in parsed.events)
 
 
+@pytest.mark.parametrize(
+    "text", [b"[" + b"1," * 500 + b"1]", b"{}\n" * 500, b'["', b"[{},", b'{"event_id":"e"}']
+)
+def test_what_has_to_be_taken_apart_is_left_to_the_careful_reading(text, monkeypatch):
+    """Reading in one call gives up at once where elements are broken: they cost too much where others wait."""
+    whole = _parse(text)
+    assert whole.failed
+    monkeypatch.delattr(receiver, "_parse_pieces")
+    assert receiver.parse_well_formed(text, 1000) is None
+
+
+@pytest.mark.parametrize("attributes", [{}, {"a": 1}, {"a": {"b": [1, "x@y.org"]}}])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b" \n"])
+def test_well_formed_bodies_are_read_in_one_call(attributes, mark):
+    """Both readings give the same events and the same look over the text, and refuse the same bodies."""
+    text = (
+        mark
+        + json.dumps([{"event_id": f"e{n}", **_GOOD, "attributes": attributes} for n in range(3)]).encode()
+    )
+    quick, careful = receiver.parse_well_formed(text, 1000), _parse(text)
+    assert (_render(quick), quick.indexes, quick.scan) == (_render(careful), careful.indexes, careful.scan)
+    for most, body, code in ((2, text, "body_too_large"), (9, mark, "empty_body")):
+        with pytest.raises(RequestRefused, match=code):
+            receiver.parse_well_formed(body, most)
+
+
 def _render(parsed) -> list[dict]:
     """Return the events as they go on, whether their attributes were decoded or not."""
     return [json.loads(msgspec.json.encode(event)) for event in parsed.events]

@@ -17,12 +17,14 @@ class Receiver:
     """A protocol: its address, the source that the ledger shows, and how the text of a body is parsed.
 
     `parse` takes the text and the most events that one request may hold; it raises RequestRefused for a text
-    that is nothing of its kind, and gives every single bad event a code instead.
+    that is nothing of its kind, and gives every single bad event a code instead. `parse_well_formed` does the same where
+    that is quick, and returns None for all other texts.
     """
 
     path: str
     source: str
     parse: Callable[[bytes, int], Parsed]
+    parse_well_formed: Callable[[bytes, int], Parsed | None]
 
 
-RECEIVERS = (Receiver("/v1/events", "http", events.parse_events),)
+RECEIVERS = (Receiver("/v1/events", "http", events.parse_events, events.parse_well_formed),)

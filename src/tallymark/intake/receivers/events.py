@@ -77,17 +77,40 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def parse_events(text: bytes, max_events: int) -> Parsed:
     """Decode the text of a body; raises RequestRefused when it is empty or holds more than `max_events`."""
+    text, scan = _look_over(text)
+    return _bound(
+        _parse_well_formed(text, scan, max_events) or _parse_pieces(text, max_events), scan, max_events
+    )
+
+
+def parse_well_formed(text: bytes, max_events: int) -> Parsed | None:
+    """Decode a body as `parse_events` does where one call takes it; None where its elements have to be taken apart.
+
+    The former takes milliseconds for a quarter of a megabyte, the latter a hundred.
+    """
+    text, scan = _look_over(text)
+    parsed = _parse_well_formed(text, scan, max_events)
+    return None if parsed is None else _bound(parsed, scan, max_events)
+
+
+def _look_over(text: bytes) -> tuple[bytes, Scan]:
     text = text.removeprefix(_BOM)
     if text[:1] not in (b"{", b"["):
         text = text.lstrip()
     if not text:
         raise RequestRefused("empty_body")
-    scan = scan_text(text)
+    return text, scan_text(text)
+
+
+def _parse_well_formed(text: bytes, scan: Scan, max_events: int) -> Parsed | None:
     parsed = _parse_quick(text, scan)
-    if parsed is None:
-        # An event has an opening brace or more: what could hold far too many is not decoded in one go.
-        few = text.count(b"{") <= _BRACES * max_events
-        parsed = (_parse_whole(text) if few else None) or _parse_pieces(text, max_events)
+    # An event has an opening brace or more: what could hold far too many is not decoded in one go.
+    if parsed is None and text.count(b"{") <= _BRACES * max_events:
+        parsed = _parse_whole(text)
+    return parsed
+
+
+def _bound(parsed: Parsed, scan: Scan, max_events: int) -> Parsed:
     if len(parsed.events) + len(parsed.failed) > max_events:
         raise _too_many(max_events)
     parsed.scan = scan
