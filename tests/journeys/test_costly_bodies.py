@@ -83,11 +83,11 @@ def test_open_bodies_hold_half_of_the_memory(open_server, build_event):
         held.append(socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_SECONDS))
         held[-1].sendall(head.encode() + b"[" + b" " * (MEBIBYTE - 64 * 1024))
         answered = select.select(held, [], [], 0.5)[0]
+    batch = [build_event(f"beside-{number}", attributes={"note": "x" * 1000}) for number in range(100)]
+    assert server.send(batch).status == 200
     refusal = answered[0].recv(65536)
     assert refusal.startswith(b"HTTP/1.1 503")
     assert b"its share is 2,097,152" in refusal
-    batch = [build_event(f"beside-{number}", attributes={"note": "x" * 1000}) for number in range(100)]
-    assert server.send(batch).status == 200
     for connection in held:
         connection.close()
 

@@ -1,7 +1,7 @@
 """From the bytes on the wire to the bytes of the text: decompression, bounded.
 
 Its first bytes tell what a body is compressed with, because headers are often wrong. One layer only. A body is read in
-slices: what stands behind the end of a member comes back as a copy, so a slice is never much longer than its member.
+slices: what stands behind the end of a member comes back as a copy, so a member begins with a short one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _CHUNK = 256 * 1024
 # Slices of a member begin small and double.
-_FIRST_SLICE = 256
+_FIRST_SLICE = 4096
 _LARGEST_SLICE = 64 * 1024
 # As many as there may be events: each member costs a few microseconds, however empty it is.
 MOST_MEMBERS: Final = 20_000
