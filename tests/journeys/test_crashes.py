@@ -6,11 +6,9 @@ import json
 
 import pytest
 
-from tallymark.crashpoints import POINTS
+from tests.conftest import POINTS_OF_EVENTS
 
 TIMES = 3
-# Those of alerts are visited in `test_alerts`, those of the copy of an older table in `tests/store/test_copying.py`.
-_OF_EVENTS = [point for point in POINTS if not point.startswith(("alerts.", "copy."))]
 
 
 def _print(title: str, deaths: dict[str, int], counts: dict[str, int]) -> None:
@@ -20,7 +18,7 @@ def _print(title: str, deaths: dict[str, int], counts: dict[str, int]) -> None:
 @pytest.mark.parametrize("room", ["journal.after", "journal.segment", "loader.", "ledger_dedup"])
 def test_death_at_every_named_point(room, make_saboteur, make_traffic):
     """A process that dies at any named point, three times each, loses and doubles nothing."""
-    points = [point for point in _OF_EVENTS if _room_of(point) == room]
+    points = [point for point in POINTS_OF_EVENTS if _room_of(point) == room]
     saboteur = make_saboteur()
     traffic = make_traffic(saboteur.server).start()
     for turn in range(TIMES):
@@ -43,7 +41,7 @@ def _room_of(point: str) -> str:
 def test_every_point_belongs_to_a_room():
     """No named point is left out of the test above."""
     rooms = {"journal.after", "journal.segment", "loader.", "ledger_dedup"}
-    assert {_room_of(point) for point in _OF_EVENTS} == rooms
+    assert {_room_of(point) for point in POINTS_OF_EVENTS} == rooms
 
 
 def test_kill_of_each_process_and_of_all(make_saboteur, make_traffic):

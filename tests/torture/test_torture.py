@@ -8,17 +8,15 @@ import time
 
 import pytest
 
-from tallymark.crashpoints import POINTS
+from tests.conftest import POINTS_OF_EVENTS
 
 ROUNDS = int(os.environ.get("TALLYMARK_TORTURE_ROUNDS", "20"))
-# Those of alerts are reached when something is told, which nothing does here (see tests/journeys/test_alerts.py).
-PASSED = [point for point in POINTS if not point.startswith("alerts.")]
 SEED = int(os.environ.get("TALLYMARK_TORTURE_SEED", "1"))
 
 
 def _choose(dice: random.Random, saboteur):
     """Return one way to hurt the server: half of them at named points, half at any moment."""
-    point = dice.choice(PASSED)
+    point = dice.choice(POINTS_OF_EVENTS)
     role = dice.choice(("web", "loader", "store", "jobs"))
     return dice.choice(
         (
