@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import ask_metric
 from tallymark.metrics.intervals import mean_interval
 from tallymark.plan.kinds.metric import Average, Formula, Quantile, Span, Sum
@@ -230,7 +231,7 @@ def ask_all(ask, project, field, *ops, **more):
 
 
 def marks(answer):
-    return [column.is_exact for column in answer.columns]
+    return [column.exact is True for column in answer.columns]
 
 
 SUM, LEAST, MOST, LAST = ({"op": op} for op in ("sum", "minimum", "maximum", "last"))
@@ -299,6 +300,18 @@ def test_a_formula_is_exact_where_a_double_carries_it(insert, ask):
 
 
 @pytest.mark.store
+def test_what_is_not_carried_is_written_with_all_that_is(insert, ask):
+    """A sum with more digits than a double has is not marked as exact, and is no estimate either: no digit of it is rounded away."""
+    project = insert([{"value": 12_345_678_901_234.56}])
+    money = Sum(name="money", event_name="seen", unit="EUR")
+    figures = ask_metric(money, SPAN, lambda one: _run(ask, project, one), {})
+    (row,) = [one for one in figures.rows if one[-5]]
+    assert (figures.exact, figures.estimate) == (False, False)
+    written = write_figure(row[-5], None, None, figures.unit, figures.sample_of(row))
+    assert written == "12,345,678,901,234.6 EUR"
+
+
+@pytest.mark.store
 @pytest.mark.parametrize(("value", "exact"), [(0.07, True), (10_000_000_000_000.07, False)])
 def test_a_change_is_exact_where_its_sums_are(insert, ask, value, exact):
     """The difference of sums of money is exact; where a double cannot hold the cents it is not, and a note says so."""
@@ -308,9 +321,7 @@ def test_a_change_is_exact_where_its_sums_are(insert, ask, value, exact):
         "numerator": {"event_name": "seen", "measure": {"op": "sum", "field": "value"}},
     }  # fmt: skip
     answer = ask(project, question)
-    assert {one.is_exact for one in answer.columns if one.name in ("before", "after", "contribution")} == {
-        exact
-    }
+    assert {one.exact for one in answer.columns if one.name in ("before", "after", "contribution")} == {exact}
     assert any("rounded to about 15 digits" in note for note in answer.notes) is not exact
 
 

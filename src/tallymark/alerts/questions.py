@@ -19,7 +19,7 @@ import msgspec
 from tallymark.alerts.values import Values
 from tallymark.alerts.windows import Window
 from tallymark.errors import RequestRefused
-from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent, is_exact
+from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent, is_in_full
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric, Span
 from tallymark.queries.events import Present
@@ -69,14 +69,6 @@ class Found:
         return self.figures.get(values, self.absent)
 
 
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """What a metric answered, by the values of the breakdown, and whether its figures are exact."""
-
-    figures: Mapping[Values, Figure]
-    exact: bool
-
-
 class Questions:
     """Asks for one project over one state of its metrics. Thread-safe; equal questions at once are one."""
 
@@ -95,7 +87,7 @@ class Questions:
         # What came in windows that were looked at in this round.
         self._present: OrderedDict[Window, Future[Present]] = OrderedDict()
         # Of short windows that will be judged again: how many of the metric's events there were, and the figures.
-        self._counted: OrderedDict[Wanted, tuple[tuple[int, ...], _Figures]] = OrderedDict()
+        self._counted: OrderedDict[Wanted, tuple[tuple[int, ...], Mapping[Values, Figure]]] = OrderedDict()
 
     def find(self, wanted: Wanted) -> Found:
         """Return the figures; raises RequestRefused as questions do. Failures are not remembered."""
@@ -165,21 +157,21 @@ class Questions:
         counts = self._count(metric, wanted.window)
         known = self._counted.get(wanted)
         if counts is not None and not any(counts):
-            asked = _Figures({}, exact=is_exact(metric, self._metrics))
+            figures: Mapping[Values, Figure] = {}
         elif counts is not None and known is not None and known[0] == counts:
             # Events only ever are added: as many as then are those of then.
-            asked = known[1]
+            figures = known[1]
         else:
-            asked = self._ask_figures(metric, wanted)
+            figures = self._ask_figures(metric, wanted)
             if counts is not None:
                 with self._lock:
-                    self._counted[wanted] = (counts, asked)
-        empty = not any(one.n or one.value for one in asked.figures.values())
+                    self._counted[wanted] = (counts, figures)
+        empty = not any(one.n or one.value for one in figures.values())
         return Found(
-            asked.figures,
+            figures,
             quiet=empty and self._find_present(wanted.window).quiet,
             absent=find_absent(metric, self._metrics),
-            exact=asked.exact,
+            exact=is_in_full(metric, self._metrics),
         )
 
     def _count(self, metric: Metric, window: Window) -> tuple[int, ...] | None:
@@ -190,14 +182,12 @@ class Questions:
         events = self._find_present(window).events
         return None if events is None else tuple(events.get(name, 0) for name in names)
 
-    def _ask_figures(self, metric: Metric, wanted: Wanted) -> _Figures:
+    def _ask_figures(self, metric: Metric, wanted: Wanted) -> Mapping[Values, Figure]:
         # Whether a figure stands on enough events the alert decides (see `conditions.judge`), which may need fewer or more.
         asked = msgspec.structs.replace(metric, minimum_sample=0)
         figures = ask_metric(asked, build_span(wanted), self._ask, self._metrics)
         width = len(wanted.breakdown)
-        return _Figures(
-            {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}, exact=figures.exact
-        )
+        return {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}
 
     def _find_present(self, window: Window) -> Present:
         return self._share(self._present, window, lambda: self._look(window))

@@ -67,8 +67,8 @@ Lead = tuple[Cell, ...]
 class Figures(msgspec.Struct, frozen=True):
     """A metric's figures: `columns` are those of the rows, `unit` that of the figures.
 
-    `start` and `end` are the time that they are for (ISO 8601 with offset; the end is exclusive). `exact` says that they
-    were counted, added up or read, and are no estimates.
+    `start` and `end` are the time that they are for (ISO 8601 with offset; the end is exclusive). What was counted, added
+    up or read is no `estimate`; it is `exact` where a double carries all of its digits.
     """
 
     metric: str
@@ -80,11 +80,14 @@ class Figures(msgspec.Struct, frozen=True):
     start: str = msgspec.field(name="from", default="")
     end: str = msgspec.field(name="to", default="")
     exact: bool = False
+    estimate: bool = True
 
     def sample_of(self, row: Sequence[Cell]) -> Sample:
         """Return what limits the digits of a row's figure where it has no interval (see `digits`)."""
+        if not self.estimate:
+            return EXACT
         n = row[-4]
-        return EXACT if self.exact else n if isinstance(n, int) else None
+        return n if isinstance(n, int) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +130,25 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         )
     period = build_period(span.start, span.end, "", span.timezone)
     start, end = (write_moment(moment, period.zone) for moment in (period.start, period.end))
-    exact = found.exact and is_exact(metric, others)
-    return Figures(metric.name, unit, columns, rows, notes, found.cost, start, end, exact)
+    in_full = is_in_full(metric, others)
+    exact = found.exact and in_full
+    return Figures(
+        metric.name, unit, columns, rows, notes, found.cost, start, end, exact=exact, estimate=not in_full
+    )
 
 
 def _is_enough(metric: Metric, figure: Figure) -> bool:
     return figure.enough and (figure.n is None or figure.n >= metric.minimum_sample)
 
 
-def is_exact(metric: Metric, others: Mapping[str, Metric]) -> bool:
+def is_in_full(metric: Metric, others: Mapping[str, Metric]) -> bool:
     """Whether figures are what was counted, added up or read; a quotient is an estimate, also of such figures.
 
-    Whether numbers carry them exactly their answer says besides (`Figures.exact`). A formula is no more exact than its parts, which are among `others`.
+    Such figures are written in full. A formula is no better than its parts, which are among `others`.
     """
     if isinstance(metric, Formula):
         return not parse_expression(metric.expression).divides and all(
-            name in others and is_exact(others[name], others) for name in metric.uses()
+            name in others and is_in_full(others[name], others) for name in metric.uses()
         )
     return isinstance(metric, Count | Unique | Gauge) or (isinstance(metric, Sum) and metric.field != SKETCH)
 
@@ -337,7 +343,7 @@ def _collect(answer: Answer, width: int, build: Callable[[list[Any]], Figure]) -
     """Return an answer's rows as figures; its last `width` columns are what `build` gets."""
     split = len(answer.columns) - width
     figures = {tuple(row[:split]): build(row[split:]) for row in answer.rows}
-    exact = answer.columns[split].is_exact
+    exact = answer.columns[split].exact is True
     return _Found(answer.columns[:split], figures, list(answer.notes), answer.statistics, exact)
 
 

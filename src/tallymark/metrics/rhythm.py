@@ -53,8 +53,14 @@ def ask_rhythm(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         else one
         for one in figures.columns
     )
-    exact = figures.exact and not adds_up
-    return msgspec.structs.replace(figures, columns=columns, rows=rows, notes=notes, exact=exact)
+    return msgspec.structs.replace(
+        figures,
+        columns=columns,
+        rows=rows,
+        notes=notes,
+        exact=figures.exact and not adds_up,
+        estimate=figures.estimate or adds_up,
+    )
 
 
 def count_hours(span: Span) -> dict[tuple[str, int], float]:

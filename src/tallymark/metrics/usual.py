@@ -203,13 +203,13 @@ def ask_days(
     """
     first = find_first_day(day)
     if not isinstance(metric, Conversion):
-        days = ask_metric(metric, _span(first, day, timezone), ask, others)
-        return {date.fromisoformat(str(row[0])[:10]): _read(row[1:], carried=days.exact) for row in days.rows}
+        rows = ask_metric(metric, _span(first, day, timezone), ask, others).rows
+        return {date.fromisoformat(str(row[0])[:10]): _read(row[1:]) for row in rows}
     found = {}
     for week in range(WEEKS + 1):
         one = first + timedelta(weeks=week)
-        whole = ask_metric(metric, _span(one, one, timezone), ask, others)
-        found[one] = _read(whole.rows[0], carried=whole.exact) if whole.rows else Day(NOTHING)
+        rows = ask_metric(metric, _span(one, one, timezone), ask, others).rows
+        found[one] = _read(rows[0]) if rows else Day(NOTHING)
     return found
 
 
@@ -219,7 +219,7 @@ def _span(first: date, last: date, timezone: str) -> Span:
     return Span(start=first.isoformat(), end=end.isoformat(), interval=interval, timezone=timezone)
 
 
-def _read(cells: Sequence[object], *, carried: bool) -> Day:
+def _read(cells: Sequence[object]) -> Day:
     """Return the day of figure, n, low, high and enough."""
     value, n, low, high, enough = cells
-    return Day(Figure(value, n, low, high, carried=carried), enough is not False)  # type: ignore[arg-type]
+    return Day(Figure(value, n, low, high), enough is not False)  # type: ignore[arg-type]

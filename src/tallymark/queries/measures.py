@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
@@ -77,7 +77,7 @@ class Aggregate:
     others: str = ""
     note: str = ""
     magnitude: str = ""
-    exact: Literal[True] | UnsetType = UNSET
+    exact: bool | UnsetType = UNSET
 
 
 def build_measure(

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from msgspec import UNSET
-
 from tallymark.queries.measures import LARGE, Aggregate, describe_rounded, is_carried, settle_exactly
 from tallymark.queries.question import Selection, Series
 
@@ -70,7 +68,7 @@ class Reading:
     ) -> tuple[list[Aggregate], list[str]]:
         """Return the aggregates, exact only where all figures that were read are, and a sentence for each large one that is not."""
         marked = [
-            replace(one, exact=UNSET) if number in self.rounded else one
+            replace(one, exact=False) if number in self.rounded else one
             for number, one in enumerate(aggregates)
         ]
         notes = [

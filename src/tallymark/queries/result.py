@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -30,18 +30,19 @@ def read_number(cell: Cell) -> float | None:
 class Column(msgspec.Struct, frozen=True):
     """One column: `type` is time, text, integer, number or boolean; `unit` such as events or s, None = unknown.
 
-    `exact` numbers were counted, added up or read, and are no estimates; it is left out of others.
+    `exact` is left out where the numbers are estimates. What was counted, added up or read is exact, or false where a double
+    does not carry all of its digits.
     """
 
     name: str
     type: str
     unit: str | None = None
-    exact: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    exact: bool | msgspec.UnsetType = msgspec.UNSET
 
     @property
-    def is_exact(self) -> bool:
-        """Whether its numbers are no estimates."""
-        return self.exact is True
+    def in_full(self) -> bool:
+        """Whether its numbers are no estimates, and are written with all digits that there are."""
+        return self.exact is not msgspec.UNSET
 
 
 class Cost(msgspec.Struct, frozen=True):

@@ -193,7 +193,7 @@ def _build_trend(
         band=False,
         notes=[],
         parts=parts,
-        exact=all(column.is_exact for column in columns),
+        exact=all(column.in_full for column in columns),
         clock=clock,
     )
 
@@ -333,7 +333,7 @@ class _Bar:
     @property
     def text(self) -> str:
         """The figure as text."""
-        return shape_cell(self.value, self.column.unit, exact=self.column.is_exact)
+        return shape_cell(self.value, self.column.unit, exact=self.column.in_full)
 
 
 def _build_bars(named: list[_Bar], unit: str, drills: Sequence[str], *, single: bool) -> Chart:

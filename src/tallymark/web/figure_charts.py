@@ -114,7 +114,7 @@ def build_figures_chart(
         weak=weak > 0,
         mark=mark,
         parts=parts,
-        exact=all(line.figures.exact for line in lines),
+        exact=not any(line.figures.estimate for line in lines),
         clock=clock,
     )
 
@@ -166,7 +166,7 @@ def build_spark(
     values = [value for row in rows if (value := read_number(row["y"])) is not None]
     if len(values) < 2 or len(rows) > MAX_POINTS:
         return None
-    sample = EXACT if figures.exact else None
+    sample = None if figures.estimate else EXACT
     first, last = (write_figure(one, None, None, figures.unit, sample) for one in (values[0], values[-1]))
     text = f"Its course: from {first} to {last}."
     spec = build_spark_spec(alone=mark_alone(rows), part=part, flat=find_flat(rows))

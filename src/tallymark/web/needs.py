@@ -14,7 +14,7 @@ from typing import Final
 
 from tallymark.catalog.definitions import Definition
 from tallymark.metrics.digits import EXACT, write_figure, write_range
-from tallymark.metrics.figures import Figure, is_exact
+from tallymark.metrics.figures import Figure, is_in_full
 from tallymark.metrics.usual import Band, Judged, News, find_last_day, find_news
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.metric import Count, Metric, Unique
@@ -173,7 +173,7 @@ def gather_needs(
             needs.later += 1
         else:
             found = judging.judge(asker, metric, day, timezone)
-            add_verdict(needs, metric, found, exact=is_exact(metric, asker.metrics))
+            add_verdict(needs, metric, found, exact=is_in_full(metric, asker.metrics))
     needs.out.sort(key=lambda one: (_ORDER.index(one.news), -one.distance, one.name))
     return needs
 
@@ -227,7 +227,7 @@ def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed, *, exact: 
         weeks = f"{found.weeks} {'week' if found.weeks == 1 else 'weeks'} seen"
         needs.too_new.append(Named(named.name, named.title, weeks))
     elif found.band is not None:
-        needs.out.append(_describe(metric, found, found.band, exact=exact and found.of_day.figure.carried))
+        needs.out.append(_describe(metric, found, found.band, exact=exact))
     elif found.last is None:
         needs.silent.append(named)
     else:

@@ -268,7 +268,7 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
             before,
             metric.figure_unit,
             view.panel.compare,
-            exact=compared.figures.exact,
+            exact=not compared.figures.estimate,
         )
         spark = None
         if not isinstance(metric, Conversion):

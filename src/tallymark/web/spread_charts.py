@@ -104,7 +104,7 @@ def build_heat_chart(figures: Figures, drills: Sequence[str]) -> Chart | None:
         for row in sure:
             row["f"] = 0
         if len(sure) > 1:
-            same = write_figure(sure[0]["v"], None, None, unit, EXACT if figures.exact else None)
+            same = write_figure(sure[0]["v"], None, None, unit, None if figures.estimate else EXACT)
             notes.append(f"All {len(sure)} hours of the week that are drawn have the same figure: {same}.")
     kind = "ratio" if unit == "ratio" else "number"
     return Chart(build_heat_spec(kind, list(WEEKDAYS), flat=flat), rows, [], "", kind, text, notes)

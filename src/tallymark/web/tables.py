@@ -137,7 +137,7 @@ def _write_cell(
         return shape_group(cell)
     if column.unit == "ratio" and (share := read_number(cell)) is not None:
         return write_figure(share, *ends, "ratio")
-    return shape_cell(cell, column.unit, exact=column.is_exact)
+    return shape_cell(cell, column.unit, exact=column.in_full)
 
 
 def _names_group(column: Column, names: Sequence[str]) -> bool:

@@ -178,13 +178,13 @@ class Change(Asked, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         units = [None, None, None, unit, unit, "events", "events", *[unit] * 4]
         exact = (
             {"before", "after", "contribution"}
-            if certain and self.denominator is None and self.numerator.measure.op in ADDITIVE
+            if self.denominator is None and self.numerator.measure.op in ADDITIVE
             else set()
         )
         if self.numerator.measure.field == SKETCH:
             exact = set()
         return tuple(
-            Column(name, kind, own, True if name in exact else msgspec.UNSET)
+            Column(name, kind, own, certain if name in exact else msgspec.UNSET)
             for name, kind, own in zip(_COLUMNS, kinds, units, strict=True)
         )
 

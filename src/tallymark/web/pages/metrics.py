@@ -311,7 +311,7 @@ def _headline(metric: Metric, one: ComparedFigures, comparison: Comparison | Non
     return {
         "headline": headline.figures[0] if headline and headline.figures else None,
         "delta": describe_difference(
-            one.figures.rows, before, metric.figure_unit, comparison, exact=one.figures.exact
+            one.figures.rows, before, metric.figure_unit, comparison, exact=not one.figures.estimate
         ),
     }
 
@@ -398,7 +398,7 @@ def group_explanation(
     names = [column.name for column in answer.columns]
     rows = [dict(zip(names, row, strict=True)) for row in answer.rows]
     largest = max((abs(read_number(one["contribution"]) or 0.0) for one in rows), default=0.0) or 1.0
-    exact = any(column.name == "contribution" and column.is_exact for column in answer.columns)
+    exact = any(column.name == "contribution" and column.in_full for column in answer.columns)
     fields: dict[str, list[dict[str, Any]]] = {}
     for one in rows:
         contribution = float(read_number(one["contribution"]) or 0.0)
