@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 import pytest
 import uvloop
 
+from tallymark.errors import ReaderStopped
 from tallymark.server.http.bounds import Bounds
 from tallymark.server.http.request import Request
 from tallymark.server.http.server import HttpServer
@@ -187,6 +188,14 @@ class Site:
 
     async def _boom(self, _: Ask) -> None:
         raise ValueError("boom")
+
+    async def _stopped(self, ask: Ask) -> None:
+        """End a stream early, as a framework passes on what its stream raises."""
+        await ask.send({"type": "http.response.start", "status": 200, "headers": []})
+        await ask.send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        why = ReaderStopped()
+        why.__cause__ = OSError("disk full") if ask.query["why"] == "disk" else None
+        raise RuntimeError("the response has begun") from ExceptionGroup("tasks", [why])
 
     async def _short(self, ask: Ask) -> None:
         headers = [(b"content-length", b"10")]

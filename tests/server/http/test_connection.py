@@ -8,6 +8,7 @@ import socket
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tests.server.http.wire import Wire, build, wait_until
 
@@ -277,6 +278,17 @@ def test_faults_of_the_application(wire, site):
                     other.read()
             else:
                 assert other.read().status == 500
+
+
+@pytest.mark.parametrize("why", ["reader", "disk"])
+def test_a_stream_that_its_reader_lost_is_no_fault(site, why):
+    """The answer is cut off and the log says why, also where the disk could keep no more of it for its reader."""
+    with capture_logs() as logs, site.connect() as connection:
+        wire = Wire(connection)
+        wire.send(build(f"/stopped?why={why}"))
+        with pytest.raises(EOFError):
+            wire.read()
+    assert [entry["event"] for entry in logs] == ["reader_stopped"]
 
 
 def test_chunks_of_one_byte(wire):

@@ -263,9 +263,9 @@ def _is_readers_fault(error: BaseException) -> bool:
     """Tell whether an answer ended early because nobody read on; a framework wraps what its streams raise."""
     if isinstance(error, BaseExceptionGroup):
         return all(_is_readers_fault(one) for one in error.exceptions)
-    if error.__cause__ is not None:
-        return _is_readers_fault(error.__cause__)
-    return isinstance(error, ReaderStopped)
+    return isinstance(error, ReaderStopped) or (
+        error.__cause__ is not None and _is_readers_fault(error.__cause__)
+    )
 
 
 class Lifespan:
