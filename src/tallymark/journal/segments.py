@@ -53,9 +53,9 @@ class SegmentWriter:
     """One shard's writer. Thread-safe towards its own thread only: call it from one event loop.
 
     `at_least` is the lowest number for the next record: what readers know may be ahead of a journal whose
-    files were taken away. `max_waiting_bytes` bounds the queue in front of the disk, of which one project
-    may fill half; `reserve_bytes` is the free
-    room below which nothing is written any more, so that readers, deletion and administration still can.
+    files were taken away. `max_waiting_bytes` bounds the queue in front of the disk, of which one project may fill
+    half; `reserve_bytes` is the free room below which nothing is written any more, so that readers, deletion and
+    administration still can.
     """
 
     def __init__(

@@ -275,7 +275,7 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
 def _combine(expression: Expression, metrics: Mapping[str, Metric], row: Mapping[str, Figure]) -> Figure:
     """Return a formula's figure, given those of its parts."""
     samples = [one.n for one in row.values() if one.n is not None]
-    value, carried = expression.reckon({name: one.value for name, one in row.items()})
+    value, carried = expression.evaluate({name: one.value for name, one in row.items()})
     enough = all(_is_enough(metrics[name], one) for name, one in row.items())
     return Figure(value, min(samples) if samples else None, enough=enough, carried=carried)
 

@@ -38,15 +38,12 @@ class Expression:
         """Whether anything is divided."""
         return any(isinstance(node, ast.Div) for node in ast.walk(self._root))
 
-    def value(self, figures: Mapping[str, float | None]) -> float | None:
-        """Return the value; None where a figure is missing, something is divided by zero or nothing finite comes out.
+    def evaluate(self, figures: Mapping[str, float | None]) -> tuple[float | None, bool]:
+        """Return the value, and whether a double carries it exactly, given that the figures are exact.
 
-        Figures are reckoned with as the decimals that they are written as: 0.1 + 0.2 is 0.3.
+        It is None where a figure is missing, something is divided by zero or nothing finite comes out. Figures count as the
+        decimals that they are written as: 0.1 + 0.2 is 0.3.
         """
-        return self.reckon(figures)[0]
-
-    def reckon(self, figures: Mapping[str, float | None]) -> tuple[float | None, bool]:
-        """Return the value, and whether a double carries it exactly, given that the figures are exact."""
         try:
             found = _value(self._root, figures)
             value = None if found is None else float(found)
