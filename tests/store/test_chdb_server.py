@@ -334,6 +334,21 @@ def test_kill_query(store):
     assert second[1][0].status >= 400
 
 
+def test_a_query_that_is_just_beginning_is_stopped(store):
+    """As soon as KILL QUERY says that it found the query one is enough: it ends, also where the engine did not know it yet."""
+    sql = "SELECT sum(sleepEachRow(0.05)) FROM numbers(100000) SETTINGS max_block_size = 1"
+    for _ in range(20):
+        mark, answers = uuid4().hex, []
+        thread = threading.Thread(
+            target=lambda into, mark: into.append(store.ask(sql, query_id=mark)), args=(answers, mark)
+        )
+        thread.start()
+        while thread.is_alive() and not store.ask(f"KILL QUERY WHERE query_id = '{mark}'").text:
+            pass
+        thread.join(DEADLINE)
+        assert answers[0].headers["X-ClickHouse-Exception-Code"] == "394"
+
+
 def test_one_id_runs_once(store):
     """A query_id that runs is refused a second time, unless the new query replaces the running one."""
     mark = uuid4().hex

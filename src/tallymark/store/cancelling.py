@@ -15,8 +15,8 @@ from typing import Final
 
 from tallymark.store.errors import StoreUnavailable
 
-# A question may be on its way when it is stopped, and not known to the store yet: it is stopped again, this often and so many
-# seconds apart.
+# To stop a question that is still on its way does nothing: the store does not know it yet. So it is stopped again, at most this
+# often and so many seconds apart. One that the store knows needs to be stopped only once (`service`).
 _TIMES: Final = 20
 _APART: Final = 0.25
 

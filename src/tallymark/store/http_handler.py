@@ -149,11 +149,15 @@ class StoreHandler(BaseHTTPRequestHandler):
         ):
             self._send(request, outcome, encoding)
 
-    def _give_up(self, request: StoreRequest) -> None:
-        """End the statement of a caller that is gone, and the write that may wait for a reader who took nothing."""
+    def _give_up(self, request: StoreRequest) -> bool:
+        """End the statement of a caller that is gone, and the write that may wait for a reader who took nothing.
+
+        Returns False where the statement has not begun yet.
+        """
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-        self.server.service.stop(request.query_id, request.project)
+        service: Service = self.server.service
+        return service.stop(request.query_id, request.project)
 
     def _run_insert(self, request: StoreRequest, head: InsertHead, data: Iterator[bytes]) -> None:
         service: Service = self.server.service

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -58,7 +58,8 @@ _INTERNAL: Final = Bounds(places=12, each=12)
 
 # How long a query that was stopped may take to end before another takes over its id, in seconds.
 _REPLACED_SECONDS: Final = 5.0
-# The engine does not know a query that is just beginning: it is stopped again after so many seconds.
+_JOIN_SECONDS: Final = 5.0
+# How often queries that were stopped and have not ended are killed again, and how often a drain looks for new ones, in seconds.
 _AGAIN: Final = 0.25
 
 
@@ -125,6 +126,9 @@ class Service:
         # By project and query id: ids are the askers' own, and one project must not meet those of another.
         self._running: dict[tuple[str, str], _Running] = {}
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._killing = threading.Thread(target=self._kill_again, name="kill", daemon=True)
+        self._killing.start()
 
     def write_spool(self, pieces: Iterator[bytes]) -> Path:
         """Write an insert's data into a file of its own and return its path; the caller removes it."""
@@ -176,7 +180,7 @@ class Service:
     def stop(self, query_id: str, project: str = "") -> bool:
         """Stop a query of a project (our own without one), running or waiting. Returns False where there is none of that id.
 
-        One that is just beginning in the engine goes on: who must be sure stops it again until it has ended.
+        It ends soon after; nobody has to stop it twice.
         """
         with self._lock:
             running = self._running.get((project, query_id))
@@ -192,7 +196,7 @@ class Service:
         self._sessions.expire()
 
     def drain(self, seconds: float) -> None:
-        """Stop the questions, let the inserts end, at most so many seconds; then close what is left open."""
+        """Stop the questions and let the inserts end, for at most so many seconds; then close sessions and stop killing."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             with self._lock:
@@ -200,10 +204,24 @@ class Service:
             if not running:
                 break
             for (project, query_id), one in running.items():
-                if one.reads:
+                if one.reads and not one.killed:
                     self.stop(query_id, project)
+            # A request that came before the drain may begin its query only now.
             next(iter(running.values())).done.wait(min(_AGAIN, left))
         self._sessions.close()
+        self._closed.set()
+        self._killing.join(timeout=_JOIN_SECONDS)
+
+    def _kill_again(self) -> None:
+        """Kill what was stopped until it has ended: a KILL misses a query that is just beginning, or between two of its statements."""
+        while not self._closed.wait(_AGAIN):
+            with self._lock:
+                stopped = [(name, one) for name, one in self._running.items() if one.killed]
+            for (_, query_id), one in stopped:
+                # Once it has ended its id may be another query's.
+                if not one.done.is_set():
+                    with suppress(EngineError):
+                        self.engine.kill(one.scope, query_id)
 
     @staticmethod
     def _begin(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -333,12 +351,9 @@ class Service:
         query_id = request.query_id
         if not request.replace_running:
             raise EngineError(216, f"Query with id = {query_id} is already running")
-        deadline = time.monotonic() + _REPLACED_SECONDS
         self.stop(query_id, request.project)
-        while not other.done.wait(_AGAIN):
-            if time.monotonic() >= deadline:
-                raise EngineError(216, f"Query with id = {query_id} is already running and can't be stopped")
-            self.stop(query_id, request.project)
+        if not other.done.wait(_REPLACED_SECONDS):
+            raise EngineError(216, f"Query with id = {query_id} is already running and can't be stopped")
         with self._lock:
             if (request.project, query_id) in self._running:
                 raise EngineError(216, f"Query with id = {query_id} is already running")

@@ -1,7 +1,7 @@
 """Notices callers that go away while their question still runs, so that the engine does not work for nobody.
 
-`http_handler` puts a socket under watch for the length of a question. Once its far end has closed the action runs again and
-again until the question has ended: the engine does not know one that is just beginning, and would run it for nobody.
+`http_handler` puts a socket under watch for the length of a question. Once the far end of the socket has closed, the watch calls
+an action, which ends the question.
 """
 
 from __future__ import annotations
@@ -24,15 +24,18 @@ class Watch:
     """One thread that looks after any number of sockets."""
 
     def __init__(self) -> None:
-        self._actions: dict[int, Callable[[], None]] = {}
+        self._actions: dict[int, Callable[[], bool]] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
     @contextmanager
-    def guard(self, connection: socket.socket, action: Callable[[], None]) -> Iterator[None]:
-        """Call `action` from another thread once the far end of `connection` has closed, until the `with` block ends."""
+    def guard(self, connection: socket.socket, action: Callable[[], bool]) -> Iterator[None]:
+        """Call `action` from another thread once the far end of `connection` has closed.
+
+        While the `with` block lasts it is called again and again until it returns True: there may be nothing to end yet.
+        """
         number = connection.fileno()
         with self._lock:
             self._actions[number] = action
@@ -59,11 +62,16 @@ class Watch:
                 if events & _GONE:
                     self._act(number, watched[number])
 
-    def _act(self, number: int, action: Callable[[], None]) -> None:
+    def _act(self, number: int, action: Callable[[], bool]) -> None:
         with self._lock:
             # The number may stand for another connection by now.
             if self._actions.get(number) is not action:
                 return
+        ended = False
         # The question may have ended in the meantime, and then there is nothing to stop.
         with suppress(EngineError):
-            action()
+            ended = action()
+        if ended:
+            with self._lock:
+                if self._actions.get(number) is action:
+                    del self._actions[number]
