@@ -141,9 +141,11 @@ class Gate:
             raise EngineError(62, "Multi-statements are not allowed")
         if kind not in {"READ_ONLY", "UNKNOWN"}:
             raise EngineError(164, "Cannot execute this query in readonly mode")
-        # Before anything is put around the text: an error's position is then the asker's own. It also turns away
-        # several statements of which one cannot be parsed: nobody has counted those, and the engine would run the first.
-        read_words(connection, text)
+        if not named:
+            # Before anything is put around the text: an error's position is then the asker's own. It also turns away
+            # several statements of which one cannot be parsed: nobody has counted those, and the engine would run the
+            # first. `part_format` has parsed a statement in which it found a FORMAT clause.
+            read_words(connection, text)
         # Before the checks, so that they see what runs.
         answer = answer_show(connection, text)
         text = answer or (self._system_tables.substitute(connection, text) if is_select(text) else text)
