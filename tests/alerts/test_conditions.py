@@ -11,7 +11,7 @@ from tallymark.alerts import conditions, words
 from tallymark.alerts.conditions import judge
 from tallymark.metrics.figures import NOTHING, Figure
 from tallymark.plan.kinds.alert import Above, Alert, Below, Condition, Falls, Rises, Unusual
-from tallymark.plan.kinds.metric import Count, Rate
+from tallymark.plan.kinds.metric import Count, Formula, Rate
 from tallymark.queries.kinds.ratio import wilson_interval
 from tallymark.queries.question import Selection
 
@@ -120,6 +120,25 @@ def test_too_few_events_are_no_verdict():
 def test_nothing_is_not_zero(figure, quiet, verdict):
     """A count of 0 beside other events is a figure, in a silent project it is no data; a share of nothing never is a figure."""
     assert judge(alert(Below(value=1), minimum_sample=0), COUNT, figure, [], quiet=quiet).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("metric", "quiet", "reason"),
+    [
+        (
+            Formula(name="m", expression="a / b"),
+            False,
+            "A part has no figure, or there is a division by zero.",
+        ),
+        (Formula(name="m", expression="a - b"), False, "A part has no figure."),
+        (Formula(name="m", expression="a / b"), True, ""),
+        (SHARE, False, ""),
+    ],
+)
+def test_no_figure_is_not_always_no_events(metric, quiet, reason):
+    """A formula may have no figure although events came, and the verdict says why; in a silent project no events is the reason."""
+    found = judge(alert(Below(value=1)), metric, NOTHING, [], quiet=quiet)
+    assert (found.verdict, found.quiet, found.reason) == ("no data", quiet, reason)
 
 
 def test_rounding_is_no_change():

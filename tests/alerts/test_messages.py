@@ -125,6 +125,14 @@ def test_other_states_have_their_words(state, said):
     assert build_message(batch(change(1, "ok", state)), Links(), START).title.endswith(said)
 
 
+def test_no_figure_says_why():
+    """Where events may have come the message does not say that there are none, nor that there never were any."""
+    judged = Judged(verdict="no data", reason="There is a division by zero.")
+    for values in ((), ("iOS",)):
+        made = build_message(batch(change(1, "ok", "no data", values, judged=judged)), Links(), START)
+        assert made.title.endswith(": no data: there is a division by zero")
+
+
 def test_names_are_no_markup():
     """What somebody wrote or sent is text in the HTML, whatever it looks like."""
     evil = '<img src=x onerror="alert(1)">'

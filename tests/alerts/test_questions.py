@@ -19,11 +19,13 @@ QUARTER = {"kind": "formula", "name": "quarter", "expression": "seen * 0.25", "o
 NESTED = {"kind": "formula", "name": "nested", "expression": "seen + quarter", "owner": "growth"}
 QUOTIENT = {"kind": "formula", "name": "quotient", "expression": "seen / 4", "owner": "growth"}
 
+BY_ZERO = {"kind": "formula", "name": "by_zero", "expression": "seen / (seen - 4)", "owner": "growth"}
+
 
 @pytest.fixture
 def world(tmp_path):
     made = World(tmp_path)
-    for metric in (COUNT, QUARTER, NESTED, QUOTIENT):
+    for metric in (COUNT, QUARTER, NESTED, QUOTIENT, BY_ZERO):
         made.define("metric", metric)
     yield made
     made.close()
@@ -56,6 +58,17 @@ def test_a_figure_is_as_exact_in_an_alert_as_on_the_page(world, metric, exact, t
     assert judged.exact is exact
     alert = world.watcher._projects["shop"].alerts["low"]
     assert write_judged(alert, judged) == text
+
+
+def test_a_division_by_zero_is_not_told_as_no_events(world):
+    """Four events came, so nobody is told that none did."""
+    world.watch(metric="by_zero", when={"is": "above", "value": 1})
+    world.happen(4, at=world.now + timedelta(seconds=5))
+    world.tick(10)
+    judged = world.book.load("shop")["low"].standings[()].judged
+    assert (judged.verdict, judged.value) == ("no data", None)
+    said = write_judged(world.watcher._projects["shop"].alerts["low"], judged)
+    assert said == "A part has no figure, or there is a division by zero"
 
 
 @pytest.mark.parametrize("window", ["1m", "2h"])

@@ -86,7 +86,8 @@ def judge(
         exact=exact,
     )
     if figure.value is None or (quiet and not figure.n and not figure.value):
-        return msgspec.structs.replace(found, verdict="no data", quiet=quiet)
+        reason = "" if quiet else metric.why_no_figure
+        return msgspec.structs.replace(found, verdict="no data", quiet=quiet, reason=reason)
     least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
     if not _is_enough(figure, least):
         return msgspec.structs.replace(

@@ -17,12 +17,14 @@ import msgspec
 
 from tallymark.alerts.batches import Batch
 from tallymark.alerts.changes import ChangeRow
+from tallymark.alerts.conditions import Judged
 from tallymark.alerts.links import Links
 from tallymark.alerts.outlets import Message
 from tallymark.alerts.standing import OPEN, had_data, is_silent
 from tallymark.alerts.words import (
     STATE_WORDS,
     name_values,
+    write_clause,
     write_condition,
     write_days,
     write_duration,
@@ -119,7 +121,10 @@ def _build_list(batch: Batch, links: Links) -> Message:
 
 
 def _never_had_data(change: ChangeRow) -> bool:
-    return change.after == "no data" and not had_data(change.values, change.cause.standing)
+    standing = change.cause.standing
+    # Where there is another reason events may have come all the time.
+    is_explained = bool(_say_why_no_figure(standing.judged))
+    return change.after == "no data" and not is_explained and not had_data(change.values, standing)
 
 
 def _rank(story: _Story) -> tuple[bool, int, str]:
@@ -143,7 +148,8 @@ def _build_title(story: _Story) -> str:
     sign = _SIGNS[cause.alert.severity]
     if story.is_over:
         # Not because it is well, but because it is not looked at any more.
-        why = f": {judged.reason.rstrip('.')}" if judged.value is None and judged.reason else ""
+        is_let_go = judged.value is None and judged.reason and judged.verdict != "no data"
+        why = f": {judged.reason.rstrip('.')}" if is_let_go else ""
         return f"Over: {_name(lead)}{where}{why}"
     if not wrong:
         ended = f"over for {_names(over)}, " if over else ""
@@ -154,8 +160,13 @@ def _build_title(story: _Story) -> str:
     if _never_had_data(lead):
         return f"{sign}: {_name(lead)}{where}: {still}no data: there never was any"
     if lead.after in ("no data", "error"):
-        return f"{sign}: {_name(lead)}{where}: {still}{STATE_WORDS[lead.after]}"
+        return f"{sign}: {_name(lead)}{where}: {still}{STATE_WORDS[lead.after]}{_say_why_no_figure(judged)}"
     return f"{sign}: {_name(lead)}{where}: {still}{write_judged(cause.alert, judged, cause.unit)}"
+
+
+def _say_why_no_figure(judged: Judged) -> str:
+    """Return why there is no figure though events may have come, as the end of a sentence; '' where none came."""
+    return f": {write_clause(judged.reason)}" if judged.verdict == "no data" and judged.reason else ""
 
 
 def _list_facts(story: _Story, now: datetime) -> list[tuple[str, str]]:

@@ -92,9 +92,13 @@ def write_judged(alert: Alert, judged: Judged, unit: str = "") -> str:
     if held:
         parts.append(held)
     if judged.reason:
-        # A sentence by itself, here the end of one.
-        parts.append(judged.reason[0].lower() + judged.reason[1:].rstrip("."))
+        parts.append(write_clause(judged.reason))
     return ", ".join(parts)
+
+
+def write_clause(sentence: str) -> str:
+    """Return a sentence as the end of another one."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
 
 
 def _write_value(judged: Judged, unit: str) -> str:

@@ -109,6 +109,11 @@ class _Common(
         """What n counts."""
         return "events"
 
+    @property
+    def why_no_figure(self) -> str:
+        """Why there may be no figure although events came, as a sentence; '' where only missing events leave none."""
+        return ""
+
     def uses(self) -> tuple[str, ...]:
         """Return the names of the metrics that this one is made of."""
         return ()
@@ -363,6 +368,13 @@ class Formula(
     """Arithmetic over other metrics: `revenue / sign_ups`, with + - * / and parentheses."""
 
     expression: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+    @property
+    def why_no_figure(self) -> str:
+        """Why there may be no figure although events came, as a sentence."""
+        if parse_expression(self.expression).divides:
+            return "A part has no figure, or there is a division by zero."
+        return "A part has no figure."
 
     def uses(self) -> tuple[str, ...]:
         """Return the names of the metrics that the expression needs."""
