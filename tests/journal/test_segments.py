@@ -322,45 +322,42 @@ def test_reserve_turns_requests_away_before_the_disk_is_full(shard, monkeypatch)
     assert shard.append(1) == [None]
 
 
-def test_queue_is_bounded(shard, build_record):
-    """More bytes than may wait for the disk are refused with `overloaded`, whoever sends them, and room comes back."""
-    writer = shard.open(max_waiting_bytes=2000)
+def fill_queue(writer, shard, build_record, projects, refused, most, others=()):
+    """Fill the queue: records of `projects` in turn until one is refused, with at most `most` bytes waiting, then one of each of `others`.
+
+    Once all of them are durable the queue is empty, and takes records again.
+    """
+
+    def append(project):
+        record = build_record(0, 300)
+        record.heading.project = project
+        return writer.append(record)
 
     async def fill() -> None:
-        held = []
-        with pytest.raises(RequestRefused, match="More is asked at once"):  # noqa: PT012 - the queue fills at some append
-            for project in itertools.cycle("abc"):
-                record = build_record(0, 300)
-                record.heading.project = project
-                held.append(writer.append(record))
-        assert writer.waiting_bytes <= 2000
+        held, senders = [], itertools.cycle(projects)
+        with pytest.raises(RequestRefused, match=refused):  # noqa: PT012 - the queue fills at some append
+            while True:
+                held.append(append(next(senders)))
+        assert writer.waiting_bytes <= most
+        held += [append(project) for project in others]
         for done in held:
             await done
 
     shard.loop.run_until_complete(fill())
     assert writer.waiting_bytes == 0
     assert shard.append(1) == [None]
+
+
+def test_queue_is_bounded(shard, build_record):
+    """More bytes than may wait for the disk are refused with `overloaded`, whoever sends them, and room comes back."""
+    writer = shard.open(max_waiting_bytes=2000)
+    fill_queue(writer, shard, build_record, "abc", "More is asked at once", 2000)
 
 
 def test_one_project_fills_half_of_the_queue(shard, build_record):
     """Past its half a project is refused and told that it is its share; another's record passes, and room comes back."""
     writer = shard.open(max_waiting_bytes=2000)
-
-    async def fill() -> None:
-        held = []
-        with pytest.raises(RequestRefused, match=r"overloaded.*its share is 1,000"):  # noqa: PT012 - the queue fills at some append
-            while True:
-                held.append(writer.append(build_record(0, 300)))
-        assert writer.waiting_bytes <= 1000
-        other = build_record(1, 300)
-        other.heading.project = "other"
-        held.append(writer.append(other))
-        for done in held:
-            await done
-
-    shard.loop.run_until_complete(fill())
-    assert writer.waiting_bytes == 0
-    assert shard.append(1) == [None]
+    fill_queue(writer, shard, build_record, "a", r"overloaded.*its share is 1,000", 1000, others="b")
 
 
 def test_a_record_larger_than_the_queue(shard, build_record):

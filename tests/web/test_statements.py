@@ -27,11 +27,9 @@ LARGE = b"".join(b"%07d\n" % number for number in range(3_000_000))
 
 
 class Far(BaseHTTPRequestHandler):
-    """A store that answers `/endless` without an end, `/silent` never, and everything else in one word.
+    """A store that answers `/endless` without an end, `/silent` never, `/large` at length, and everything else in one word.
 
-    `/large` has an end, and `/large/broken` breaks off there.
-
-    `/broken` breaks off behind the head, `/broken/later` behind the first piece.
+    `/large/broken` breaks off at the end, `/broken` behind the head, `/broken/later` behind the first piece.
     """
 
     protocol_version = "HTTP/1.1"
@@ -114,13 +112,34 @@ def _run(far, story, folder=None, answers=4, spare=0):
     asyncio.run(asyncio.wait_for(run(), 2 * SECONDS))
 
 
+async def _get_place(share):
+    """Wait until another project has a place."""
+    async with share.place("b"):
+        pass
+
+
+async def _see_end(work, far):
+    """Wait until another project has the place, and the store knows that nobody waits any more."""
+    async with work.statements.place("b"):
+        assert await asyncio.to_thread(far.left.wait, SECONDS)
+
+
+async def _collect(pieces, got):
+    async for piece in pieces:
+        got.append(piece)
+
+
+async def _read_rest(pieces):
+    return b"".join([piece async for piece in pieces])
+
+
 def test_an_answer_is_passed_on_and_gives_its_place_back(far):
     """What the store says arrives, and the next project is next."""
 
     async def story(work, ask):
         for project in ("a", "b"):
             passing = await pass_on(work, project, ask("/whole"))
-            assert (passing.status, b"".join([one async for one in passing.pieces()])) == (200, b"Ok.\n")
+            assert (passing.status, await _read_rest(passing.pieces())) == (200, b"Ok.\n")
 
     _run(far, story)
 
@@ -133,8 +152,7 @@ def test_a_reader_that_stops_reading_loses_its_answer_and_its_place(far, monkeyp
         passing = await pass_on(work, "a", ask("/endless"))
         pieces = passing.pieces()
         assert await anext(pieces)
-        async with work.statements.place("b"):
-            assert await asyncio.to_thread(far.left.wait, SECONDS)
+        await _see_end(work, far)
         with pytest.raises(ReaderStopped):
             await anext(pieces)
 
@@ -147,8 +165,7 @@ def test_an_answer_that_nobody_begins_to_read_gives_its_place_back(far, monkeypa
 
     async def story(work, ask):
         await pass_on(work, "a", ask("/endless"))
-        async with work.statements.place("b"):
-            assert await asyncio.to_thread(far.left.wait, SECONDS)
+        await _see_end(work, far)
 
     _run(far, story)
 
@@ -160,9 +177,7 @@ def test_a_reader_that_goes_ends_the_statement(far):
         pieces = (await pass_on(work, "a", ask("/endless"))).pieces()
         assert await anext(pieces)
         await pieces.aclose()
-        assert await asyncio.to_thread(far.left.wait, SECONDS)
-        async with work.statements.place("b"):
-            pass
+        await _see_end(work, far)
 
     _run(far, story)
 
@@ -174,8 +189,7 @@ def test_who_goes_before_the_answer_begins_ends_the_statement(far):
         asking = asyncio.ensure_future(pass_on(work, "a", ask("/silent")))
         assert await asyncio.to_thread(far.asked.wait, SECONDS)
         asking.cancel()
-        async with work.statements.place("b"):
-            assert await asyncio.to_thread(far.left.wait, SECONDS)
+        await _see_end(work, far)
 
     _run(far, story)
 
@@ -188,14 +202,12 @@ def test_a_store_that_breaks_off_is_told_as_long_as_that_can_be_told(far):
             await pass_on(work, "a", ask("/broken"))
         assert (refused.value.code, refused.value.status) == ("store_unavailable", 503)
         assert refused.value.retry_after
-        async with work.statements.place("b"):
-            pass
+        await _get_place(work.statements)
         passing = await pass_on(work, "a", ask("/broken/later"))
         with pytest.raises(RequestRefused) as refused:
-            [one async for one in passing.pieces()]
+            await _read_rest(passing.pieces())
         assert refused.value.code == "store_unavailable"
-        async with work.statements.place("b"):
-            pass
+        await _get_place(work.statements)
 
     _run(far, story)
 
@@ -209,19 +221,9 @@ def test_a_store_that_is_not_there_is_told(far):
         with pytest.raises(RequestRefused) as refused:
             await pass_on(work, "a", Statement(store, Order("GET", "/", {}, b"")))
         assert refused.value.code == "store_unavailable"
-        async with work.statements.place("b"):
-            pass
+        await _get_place(work.statements)
 
     _run(far, story)
-
-
-async def _collect(pieces, got):
-    async for piece in pieces:
-        got.append(piece)
-
-
-async def _read_rest(pieces):
-    return b"".join([piece async for piece in pieces])
 
 
 @pytest.fixture
@@ -238,8 +240,7 @@ def test_a_slow_reader_holds_no_place(far):
         passing = await pass_on(work, "a", ask("/large"))
         pieces = passing.pieces()
         begun = await anext(pieces)
-        async with work.statements.place("b"):
-            pass
+        await _get_place(work.statements)
         assert begun + await _read_rest(pieces) == LARGE
 
     _run(far, story)
@@ -252,8 +253,7 @@ def test_a_store_that_breaks_off_is_told_behind_what_it_said(far):
     async def story(work, ask):
         pieces = (await pass_on(work, "a", ask("/large/broken"))).pieces()
         got = [await anext(pieces)]
-        async with work.statements.place("b"):
-            pass
+        await _get_place(work.statements)
         with pytest.raises(RequestRefused, match="store"):
             await _collect(pieces, got)
         assert b"".join(got) == LARGE
@@ -279,8 +279,7 @@ def test_a_disk_that_takes_no_file_ends_that_answer(far, tmp_path, spare):
     async def story(work, ask):
         pieces = (await pass_on(work, "a", ask("/large"))).pieces()
         got = [await anext(pieces)]
-        async with work.statements.place("b"):
-            pass
+        await _get_place(work.statements)
         with pytest.raises(ReaderStopped):
             await _collect(pieces, got)
         assert LARGE.startswith(b"".join(got))
@@ -313,8 +312,7 @@ def test_a_reader_that_is_too_far_behind_loses_its_answer(far, monkeypatch):
     async def story(work, ask):
         pieces = (await pass_on(work, "a", ask("/endless"))).pieces()
         assert await anext(pieces)
-        async with work.statements.place("b"):
-            assert await asyncio.to_thread(far.left.wait, SECONDS)
+        await _see_end(work, far)
         with pytest.raises(ReaderStopped):
             await _read_rest(pieces)
 
@@ -351,8 +349,7 @@ def test_a_reader_that_stops_behind_the_store_gives_its_place_back(far, monkeypa
     async def story(work, ask):
         pieces = (await pass_on(work, "a", ask("/large"))).pieces()
         assert await anext(pieces)
-        async with work.answers.place("b"):
-            pass
+        await _get_place(work.answers)
         with pytest.raises(ReaderStopped):
             await _read_rest(pieces)
 
