@@ -1,7 +1,7 @@
-"""The part of an answer that its reader has not taken yet: a little in memory, what is more in a file.
+"""The part of an answer that its reader has not taken yet: a little in memory, the rest in a file.
 
-`statements` pushes what the store says from a thread, at the store's speed, and takes it on the event loop at the reader's.
-The order is kept. While the reader keeps up nothing goes through the file.
+`statements` pushes the answer from a thread, as fast as the store gives it, and takes it on the event loop, as fast as the
+reader does. The order is kept. While the reader keeps up, nothing goes through the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tallymark.errors import ReaderStopped
 MEMORY_BYTES: Final = 1024 * 1024
 # An answer has at most 128 MiB in the engine; as text it has more.
 FILE_BYTES: Final = 256 * 1024 * 1024
-# How long the store waits in all for a reader who is a little slower, before the file is used, and once the file is full.
+# How long the store waits, over the whole answer, for a reader who is a little slower: before it uses the file, and once the file
+# is full.
 MEMORY_SECONDS: Final = 2.0
 FILE_SECONDS: Final = 10.0
 _PIECE_BYTES: Final = 64 * 1024
@@ -34,7 +35,8 @@ log = structlog.get_logger("tallymark.web")
 class Backlog:
     """What waits of one answer. One thread pushes and ends, one reader takes, anybody may close.
 
-    The file is made in `folder`, and `spare_bytes` of its disk stay free: events come first.
+    `wake` is called, from the thread that pushes, when the reader may find something. The file is made in `folder`, and
+    `spare_bytes` of its disk stay free: events come first.
     """
 
     def __init__(self, folder: Path, wake: Callable[[], None], spare_bytes: int = 0) -> None:
@@ -60,7 +62,7 @@ class Backlog:
         return not self._memory and self._read < self._written
 
     def push(self, piece: bytes) -> None:
-        """Add a piece; blocking. Raises ReaderStopped where it is closed, or where no more can wait for its reader."""
+        """Add a piece; blocking. Raises ReaderStopped once it is closed, or where the reader is too far behind."""
         for begin in range(0, len(piece), _PIECE_BYTES):
             part = piece[begin : begin + _PIECE_BYTES]
             if not self._push_in_memory(part):
@@ -109,7 +111,7 @@ class Backlog:
         return piece
 
     def close(self) -> None:
-        """Drop what waits, and the file; whoever pushes is told."""
+        """Drop what waits, and the file; a push that waits, and each later one, raises ReaderStopped."""
         with self._changed:
             self._closed = True
             self._memory.clear()
@@ -166,7 +168,7 @@ class Backlog:
                 self._close_file()
 
     def _close_file(self) -> None:
-        # Whoever uses it closes it afterwards.
+        # Never under somebody who uses it: that one closes it afterwards.
         if self._using.acquire(blocking=False):
             try:
                 if self._file is not None:

@@ -1,14 +1,15 @@
-"""Work beside the event loop, a share of it for every project: waiting costs no thread, and whoever goes away stops.
+"""Runs blocking work beside the event loop, with a share for every project. Waiting costs no thread.
 
-Comes in: a blocking function and for whom it is run. Goes out: what it returns, or a refusal with Retry-After. `services` has
-one `Share` for each kind of work, with places and threads of its own, so that no kind waits for another.
+Comes in: a blocking function and for whom it runs. Goes out: what it returns, or a refusal with Retry-After. Work whose caller
+goes away is stopped. `services` has one `Share` for each kind of work, with places and threads of its own, so that no kind waits
+for another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
@@ -21,10 +22,16 @@ from tallymark.store.cancelling import Cancellation, work_under
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# When somebody who was turned away is asked to try again, in seconds.
+# After how many seconds somebody who was turned away is asked to try again.
 RETRY_AFTER: Final = 5
-# Stop the questions of those who went away; each stop is a short request to the store.
+# The threads that stop the questions of callers who went away; each stop is a short request to the store.
 _STOPPING: Final = 2
+
+
+def call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Call a function in the event loop soon, from any thread. A closed loop has nobody left who waits: it is not called."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
 
 
 @dataclass(slots=True, eq=False)
@@ -36,11 +43,11 @@ class _Waiter:
 
 
 class Share:
-    """Places for one kind of work. For the event loop; only the work itself runs in threads.
+    """Places for one kind of work. Call it from the event loop; only the work itself runs in threads.
 
-    Who has not got a place within `patience` seconds is refused. `what` is the work's name in that refusal: "questions".
-    Waiting and working take at most `limit` seconds together, where there is one: a disk may hang. `whose` says who has a share,
-    where it is no project.
+    A caller who gets no place within `patience` seconds is refused. `what` is the work's name in that refusal, such as
+    "questions"; `whose` says who has a share, where it is no project. `limit` bounds the seconds of waiting and working
+    together: a disk may hang.
     """
 
     def __init__(
@@ -72,7 +79,7 @@ class Share:
             self._give_back(project)
 
     async def run(self, project: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in a place of the project's. Cancelled, it stops what is asked.
+        """Run a blocking function in a place of the project's. Cancelling it also stops what the function asks of the store.
 
         Raises RequestRefused as `place` does, and no_answer past the limit.
         """
@@ -83,7 +90,7 @@ class Share:
         try:
             async with asyncio.timeout(self._limit) as limit:
                 await self._take(project, sender)
-                # The place is free when the thread is, however long ago the asker went away.
+                # The place stays taken until the thread is free, however long ago the asker went away.
                 return await self._work(function, lambda: self._give_back(project))
         except TimeoutError as error:
             if not limit.expired():
@@ -103,17 +110,12 @@ class Share:
                 cancellation.check()
                 return function()
 
-        def tell(_: Future[T]) -> None:
-            # A loop that is closed has nobody left who waits.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(end)
-
         try:
             running = self._threads.submit(run)
         except BaseException:
             end()
             raise
-        running.add_done_callback(tell)
+        running.add_done_callback(lambda _: call_in_loop(loop, end))
         answer = asyncio.wrap_future(running)
         try:
             found = await asyncio.shield(answer)

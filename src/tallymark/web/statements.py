@@ -1,7 +1,7 @@
-"""One statement of another tool on its way to the store, and the answer on its way back; it can be broken off at any moment.
+"""Passes a statement of another tool to the store, and its answer back; either can be broken off at any moment.
 
-Comes in: a request for the store. Goes out: status, headers and pieces as they come. A place among the statements is held while
-the store works; what its reader has not taken by then waits in a `backlog`. `api.clickhouse` calls this.
+Comes in: a request for the store. Goes out: status, headers and pieces as they come. A statement holds a place while the store
+works for it. What its reader has not taken by then waits in a `Backlog`. `api.clickhouse` calls this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tallymark.store.client import StoreClient
 from tallymark.store.errors import StoreUnavailable
 from tallymark.store.limits import GRACE_SECONDS, PLACE_SECONDS, VISITOR_SECONDS
 from tallymark.web.backlog import Backlog
-from tallymark.web.shares import Share
+from tallymark.web.shares import Share, call_in_loop
 
 _CONNECT_SECONDS: Final = 5.0
 # A statement waits for its place in the store, and then runs.
@@ -48,10 +48,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Where statements are worked on: places while the store works, places until the answer is sent, and a folder for files.
+    """Where statements are worked on: places while the store works, places until the answer is sent, a folder for backlogs.
 
-    `spare_bytes` of the folder's disk stay free.
-    Whoever holds a place among the statements holds one among the answers; there are more of those.
+    `spare_bytes` of the folder's disk stay free. Whoever holds a place among the statements holds one among the answers, too;
+    there are more places among the answers.
     """
 
     statements: Share
@@ -103,7 +103,7 @@ class Statement:
 
     @property
     def is_read(self) -> bool:
-        """Whether nothing follows what was read; an answer without a length says so only with its next, empty piece."""
+        """Whether the whole answer was read. An answer without a length says so only with its next, empty piece."""
         return self._answer is not None and self._answer.length == 0
 
     def begin(self) -> tuple[http.client.HTTPResponse, bytes]:
@@ -116,10 +116,10 @@ class Statement:
             raise
 
     def break_off(self) -> None:
-        """Let the store know that nobody waits any more, from any thread; whoever reads fails."""
+        """Let the store know that nobody waits any more. May be called from any thread; a read that waits fails."""
         if self._socket is not None:
             with suppress(OSError):
-                # Closed, it is reset: a store that waits for room to write would otherwise hear of it a minute later.
+                # So that closing resets the connection: a store that waits for room to write would hear of it a minute later.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
                 self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -133,8 +133,8 @@ class Statement:
 class Passing:
     """An answer that is being passed on.
 
-    Its place among the statements is given back when the store has said all of it, however much of that its reader has taken.
-    Its place among the answers is, when `pieces` ends or when its reader stops reading.
+    It gives back its place among the statements when the store has said all of it, however much its reader has taken. It
+    gives back its place among the answers when `pieces` ends, or when its reader takes too long.
     """
 
     def __init__(
@@ -142,20 +142,20 @@ class Passing:
         work: Work,
         statement: Statement,
         begun: tuple[http.client.HTTPResponse, bytes],
-        place: AsyncExitStack,
-        room: AsyncExitStack,
+        statement_place: AsyncExitStack,
+        answer_place: AsyncExitStack,
     ) -> None:
         head, first = begun
         self.status = head.status
         self.headers = head.headers
         self._work = work
         self._statement = statement
-        self._place = place
-        self._room = room
+        self._statement_place = statement_place
+        self._answer_place = answer_place
         self._stopped = False
         loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._backlog = Backlog(work.folder, lambda: _tell(loop, self._news), work.spare_bytes)
+        self._backlog = Backlog(work.folder, lambda: call_in_loop(loop, self._news.set), work.spare_bytes)
         self._whole_until = loop.time() + _WHOLE_SECONDS
         self._giving_up: asyncio.Task[None] | None = None
         self._reading = asyncio.ensure_future(self._read_store(first))
@@ -206,7 +206,7 @@ class Passing:
             if error is not None:
                 self._statement.break_off()
             self._statement.close()
-            await self._place.aclose()
+            await self._statement_place.aclose()
 
     def _fill(self, piece: bytes) -> None:
         while piece:
@@ -225,28 +225,22 @@ class Passing:
     async def _end(self) -> None:
         self._statement.break_off()
         self._backlog.close()
-        await self._room.aclose()
-
-
-def _tell(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
-    # A loop that is closed has nobody left who waits.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(news.set)
+        await self._answer_place.aclose()
 
 
 async def pass_on(work: Work, project: str, statement: Statement) -> Passing:
     """Wait for places, send a statement and return its answer; raises RequestRefused as `Share.place` and `begin` do.
 
-    The first piece is waited for: where the store breaks off before it, that can still be told as a status.
+    It waits for the first piece as well: where the store breaks off before that, the caller can still answer with a status.
     """
-    async with AsyncExitStack() as room:
-        # First the place that is held longer: whose answers are not read waits here, and not among the statements.
-        await room.enter_async_context(work.answers.place(project))
-        async with AsyncExitStack() as place:
-            await place.enter_async_context(work.statements.place(project))
+    async with AsyncExitStack() as answer_place:
+        # First the place that is held longer: a project that does not read its answers waits here, not among the statements.
+        await answer_place.enter_async_context(work.answers.place(project))
+        async with AsyncExitStack() as statement_place:
+            await statement_place.enter_async_context(work.statements.place(project))
             try:
                 begun = await work.statements.work(statement.begin)
             except BaseException:
                 statement.break_off()
                 raise
-            return Passing(work, statement, begun, place.pop_all(), room.pop_all())
+            return Passing(work, statement, begun, statement_place.pop_all(), answer_place.pop_all())
