@@ -1,6 +1,6 @@
-"""From the store's rows to figures: numbers as floats, sums settled, and which of them a double carries exactly.
+"""From the store's rows to figures: numbers become floats, sums are settled, and it notes what a double does not carry exactly.
 
-Comes in: aggregates, and the rows that their SQL gave. Goes out: the figures of each interval, and the aggregates marked as
+Comes in: aggregates, and the rows that their SQL gave. Goes out: the figures of each interval, and the aggregates, marked as
 exact only where all of their figures are. `grid` calls it.
 """
 
@@ -13,17 +13,17 @@ from typing import Any, Final
 from tallymark.queries.measures import LARGE, Aggregate, describe_rounded, is_carried, settle_exactly
 from tallymark.queries.question import Selection, Series
 
-# Of a row: behind its key and its size.
+# A row is its key, its size, and then its figures.
 _FIRST_FIGURE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the figures of rows are read. Places are counted after the key.
+    """How the figures of rows are read, and what was noted while reading.
 
-    `numbers` become floats: the engine writes 12.0 as 12, and `inf` as a text. `sums` are settled, each by its magnitude at
-    another place; `read` are those that were read. `rounded` are the numbers of the aggregates of which a double does not carry
-    some figure exactly, `large` those of which that shows.
+    These are places in a row: `numbers` become floats, because the engine writes 12.0 as 12 and `inf` as a text; `sums` are
+    settled, each by the magnitude at a second place; `read` are single values, such as a minimum. These are places among the
+    aggregates: `rounded` are those with a figure that a double does not carry exactly, `large` those where that may show.
     """
 
     numbers: list[int]
