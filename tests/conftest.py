@@ -476,7 +476,9 @@ class Saboteur:
 
     def crash_at(self, point: str, pass_number: int = 1) -> None:
         """Let a process die at a named point, and wait until it did."""
-        once_a_life = point.startswith(("dedup.", "journal.before_segment", "journal.during_segment"))
+        once_a_life = point.startswith(
+            ("dedup.", "journal.before_segment", "journal.during_segment", "retention.")
+        )
         draft = self._file.with_suffix(".draft")
         draft.write_text(f"{point}:{1 if once_a_life else pass_number}")
         draft.rename(self._file)

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from tallymark.dedup.index import DedupIndex
+from tallymark.dedup.judge import judge_records
 from tallymark.journal.record import Heading, Record
+from tallymark.journal.verdicts import RecordVerdicts
 
 _FINGERPRINT = struct.Struct("<QQQ")
 
@@ -23,3 +26,17 @@ def build_record(number: int, events: Iterable[tuple[int, int]], received_us: in
 @pytest.fixture(name="build_record", scope="session")
 def _build_record():
     return build_record
+
+
+@pytest.fixture(name="judge", scope="session")
+def _judge():
+    """Give records their verdicts and let the index remember what was new, as the judging station does."""
+
+    def judge(index: DedupIndex, records: list[Record]) -> list[RecordVerdicts]:
+        if not records:
+            return []
+        judged = judge_records(index, records)
+        judged.remember(index)
+        return judged.verdicts
+
+    return judge

@@ -13,7 +13,9 @@ DAY_US = 86_400_000_000
 
 
 def _verdicts(index, *records) -> list[list[int]]:
-    return [list(item.verdicts) for item in judge_records(index, list(records))]
+    judged = judge_records(index, list(records))
+    judged.remember(index)
+    return [item.expand()[0].tolist() for item in judged.verdicts]
 
 
 def test_ids_survive_a_flush_and_a_restart(tmp_path, build_record):
@@ -23,13 +25,14 @@ def test_ids_survive_a_flush_and_a_restart(tmp_path, build_record):
     index.flush(8, 0)
     again = DedupIndex(tmp_path)
     assert (again.record, again.ids) == (8, 2)
-    (judged,) = judge_records(again, [build_record(9, [(1, 10), (2, 99), (3, 30)])])
-    assert list(judged.verdicts) == [1, 2, 0]
-    assert list(judged.first_records[:2]) == [7, 7]
+    (judged,) = judge_records(again, [build_record(9, [(1, 10), (2, 99), (3, 30)])]).verdicts
+    verdicts, first_records = judged.expand()
+    assert verdicts.tolist() == [1, 2, 0]
+    assert first_records.tolist() == [7, 7, 0]
 
 
 def test_ids_not_flushed_are_not_known_after_a_restart(tmp_path, build_record):
-    """What was only in memory is gone: the loader judges it again from the journal."""
+    """What was only in memory is gone: the judging station learns it again from the journal and the verdict log."""
     index = DedupIndex(tmp_path)
     _verdicts(index, build_record(0, [(1, 1)]))
     index.flush(1, 0)

@@ -39,6 +39,7 @@ RUN = {
     ("docs/operations.md", "bash", "tallymark backup"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "cp -a"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "tallymark sql"): "tests/docs/test_commands.py::test_backup_and_restore",
+    ("docs/ledger.md", "bash", "journal follow"): "tests/docs/test_commands.py::test_following_the_journal",
     ("docs/operations.md", "nginx", "location"): "tests/browser/test_behind_proxy.py::test_below_a_path",
     ("docs/operations.md", "toml", "own_project"): "tests/docs/test_commands.py::test_own_project",
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
@@ -69,6 +70,7 @@ NOT_RUN = {
     r"make (setup|check|test) .*": "this test is a part of it: .ci/run runs them",
     r"tallymark (receivers test|alerts test) .*": "nobody outside is told by a test; tests/journeys/test_alerts.py tells real servers",
     r"received = stored .*": "an equation, no command",
+    r"new = passed .*": "the same",
 }
 
 
@@ -187,6 +189,18 @@ def test_readme_client(server):
 
 
 @pytest.mark.store
+def test_following_the_journal(server, build_event):
+    """Following prints the new events with their places, the list shows how far the reader is, and removing ends it."""
+    (block,) = read_blocks("docs/ledger.md", "bash", "journal follow")
+    server.send([build_event("followed-by-the-page")])
+    server.wait_loaded()
+    said = run_block(server, block).splitlines()
+    lines = [json.loads(line) for line in said if line.startswith("{")]
+    assert "followed-by-the-page" in [line["event"]["event_id"] for line in lines]
+    assert set(lines[0]) == {"position", "project", "source", "received_at", "event"}
+    assert [line.split()[0] for line in said[len(lines) :]] == ["reader", "store", "exports", "reader"]
+
+
 def test_backup_and_restore(make_server, build_event, monkeypatch, tmp_path):
     """docs/operations.md: the backup, a folder that is damaged after it, the restore, and the comparison at the end."""
     copying, restoring, comparing = (
@@ -210,9 +224,15 @@ def test_backup_and_restore(make_server, build_event, monkeypatch, tmp_path):
     compared = run_block(server, comparing)
 
     assert str(made) in said
-    assert {"catalog.sqlite", "dedup", "journal", "ledger.sqlite", "sealing.key", "store"} == {
-        one.name for one in made.iterdir()
-    }
+    assert {
+        "catalog.sqlite",
+        "dedup",
+        "journal",
+        "ledger.sqlite",
+        "readers.sqlite",
+        "sealing.key",
+        "store",
+    } == {one.name for one in made.iterdir()}
     assert totals["stored"] == 3
     assert compared.index("balanced") < compared.index("count()")
     assert re.findall(r"\d+", compared)[-1] == "3"

@@ -57,7 +57,7 @@ def test_rows_hold_the_event_and_what_the_server_knows(events):
     """A row for the store is the event with its time renamed, and behind it project, source, times and position."""
     record = _prepare(events)
     record.number = 17
-    rows = [json.loads(row) for row in render_rows(record)]
+    rows = [json.loads(row) for row in render_rows(record, 0)]
     assert [row["event_id"] for row in rows] == [event.event_id for event in events]
     for row in rows:
         assert (row["project"], row["source"], row["journal_record"], row["skew_ms"]) == ("p", "http", 17, 0)
@@ -107,6 +107,6 @@ def test_times_are_corrected_by_the_senders_clock():
     event = Event(datetime(2016, 1, 1, tzinfo=UTC), "id", "t", "n")
     record = _prepare([event], sent_at=datetime(2016, 1, 1, 0, 0, 5, tzinfo=UTC))
     record.number = 0
-    (row,) = (json.loads(row) for row in render_rows(record))
+    (row,) = (json.loads(row) for row in render_rows(record, 0))
     assert row["client_time"].startswith("2016-01-01T00:00:00")
     assert record.heading.skew_ms == row["skew_ms"] > 9 * 365 * 86_400_000

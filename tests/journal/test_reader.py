@@ -123,7 +123,7 @@ def test_missing_segment_is_a_gap(rolled):
 def test_sound_journal_has_no_problems(rolled):
     """Verify counts what is there and finds nothing to complain of, also after restarts and releases."""
     reader = SegmentReader(rolled.folder)
-    assert reader.release(10, 2**62) > 0
+    assert reader.release(reader.find_releasable(10, 2**62)) > 0
     reader.close()
     rolled.close()
     for _ in range(3):
@@ -153,14 +153,14 @@ def test_start_after_files_were_taken_away_is_no_problem_for_verify(shard):
 def test_release_takes_whole_segments_from_the_front(rolled, reader):
     """Release removes what is wholly before the number and old enough, never the last segment, never a hole."""
     everything = rolled.segments()
-    assert reader.release(40, 0) == 0
-    assert reader.release(0, 2**62) == 0
-    assert reader.release(11, 2**62) > 0
+    assert reader.release(reader.find_releasable(40, 0)) == 0
+    assert reader.release(reader.find_releasable(0, 2**62)) == 0
+    assert reader.release(reader.find_releasable(11, 2**62)) > 0
     rest = rolled.segments()
     assert everything[-len(rest) :] == rest
     assert rolled.numbers()[0] <= 11
     assert rolled.numbers() == list(range(rolled.numbers()[0], 40))
-    reader.release(40, 2**62)
+    reader.release(reader.find_releasable(40, 2**62))
     assert rolled.segments() == everything[-1:]
     assert rolled.append(1) == [None]
 
@@ -171,7 +171,7 @@ def test_damaged_header_does_not_stop_release(rolled, reader):
     raw = bytearray(path.read_bytes())
     raw[10] ^= 1
     path.write_bytes(raw)
-    reader.release(40, 2**62)
+    reader.release(reader.find_releasable(40, 2**62))
     assert len(rolled.segments()) == 1
 
 
@@ -187,7 +187,7 @@ def test_release_that_is_cut_short_leaves_no_hole(rolled, reader, monkeypatch):
     monkeypatch.setattr("tallymark.journal.reader.reach", stop)
     before = rolled.segments()
     with pytest.raises(KeyboardInterrupt):
-        reader.release(40, 2**62)
+        reader.release(reader.find_releasable(40, 2**62))
     assert rolled.segments() == before[2:]
 
 

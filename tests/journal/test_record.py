@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallymark.journal.files import scan_frames
+from tallymark.journal.frames import scan_frames
 from tallymark.journal.record import (
     FINGERPRINT_BYTES,
     FRAME,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -50,6 +51,32 @@ def test_backup_under_load(make_server, make_traffic):
     server.kill_all()
     server.start()
     traffic.audit()
+
+
+def test_readers_go_on_with_the_copy(make_server, make_traffic):
+    """A copy has the readers' places and the verdicts: on it they go on where they stood, and miss and repeat nothing."""
+    server = make_server(loader_linger_seconds=0.05).start()
+    traffic = make_traffic(server).start()
+    server.wait_until(lambda: len(traffic.acknowledged) > 500, "events are acknowledged")
+    follow = ("journal", "follow", "--reader", "exports", "--once", "--data", "data")
+    first = server.run(*follow)
+    assert first.returncode == 0, first.stderr
+    enough = len(traffic.acknowledged) + 1000
+    server.wait_until(lambda: len(traffic.acknowledged) > enough, "more events are acknowledged")
+    restored = make_server(loader_linger_seconds=0.05)
+    done = server.run("backup", str(restored.data), "--data", "data")
+    assert done.returncode == 0, done.stderr
+    traffic.stop()
+
+    restored.start()
+    totals = restored.wait_loaded()["totals"]
+    second = restored.run(*follow)
+    assert second.returncode == 0, second.stderr
+    lines = [json.loads(line) for line in (first.stdout + second.stdout).splitlines()]
+    followed = [line["event"]["event_id"] for line in lines]
+    assert sorted(followed) == sorted(row[0] for row in restored.sql("SELECT event_id FROM events"))
+    assert len(followed) == totals["stored"]
+    assert restored.run("journal", "verify", "--data", "data").returncode == 0
 
 
 def test_what_is_linked(server, make_server, build_event):

@@ -15,7 +15,7 @@ def _print(title: str, deaths: dict[str, int], counts: dict[str, int]) -> None:
     print(f"\n{title}: {json.dumps(deaths)}\n{json.dumps(counts)}")
 
 
-@pytest.mark.parametrize("room", ["journal.after", "journal.segment", "loader.", "ledger_dedup"])
+@pytest.mark.parametrize("room", ["journal.after", "journal.segment", "verdicts.", "loader.", "ledger_dedup"])
 def test_death_at_every_named_point(room, make_saboteur, make_traffic):
     """A process that dies at any named point, three times each, loses and doubles nothing."""
     points = [point for point in POINTS_OF_EVENTS if _room_of(point) == room]
@@ -31,16 +31,16 @@ def test_death_at_every_named_point(room, make_saboteur, make_traffic):
 
 
 def _room_of(point: str) -> str:
-    if "segment" in point:
+    if "segment" in point or point.startswith("retention."):
         return "journal.segment"
     if point.startswith("journal."):
         return "journal.after"
-    return "loader." if point.startswith("loader.") else "ledger_dedup"
+    return next((room for room in ("verdicts.", "loader.") if point.startswith(room)), "ledger_dedup")
 
 
 def test_every_point_belongs_to_a_room():
     """No named point is left out of the test above."""
-    rooms = {"journal.after", "journal.segment", "loader.", "ledger_dedup"}
+    rooms = {"journal.after", "journal.segment", "verdicts.", "loader.", "ledger_dedup"}
     assert {_room_of(point) for point in POINTS_OF_EVENTS} == rooms
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallymark.errors import FormatError
+from tallymark.errors import FormatError, TallymarkError
 from tallymark.journal.record import FailedEvent, Heading
-from tallymark.ledger.book import MOST_DROPPED_IN_A_MINUTE, Book, Entry, Limits, TraceRow
+from tallymark.ledger.book import MOST_DROPPED_IN_A_MINUTE, Batch, Book, Entry, Limits, TraceRow
 from tallymark.ledger.quarantine import count_quarantined, find_quarantined, list_quarantined
 from tallymark.ledger.report import build_report, read_cursor
 from tallymark.ledger.tables import open_for_reading
@@ -21,14 +21,6 @@ from tallymark.web.pages.balance import build_outside
 NOW_US = 1_800_000_000_000_000
 DAY_US = 86_400_000_000
 BEGIN, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
-
-
-class NoRecords:
-    """A journal of which nothing is in flight."""
-
-    @staticmethod
-    def read_headings(_: int) -> list:
-        return []
 
 
 @pytest.fixture
@@ -65,18 +57,39 @@ def _entry(heading: Heading, **lines: int) -> Entry:
 
 
 def _totals(path, project="p"):
-    return build_report(path, Tail(NoRecords()), project, BEGIN, END)
+    return build_report(path, Tail(path.parent), project, BEGIN, END)
 
 
 def test_commit_moves_cursor_and_counts_together(open_book, path):
     """Cursor and counts appear in one step and add up over commits."""
     book = open_book()
-    assert book.cursor(0) == read_cursor(path) == 0
+    assert book.claim(0) == read_cursor(path) == 0
     book.commit(_entry(_heading(), received=3, stored=3), 0, 5, NOW_US)
     book.commit(_entry(_heading(), received=2, stored=1, duplicate=1), 0, 6, NOW_US)
-    assert book.cursor(0) == read_cursor(path) == 6
+    assert read_cursor(path) == 6
     totals = _totals(path).totals
     assert (totals.received, totals.stored, totals.duplicate) == (5, 4, 1)
+
+
+def test_a_second_loader_ends_the_first(open_book, path):
+    """Whoever claims the cursor last may move it alone: the loader before it commits nothing any more."""
+    first, second = open_book(), open_book()
+    assert first.claim(0) == 0
+    first.commit(_entry(_heading(), received=3), 0, 4, NOW_US)
+    assert second.claim(0) == 4
+    with pytest.raises(TallymarkError, match="reader_superseded"):
+        first.commit(_entry(_heading(), received=9), 0, 9, NOW_US)
+    second.commit(_entry(_heading(), received=2), 0, 5, NOW_US)
+    assert (read_cursor(path), _totals(path).totals.received) == (5, 5)
+
+
+def test_a_begun_batch_is_known_to_the_next_loader(open_book):
+    """The bounds of an insert are there after a crash, until the next insert has its own."""
+    book = open_book()
+    assert book.find_batch(0) is None
+    for batch in (Batch(0, 3, 9, 17), Batch(0, 10, 12, 18)):
+        book.begin_batch(batch)
+        assert open_book().find_batch(0) == batch
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
@@ -93,7 +106,7 @@ def test_interrupted_commit_changes_nothing(open_book, path, monkeypatch, fault)
         patch.setattr("tallymark.ledger.book.reach", die)
         with pytest.raises(fault):
             book.commit(entry, 0, 5, NOW_US)
-    assert book.cursor(0) == 0
+    assert read_cursor(path) == 0
     assert _totals(path).totals.received == 0
     assert list_quarantined(path, "p").events == []
     again = _entry(_heading(), received=2, stored=1)
@@ -286,7 +299,7 @@ def test_rows_are_by_interval_and_source(open_book, path):
             heading = Heading("p", source, NOW_US + minute * 60_000_000)
             book.commit(_entry(heading, received=2, stored=2), 0, minute, NOW_US)
     for interval, rows in (("minute", 6), ("hour", 4), ("day", 2)):
-        report = build_report(path, Tail(NoRecords()), "p", BEGIN, END, interval)
+        report = build_report(path, Tail(path.parent), "p", BEGIN, END, interval)
         assert len(report.rows) == rows
         assert sum(row["received"] for row in report.rows) == 12
         assert all(row["balanced"] for row in report.rows)

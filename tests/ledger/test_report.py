@@ -8,26 +8,18 @@ import pytest
 
 from tallymark.ledger import report
 from tallymark.ledger.report import build_report
-from tallymark.ledger.tables import open_book
+from tallymark.ledger.tables import open_ledger
 from tallymark.ledger.tail import Tail, TailRecord
 
 BEGIN, DAYS = datetime(2026, 1, 1, tzinfo=UTC), 4
 FIRST = int(BEGIN.timestamp()) // 60
 
 
-class NoRecords:
-    """A journal of which nothing is in flight."""
-
-    @staticmethod
-    def read_headings(_: int) -> list:
-        return []
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """Write every minute of some days, from two sources: all received, most stored, some refused, some of another project."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
-    connection = open_book(path)
+    connection = open_ledger(path)
     connection.execute("BEGIN")
     for minute in range(FIRST, FIRST + DAYS * 1440):
         for source in ("http", "segment"):
@@ -49,7 +41,7 @@ def path(tmp_path_factory):
 
 def _report(path, interval, tail=None):
     end = BEGIN + timedelta(days=DAYS)
-    return build_report(path, tail or Tail(NoRecords()), "p", BEGIN, end, interval)
+    return build_report(path, tail or Tail(path.parent), "p", BEGIN, end, interval)
 
 
 def test_every_interval_has_the_same_totals(path):
@@ -81,7 +73,7 @@ def test_what_is_read_is_as_long_as_what_is_answered(path, monkeypatch):
 
 def test_what_is_in_flight_stands_in_its_interval(path):
     """A record that the loader has not passed counts in the day in which it was received."""
-    tail = Tail(NoRecords())
+    tail = Tail(path.parent)
     received = (FIRST + 3 * 1440 + 77) * 60_000_000
     tail._records.append(TailRecord(0, "p", "http", received, 11))
     found = _report(path, "day", tail)

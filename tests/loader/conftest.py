@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import struct
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,19 @@ import pytest
 from tallymark.dedup.index import DedupIndex
 from tallymark.event import Event
 from tallymark.intake.accept import Acceptor, build_batch
+from tallymark.journal.judged import JudgedReader
 from tallymark.journal.reader import SegmentReader
+from tallymark.journal.record import Heading, Record
 from tallymark.journal.segments import SegmentWriter
+from tallymark.journal.verdict_writer import VerdictWriter
 from tallymark.ledger.book import Book, Limits
-from tallymark.ledger.report import build_report
+from tallymark.ledger.readers import Readers
+from tallymark.ledger.report import build_report, read_cursor
 from tallymark.ledger.tail import Tail
 from tallymark.loader.insert import Inserter
+from tallymark.loader.judging import JudgingSettings, JudgingStation
 from tallymark.loader.load import Loader, LoaderSettings
+from tallymark.loader.retention import Retention, RetentionSettings
 from tallymark.pipeline.batch import Arrival
 from tallymark.store.chdb_server import run_store
 from tallymark.store.client import StoreClient
@@ -75,22 +84,30 @@ class Bench:
         self.store = StoreClient(self.url, password=PASSWORD)
         self.restart()
 
-    def restart(self, url: str = "", **settings: Any) -> Loader:
+    def restart(self, url: str = "", judging: JudgingSettings | None = None, **settings: Any) -> Loader:
         """Make a loader that finds what is on disk."""
         if hasattr(self, "book"):
             self.book.close()
+            self.verdicts.close()
+            self.readers.close()
         self.stopping = threading.Event()
         self.book = Book(self.folder / "ledger.sqlite", self.limits)
+        self.readers = Readers(self.folder / "readers.sqlite")
+        self.verdicts = VerdictWriter(self.folder / "journal", shard=self.shard)
+        self.index = DedupIndex(self.folder / "dedup")
+        journal = SegmentReader(self.folder / "journal", shard=self.shard)
+        cursor = partial(read_cursor, self.folder / "ledger.sqlite")
+        retention = Retention(journal, self.verdicts, self.readers, cursor, RetentionSettings(keep_seconds=0))
+        self.station = JudgingStation(journal, self.index, self.verdicts, retention, self.stopping, judging)
+        self.station.catch_up()
         store = StoreClient(url, password=PASSWORD) if url else self.store
         self.loader = Loader(
-            SegmentReader(self.folder / "journal", shard=self.shard),
-            DedupIndex(self.folder / "dedup"),
+            JudgedReader(self.folder / "journal", shard=self.shard),
             Inserter(store, self.stopping),
             self.book,
             self.stopping,
             LoaderSettings(linger_seconds=0.01, **settings),
         )
-        self.loader._catch_up_index()
         return self.loader
 
     def accept(self, *events: dict[str, Any]) -> None:
@@ -104,7 +121,13 @@ class Bench:
         batch = build_batch(Arrival(self.project, "http", self.received), made)
         self.loop.run_until_complete(self.acceptor.commit(self.acceptor.prepare(batch)))
 
+    def judge(self) -> None:
+        """Give all that is durable its verdicts."""
+        while self.station.judge_once():
+            pass
+
     def load(self) -> None:
+        self.judge()
         while self.loader.load_once():
             pass
 
@@ -116,17 +139,16 @@ class Bench:
         return [row[0] for row in rows]
 
     def totals(self) -> Any:
-        reader = SegmentReader(self.folder / "journal")
-        try:
+        with closing(Tail(self.folder / "journal")) as tail:
             start, end = self.received - timedelta(hours=1), self.received + timedelta(hours=1)
-            report = build_report(self.folder / "ledger.sqlite", Tail(reader), self.project, start, end)
-        finally:
-            reader.close()
+            report = build_report(self.folder / "ledger.sqlite", tail, self.project, start, end)
         assert report.balanced, report.totals
         return report.totals
 
     def close(self) -> None:
         self.book.close()
+        self.verdicts.close()
+        self.readers.close()
         self.writer.close()
         self.store.close()
         self.loop.close()
@@ -143,3 +165,23 @@ def bench(tmp_path, store_url) -> Iterator[Bench]:
     made = Bench(tmp_path / "bench", store_url, f"project-{_made}", _made)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def append_ids():
+    """Return what writes records, each a list of event ids, into a journal, durably."""
+    loop = asyncio.new_event_loop()
+
+    def build(ids: list[int]) -> Record:
+        rows = b"".join(
+            b'{"event_time":"2026-01-05T12:00:00Z","event_id":"%d"}\n' % identity for identity in ids
+        )
+        fingerprints = b"".join(struct.pack("<QQQ", identity, identity, 1) for identity in ids)
+        return Record(Heading("default", "http", 1_767_614_400_000_000, len(ids)), fingerprints, rows)
+
+    async def write(writer: SegmentWriter, records: list[Record]) -> None:
+        for record in records:
+            await writer.append(record)
+
+    yield lambda writer, *records: loop.run_until_complete(write(writer, [build(ids) for ids in records]))
+    loop.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
-from tallymark.dedup.index import DedupIndex
+from tallymark.ledger.trace import trace_event
 from tallymark.store.errors import StoreError, StoreUnavailable
 
 pytestmark = pytest.mark.store
@@ -28,12 +30,12 @@ def poison(monkeypatch):
 
     render = rows.render_rows
 
-    def spoil(record):
+    def spoil(record, stored_us):
         return [
             row.replace(b'"event_type":"t"', b'"event_type":"t","value":"no number"')
             if b"poison" in row
             else row
-            for row in render(record)
+            for row in render(record, stored_us)
         ]
 
     monkeypatch.setattr(rows, "render_rows", spoil)
@@ -106,10 +108,10 @@ def test_bisection_that_is_interrupted(bench, poison, monkeypatch):
     assert bench.totals().stored == 15
 
 
-def test_stop_while_the_store_is_down_forgets_what_was_not_committed(bench):
-    """Told to stop while the store is unreachable, the loader leaves an index that knows only committed events.
+def test_stop_while_the_store_is_down(bench):
+    """What was judged while the store could not be reached, and is known to the index on disk, is stored after a restart.
 
-    Otherwise the next start would take the pending ones for repetitions, and they would be lost.
+    Its verdicts are in the log: nobody takes the pending events for repetitions.
     """
     bench.accept(*_events(1))
     bench.load()
@@ -117,37 +119,99 @@ def test_stop_while_the_store_is_down_forgets_what_was_not_committed(bench):
         probe.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
     loader = bench.restart(nowhere)
-    bench.accept(*_events(2, 3))
-
-    def stop_once_judged() -> None:
-        while loader._index.ids < 3:
-            finished.wait(0.01)
-        bench.stopping.set()
-
-    finished = threading.Event()
-    thread = threading.Thread(target=stop_once_judged)
-    thread.start()
+    bench.accept(*_events(2, 3, 1))
+    bench.judge()
+    bench.station.flush()
+    stopping = threading.Timer(0.5, bench.stopping.set)
+    stopping.start()
     loader.run()
-    thread.join(60)
-    index = DedupIndex(bench.folder / "dedup")
-    assert index.record <= bench.book.cursor(0)
-    assert index.ids <= 1
+    stopping.join()
+    assert bench.stored() == _ids(1)
     bench.restart()
+    assert bench.index.ids == 3
     bench.load()
     assert bench.stored() == _ids(1, 2, 3)
-    assert bench.totals().duplicate == 0
+    totals = bench.totals()
+    assert (totals.received, totals.stored, totals.duplicate) == (4, 3, 1)
 
 
-def test_index_is_written_though_nothing_new_comes(bench):
-    """A flood of repetitions does not keep segments for ever: the index is written by time, too."""
+def test_a_batch_that_was_begun_is_repeated_as_it_was(bench, monkeypatch):
+    """After a crash the insert takes the same records, says the same time and has the same token, whatever came since."""
+    sent = []
+    insert = bench.store.insert_ndjson
+
+    def die(table, body, *, token, **options):
+        sent.append((token, body))
+        raise KeyboardInterrupt
+
+    bench.accept(*_events(1, 2))
+    bench.accept(*_events(2, 3))
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "insert_ndjson", die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.load()
+    bench.accept(*_events(4))
+
+    def watch(table, body, *, token, **options):
+        sent.append((token, body))
+        return insert(table, body, token=token, **options)
+
+    bench.restart()
+    monkeypatch.setattr(bench.store, "insert_ndjson", watch)
+    bench.load()
+    assert sent[0] == sent[1]
+    assert ":0-1/" in sent[1][0]
+    assert bench.stored() == _ids(1, 2, 3, 4)
+
+
+def test_the_trace_of_what_waits(bench):
+    """An event that the store does not have yet is in flight, and once it is judged the trace says how."""
+
+    def trace(event_id: str) -> list[tuple[str, str, int | None]]:
+        found = trace_event(bench.folder / "ledger.sqlite", bench.folder / "journal", bench.project, event_id)
+        return [(station.station, station.verdict, station.first_record) for station in found]
+
+    bench.accept(*_events(1, 2))
+    assert trace("event-002") == [("journal", "in_flight", None)]
+    bench.accept(*_events(2))
+    bench.judge()
+    assert trace("event-001") == [("journal", "in_flight", None), ("dedup", "new", None)]
+    assert trace("event-002") == [
+        ("journal", "in_flight", None), ("dedup", "new", None),
+        ("journal", "in_flight", None), ("dedup", "duplicate", 0),
+    ]  # fmt: skip
+    bench.load()
+    assert trace("event-001") == []
+
+
+def test_a_ledger_that_is_behind_the_store(bench, monkeypatch):
+    """After a restore the store has batches that its ledger knows nothing of: each is recognised, whatever its bounds."""
+    ledger = bench.folder / "ledger.sqlite"
+    copy = bench.folder / "copy.sqlite"
     bench.accept(*_events(1))
     bench.load()
-    loader = bench.restart(flush_seconds=0, tidy_seconds=0, keep_journal_seconds=0)
-    for _ in range(5):
-        bench.accept(*_events(1))
+    begin_batch = bench.book.begin_batch
+
+    def copy_once(batch):
+        begin_batch(batch)
+        if not copy.exists():
+            with closing(sqlite3.connect(ledger)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+
+    monkeypatch.setattr(bench.book, "begin_batch", copy_once)
+    for number in (2, 3, 4, 5):
+        bench.accept(*_events(number, 1))
         bench.load()
-    loader._tidy()
-    assert DedupIndex(bench.folder / "dedup").record == bench.book.cursor(0)
+    bench.book.close()
+    for path in bench.folder.glob("ledger.sqlite*"):
+        path.unlink()
+    copy.rename(ledger)
+    bench.restart()
+    bench.accept(*_events(6))
+    bench.load()
+    assert bench.stored() == _ids(1, 2, 3, 4, 5, 6)
+    totals = bench.totals()
+    assert (totals.received, totals.stored, totals.duplicate) == (10, 6, 4)
 
 
 def test_insert_of_a_loader_that_died_is_waited_for(bench, monkeypatch):

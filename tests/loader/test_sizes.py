@@ -136,10 +136,18 @@ def test_asking_for_what_is_there(bench, monkeypatch):
     """Where the store finds the question for what it has too much, it is asked about fewer records."""
     for number in range(16):
         _accept(bench, bench.project, [f"e{number:02}"])
+
+    def die(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.book, "commit", die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.load()
     query, asked = bench.store.query_rows, []
 
     def limited(sql, parameters=None, settings=None):
-        if parameters and "first" in parameters:
+        if parameters and "last" in parameters:
             asked.append(parameters["last"] - parameters["first"] + 1)
             if asked[-1] > 3:
                 raise build_store_error(159, "TIMEOUT_EXCEEDED", "Timeout exceeded")

@@ -1,7 +1,7 @@
 """The journal's files: names, the header of a segment, and the published end of what is durable.
 
-Both the writer (`segments.py`) and the readers (`reader.py`, `verify.py`) go through here, so that the
-format stands in one place. Nothing here decodes a record.
+The writers and the readers of segments and of the verdict log go through here, so that the format stands in one
+place. Nothing here decodes a record.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import google_crc32c
 
 from tallymark.errors import FormatError
-from tallymark.journal.record import FRAME, FRAME_MAGIC, MAX_PAYLOAD_BYTES, is_intact
 
 FORMAT_VERSION = 1
 _MAGIC = b"TALLYJNL"
@@ -97,56 +96,15 @@ def parse_header(raw: bytes, path: Path) -> SegmentHeader | None:
     return SegmentHeader(shard, first, earlier_end, created_us)
 
 
-def scan_frames(data: bytes | mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, bool]]:
-    """Yield (number, payload start, payload end, intact) of the frames in `data[start:end]`.
-
-    After damage the scan goes on at the next frame whose checksum holds. A damaged frame is yielded once,
-    not intact, with number -1 where even that is unknown; a torn tail is yielded the same way.
-    """
-    at = start
-    while at < end:
-        frame = _frame_at(data, at, end)
-        if frame is not None:
-            number, payload_end = frame
-            yield number, at + FRAME.size, payload_end, True
-            at = payload_end
-            continue
-        following = _next_frame(data, at + 1, end)
-        yield -1, at, following, False
-        at = following
-
-
-def _frame_at(data: bytes | mmap.mmap, at: int, end: int) -> tuple[int, int] | None:
-    if at + FRAME.size > end:
-        return None
-    magic, length, checksum, number = FRAME.unpack_from(data, at)
-    payload_end = at + FRAME.size + length
-    if magic != FRAME_MAGIC or length > MAX_PAYLOAD_BYTES or payload_end > end:
-        return None
-    if not is_intact(number, checksum, bytes(data[at + FRAME.size : payload_end])):
-        return None
-    return number, payload_end
-
-
-def _next_frame(data: bytes | mmap.mmap, at: int, end: int) -> int:
-    while True:
-        at = data.find(FRAME_MAGIC, at, end)
-        if at < 0:
-            return end
-        if _frame_at(data, at, end) is not None:
-            return at
-        at += 1
-
-
 class DurableEnd:
-    """One number in a small shared file: all records before it are durable.
+    """One number in a small shared file: all records before it are durable, or judged.
 
     The writer stores it after each fsync, readers in other processes see it at once. It is a hint that only
-    ever lags: after a crash the writer finds the true end by reading the last segment.
+    ever lags: after a crash the writer finds the true end by reading its last file.
     """
 
-    def __init__(self, folder: Path, *, writable: bool) -> None:
-        path = folder / DURABLE_END_FILE
+    def __init__(self, folder: Path, *, writable: bool, name: str = DURABLE_END_FILE) -> None:
+        path = folder / name
         flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
         descriptor = os.open(path, flags, 0o600)
         try:
@@ -171,6 +129,46 @@ class DurableEnd:
         """Unmap the file."""
         self._view.release()
         self._map.close()
+
+
+class PublishedEnd:
+    """The reading side of such a file, which the writer may not have made yet."""
+
+    def __init__(self, folder: Path, name: str = DURABLE_END_FILE) -> None:
+        self._folder = folder
+        self._name = name
+        self._end: DurableEnd | None = None
+
+    def exists(self) -> bool:
+        """Tell whether the writer has made the file."""
+        return (self._folder / self._name).exists()
+
+    def get(self) -> int:
+        """Return the published number; 0 before there is one."""
+        if self._end is None:
+            try:
+                # The writer makes the file a moment before it gives it its length.
+                if (self._folder / self._name).stat().st_size < DURABLE_END_BYTES:
+                    return 0
+            except FileNotFoundError:
+                return 0
+            self._end = DurableEnd(self._folder, writable=False, name=self._name)
+        return self._end.get()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._end is not None:
+            self._end.close()
+            self._end = None
+
+
+def publish_first(folder: Path, name: str, number: int) -> None:
+    """Make such a file with a number in it, where there is none: nobody ever sees another one."""
+    path = folder / name
+    if not path.exists():
+        draft = path.with_name(f"{name}.draft")
+        draft.write_bytes(number.to_bytes(DURABLE_END_BYTES, sys.byteorder))
+        draft.rename(path)
 
 
 def make_folder(folder: Path) -> None:

@@ -9,36 +9,23 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from tallymark.crashpoints import reach
 from tallymark.journal.files import (
-    DURABLE_END_BYTES,
-    DURABLE_END_FILE,
     HEADER_BYTES,
-    DurableEnd,
+    PublishedEnd,
     list_segments,
     read_header,
-    scan_frames,
     sync_folder,
 )
-from tallymark.journal.record import (
-    FRAME,
-    FRAME_MAGIC,
-    Heading,
-    Record,
-    heading_end,
-    is_intact,
-    parse_heading,
-    parse_payload,
-)
+from tallymark.journal.frames import find_intact, read_beginning, read_frame
+from tallymark.journal.record import FRAME, Heading, Record, parse_heading, parse_payload
 
 log = structlog.get_logger("tallymark.journal")
-
-# What is read of a record when only its heading is wanted; longer ones take a second read.
-_HEADING_BYTES = 2048
 
 
 class SegmentReader:
@@ -52,28 +39,25 @@ class SegmentReader:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._shard = shard
-        self._end: DurableEnd | None = None
+        self._end = PublishedEnd(folder)
         self.damaged_records = 0
         # Where to go on: the record number wanted, the segment's first number, the offset in it.
         self._place = (-1, -1, 0)
 
     def durable_number(self) -> int:
         """Return the number after the last durable record; 0 before there is a journal."""
-        if self._end is None:
-            try:
-                # The writer makes the file a moment before it gives it its length.
-                if (self.folder / DURABLE_END_FILE).stat().st_size < DURABLE_END_BYTES:
-                    return 0
-            except FileNotFoundError:
-                return 0
-            self._end = DurableEnd(self.folder, writable=False)
         return self._end.get()
 
-    def read_from(self, number: int, max_bytes: int) -> list[Record]:
-        """Return the durable records from `number` on: at least one where there is one, about `max_bytes`."""
+    def first_number(self) -> int:
+        """Return the number of the first record that may still be here."""
+        segments = list_segments(self.folder)
+        return segments[0][0] if segments else self.durable_number()
+
+    def read_from(self, number: int, max_bytes: int, end: int | None = None) -> list[Record]:
+        """Return the durable records from `number` to before `end`: at least one where there is one, about `max_bytes`."""
         records: list[Record] = []
         size = 0
-        for found, payload in self._payloads(number):
+        for found, payload in self._payloads(number, end):
             records.append(parse_payload(payload, found, self._shard))
             size += len(payload)
             if size >= max_bytes:
@@ -88,16 +72,28 @@ class SegmentReader:
         for found, payload in self._payloads(number, headings_only=True):
             yield found, parse_heading(payload)
 
-    def release(self, number: int, older_than_us: int) -> int:
-        """Remove the segments wholly before record `number` and begun before `older_than_us`; return how many.
+    def find_releasable(self, number: int, older_than_us: int) -> int:
+        """Return the first number that stays when all goes that `release` may take.
 
-        The last segment always stays. A crash in between leaves a prefix removed, never a hole.
+        That is every segment wholly before record `number` and begun before `older_than_us` (µs since 1970). The last
+        segment always stays.
         """
-        segments = list_segments(self.folder)
-        removed = 0
-        for (_, path), (following_first, following) in itertools.pairwise(segments):
+        first = 0
+        for following_first, following in list_segments(self.folder)[1:]:
             # A segment's records are all older than the beginning of the next one.
             if following_first > number or _begun_us(following) >= older_than_us:
+                break
+            first = following_first
+        return first
+
+    def release(self, first: int) -> int:
+        """Remove the segments before the one that begins with record `first`; return how many.
+
+        A crash in between leaves a prefix removed, never a hole.
+        """
+        removed = 0
+        for (_, path), (following_first, _) in itertools.pairwise(list_segments(self.folder)):
+            if following_first > first:
                 break
             reach("journal.before_segment_removal")
             path.unlink()
@@ -107,14 +103,30 @@ class SegmentReader:
             sync_folder(self.folder)
         return removed
 
+    def measure_bytes(self, number: int) -> int:
+        """Return how many bytes the segments have that hold records from `number` on."""
+        segments = list_segments(self.folder)
+        ends = [first for first, _ in segments[1:]]
+        kept = [
+            path
+            for (_, path), end in zip(segments, [*ends, None], strict=True)
+            if end is None or end > number
+        ]
+        size = 0
+        for path in kept:
+            with suppress(FileNotFoundError):
+                size += path.stat().st_size
+        return size
+
     def close(self) -> None:
         """Let go of the shared file."""
-        if self._end is not None:
-            self._end.close()
-            self._end = None
+        self._end.close()
 
-    def _payloads(self, number: int, *, headings_only: bool = False) -> Iterator[tuple[int, bytes]]:
-        end = self.durable_number()
+    def _payloads(
+        self, number: int, end: int | None = None, *, headings_only: bool = False
+    ) -> Iterator[tuple[int, bytes]]:
+        durable = self.durable_number()
+        end = durable if end is None else min(end, durable)
         expected = number
         segments = list_segments(self.folder)
         for position, (first, path) in enumerate(segments):
@@ -153,7 +165,7 @@ class SegmentReader:
 
     def _frames(self, path: Path, offset: int, *, headings_only: bool) -> Iterator[tuple[int, bytes, int]]:
         """Yield (number, payload or its beginning, offset after it) of the intact frames of one segment."""
-        read = _read_beginning if headings_only else _read_frame
+        read = read_beginning if headings_only else read_frame
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:  # released by another reader in this moment
@@ -163,7 +175,7 @@ class SegmentReader:
             while offset + FRAME.size <= size:
                 found = read(descriptor, offset, size)
                 if found is None:
-                    onward = _find_intact(descriptor, offset, size)
+                    onward = find_intact(descriptor, offset, size)
                     if onward is None:
                         return
                     offset = onward
@@ -172,52 +184,6 @@ class SegmentReader:
                 yield number, payload, offset
         finally:
             os.close(descriptor)
-
-
-def _find_intact(descriptor: int, offset: int, size: int) -> int | None:
-    """Return the offset of the next intact frame, None when there is none up to the end."""
-    rest = os.pread(descriptor, size - offset, offset)
-    for _, payload_start, _, intact in scan_frames(rest, 0, len(rest)):
-        if intact:
-            return offset + payload_start - FRAME.size
-    return None
-
-
-def _read_frame(descriptor: int, offset: int, size: int) -> tuple[int, bytes, int] | None:
-    """Return (number, payload, offset after it) of the frame at `offset`; None when there is no intact one."""
-    header = _read_frame_header(descriptor, offset, size)
-    if header is None:
-        return None
-    number, length, checksum = header
-    payload = os.pread(descriptor, length, offset + FRAME.size)
-    if len(payload) < length or not is_intact(number, checksum, payload):
-        return None
-    return number, payload, offset + FRAME.size + length
-
-
-def _read_beginning(descriptor: int, offset: int, size: int) -> tuple[int, bytes, int] | None:
-    """Return the same with no more of the payload than its heading."""
-    header = _read_frame_header(descriptor, offset, size)
-    if header is None:
-        return None
-    number, length, _ = header
-    start = offset + FRAME.size
-    beginning = os.pread(descriptor, min(length, _HEADING_BYTES), start)
-    if len(beginning) < 4 or heading_end(beginning) > length:
-        return None
-    if heading_end(beginning) > len(beginning):
-        beginning = os.pread(descriptor, heading_end(beginning), start)
-    return number, beginning, start + length
-
-
-def _read_frame_header(descriptor: int, offset: int, size: int) -> tuple[int, int, int] | None:
-    raw = os.pread(descriptor, FRAME.size, offset)
-    if len(raw) < FRAME.size:  # the writer took it back in this moment
-        return None
-    magic, length, checksum, number = FRAME.unpack(raw)
-    if magic != FRAME_MAGIC or offset + FRAME.size + length > size:
-        return None
-    return number, length, checksum
 
 
 def _begun_us(path: Path) -> int:

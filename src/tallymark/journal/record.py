@@ -140,8 +140,11 @@ _ROW_KEY = b'{"client_time":'
 _SKIP = len(_TIME_KEY)
 
 
-def render_rows(record: Record) -> list[bytes]:
-    """Return the rows of a numbered record as the store takes them, without line ends, in order."""
+def render_rows(record: Record, stored_us: int) -> list[bytes]:
+    """Return the rows of a numbered record as the store takes them, without line ends, in order.
+
+    `stored_us` (µs since 1970) is the time that the rows say they were stored at.
+    """
     heading = record.heading
     known = {
         "project": heading.project,
@@ -150,6 +153,7 @@ def render_rows(record: Record) -> list[bytes]:
         "skew_ms": heading.skew_ms,
         "journal_shard": record.shard,
         "journal_record": record.number,
+        "stored_at": _EPOCH + timedelta(microseconds=stored_us),
     }
     ending = b"," + _json.encode(known)[1:]
     return [_ROW_KEY + line[_SKIP:-1] + ending for line in record.rows.split(b"\n") if line]

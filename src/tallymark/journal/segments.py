@@ -27,11 +27,11 @@ from tallymark.journal.files import (
     make_folder,
     parse_header,
     render_header,
-    scan_frames,
     segment_path,
     sync_folder,
 )
 from tallymark.journal.folder_lock import FolderLock
+from tallymark.journal.frames import scan_frames
 from tallymark.journal.record import Payload, Record, render_frame, render_payload
 from tallymark.journal.room import Room
 

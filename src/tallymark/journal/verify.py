@@ -1,4 +1,4 @@
-"""Read a whole journal and say what is sound: the work of `tallymark journal verify`.
+"""Read a whole journal and its verdict log, and say what is sound: the work of `tallymark journal verify`.
 
 Takes the shard's folder, returns a report; changes nothing and may run beside the server.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tallymark.journal.files import HEADER_BYTES, list_segments, read_header, scan_frames
+from tallymark.journal.files import HEADER_BYTES, list_segments, read_header
+from tallymark.journal.frames import scan_frames
 from tallymark.journal.record import parse_heading
+from tallymark.journal.verdicts import HEADER_BYTES as VERDICT_HEADER_BYTES
+from tallymark.journal.verdicts import check_header, list_verdict_files
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Report:
     first_number: int | None = None
     last_number: int | None = None
     abandoned_records: int = 0
+    judged_number: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -50,6 +54,31 @@ def verify_shard(folder: Path, durable_number: int) -> Report:
             f"{durable_number - expected} records before {durable_number} are missing at the end"
         )
     return report
+
+
+def verify_verdicts(report: Report, folder: Path, judged_number: int) -> None:
+    """Check every frame of the verdict log in `folder`, whose published end is `judged_number`, and add to the report."""
+    report.judged_number = judged_number
+    files = list_verdict_files(folder)
+    for position, (first, path) in enumerate(files):
+        following = files[position + 1][0] if position + 1 < len(files) else judged_number
+        raw = path.read_bytes()
+        report.bytes += len(raw)
+        if not check_header(raw, path):
+            report.problems.append(f"{path.name}: the header is damaged")
+        end = first
+        for number, start, frame_end, intact in scan_frames(raw, VERDICT_HEADER_BYTES, len(raw)):
+            # What stands behind the end of a file was written and not published.
+            if end >= following:
+                break
+            if intact:
+                end = number
+            else:
+                report.problems.append(f"{path.name}: {frame_end - start} damaged bytes at offset {start}")
+        if end < following:
+            report.problems.append(
+                f"{path.name}: the verdicts of records {end} to {following - 1} are missing"
+            )
 
 
 def _verify_segment(report: Report, path: Path, expected: int, valid_end: int, *, last: bool) -> int:

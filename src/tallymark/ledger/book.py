@@ -7,14 +7,15 @@ Nobody else writes here.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tallymark.clock import DAY_US, MINUTE_US
 from tallymark.crashpoints import reach
+from tallymark.errors import TallymarkError
 from tallymark.journal.record import FailedEvent, Heading
-from tallymark.ledger.tables import OVERSTATED, open_book
+from tallymark.ledger.tables import OVERSTATED, open_ledger
 
 # A project's clients let no more go in a minute, all together: they would have to drop 160,000 events a second.
 MOST_DROPPED_IN_A_MINUTE: Final = 10_000_000
@@ -36,6 +37,16 @@ class Limits:
     trace_days: float = 7.0
     client_days: float = 30.0
     client_instances: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The records of one insert, both ends included, and the time that its rows get (µs since 1970)."""
+
+    shard: int
+    first: int
+    last: int
+    stored_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +88,42 @@ class Book:
     """The ledger, open for writing. One process, one thread."""
 
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
-        self._connection = open_book(path)
+        self._connection = open_ledger(path)
         self._limits = limits or Limits()
+        # By shard: the epoch and the record under which this loader may move the cursor.
+        self._claims: dict[int, tuple[int, int]] = {}
 
-    def cursor(self, shard: int) -> int:
-        """Return the number of the record that the loader wants next."""
-        row = self._connection.execute("SELECT record FROM cursor WHERE shard = ?", (shard,)).fetchone()
-        return int(row[0]) if row else 0
+    def claim(self, shard: int) -> int:
+        """Take over the loader's cursor and return it: the number of the record that is wanted next.
+
+        A loader that claimed it before can move it no more.
+        """
+        epoch, record = self._connection.execute(
+            "INSERT INTO cursor (shard, record, epoch) VALUES (?, 0, 1)"
+            " ON CONFLICT (shard) DO UPDATE SET epoch = epoch + 1 RETURNING epoch, record",
+            (shard,),
+        ).fetchone()
+        self._claims[shard] = (epoch, record)
+        return int(record)
+
+    def begin_batch(self, batch: Batch) -> None:
+        """Note, durably, which records the next insert takes, so that a repetition after a crash takes the same ones."""
+        self._connection.execute("INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?)", astuple(batch))
+
+    def find_batch(self, shard: int) -> Batch | None:
+        """Return the batch that was begun and perhaps not committed; None before the first."""
+        row = self._connection.execute("SELECT * FROM batch WHERE shard = ?", (shard,)).fetchone()
+        return Batch(*row) if row else None
 
     def commit(self, entry: Entry, shard: int, record: int, now_us: int) -> None:
         """Write an entry and move the cursor to `record`, durably and as one.
 
         Failed events that were kept whole become `quarantined` as long as the project's quarantine has room,
-        else `refused`; which of them is decided here, in the same transaction that counts it.
+        else `refused`; which of them is decided here, in the same transaction that counts it. Raises TallymarkError:
+        reader_superseded when another loader has claimed the cursor.
         """
+        if shard not in self._claims:
+            self.claim(shard)
         run = self._connection.execute
         run("BEGIN IMMEDIATE")
         try:
@@ -108,11 +141,25 @@ class Book:
                     " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
                     (entry.damaged,),
                 )
-            run("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (shard, record))
+            self._move_cursor(shard, record)
             run("COMMIT")
         except BaseException:
             run("ROLLBACK")
             raise
+        self._claims[shard] = (self._claims[shard][0], record)
+
+    def _move_cursor(self, shard: int, record: int) -> None:
+        """Move the loader's cursor, unless another loader has claimed it."""
+        epoch, before = self._claims[shard]
+        moved = self._connection.execute(
+            "UPDATE cursor SET record = ? WHERE shard = ? AND epoch = ? AND record = ?",
+            (record, shard, epoch, before),
+        ).rowcount
+        if not moved:
+            raise TallymarkError(
+                "reader_superseded",
+                "Another loader writes to this ledger. Only one server may use a data folder.",
+            )
 
     def prune(self, now_us: int) -> None:
         """Remove quarantined events and traces past their age or number. Their counts stay."""

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 import msgspec
 import numpy as np
 
-from tallymark.dedup.judge import JudgedRecord, Verdict
+from tallymark.journal.judged import JudgedRecord
 from tallymark.journal.record import FailedEvent, Heading, Record
+from tallymark.journal.verdicts import Verdict
 from tallymark.ledger.book import Entry, TraceRow
 from tallymark.loader.identity import parse_identity
 

@@ -15,7 +15,7 @@ import structlog
 import xxhash
 
 from tallymark.crashpoints import reach
-from tallymark.dedup.judge import JudgedRecord
+from tallymark.journal.judged import JudgedRecord
 from tallymark.loader.account import RefusedRow
 from tallymark.loader.causes import Cause, find_cause
 from tallymark.loader.rows import (
@@ -65,19 +65,25 @@ class Inserter:
         self._store = store
         self._stopping = stopping
         self._state = state
-        # Rows at and after the cursor may be there already: always after a start, and after a doubtful insert.
+        # After a start, and after an insert whose outcome is not known, rows at and after the cursor may be there already.
         self._doubtful = True
+        # The store may have rows of records before this one: those of an insert that was not committed, or, after a
+        # restore, all that came after the ledger was copied.
+        self._sure_from = 0
         self._find: FindPartition = find_partition
         # What the store showed that it can take at once.
         self._most_rows = sys.maxsize
         self._calm = 0
 
-    def insert(self, judged: list[JudgedRecord]) -> list[RefusedRow]:
-        """Store all new rows of `judged`; return those that the store refused. Raises Stopped."""
+    def insert(self, judged: list[JudgedRecord], stored_us: int) -> list[RefusedRow]:
+        """Store all new rows of `judged`, stored at `stored_us` (µs since 1970); return those that the store refused.
+
+        Raises Stopped.
+        """
         pause, failures = _FIRST_PAUSE, 0
         while True:
             try:
-                refused = self._insert_once(judged, suspect=failures >= _SUSPECT_AFTER)
+                refused = self._insert_once(judged, stored_us, suspect=failures >= _SUSPECT_AFTER)
             except (StoreUnavailable, StoreError) as error:
                 self._doubtful = True
                 failures += isinstance(error, StoreError) and error.number != STILL_RUNNING
@@ -94,16 +100,24 @@ class Inserter:
                 self._try_more()
                 return refused
 
-    def _insert_once(self, judged: list[JudgedRecord], *, suspect: bool) -> list[RefusedRow]:
+    def _insert_once(self, judged: list[JudgedRecord], stored_us: int, *, suspect: bool) -> list[RefusedRow]:
         present: Present = set()
-        if self._doubtful:
-            present = self._find_present(judged)
-            self._find = read_finder(self._store, EVENTS_TABLE)
         first, last = judged[0].record.number, judged[-1].record.number
+        if self._doubtful:
+            self._sure_from = self._find_last(judged) + 1
+            self._find = read_finder(self._store, EVENTS_TABLE)
+        if first < self._sure_from:
+            present = self._find_present(judged)
+        # By content too: the same records may hold other rows, after a restore for one, and the store would take them
+        # for those that it has.
         token = f"{judged[0].record.shard}:{first}-{last}"
-        if not present and self._fits(judged) and self._insert_whole(judged, token, suspect=suspect):
-            return []
-        rows = build_rows(judged, present, self._find)
+        if not present and self._fits(judged):
+            body = b"".join([render_new_rows(item, stored_us) for item in judged])
+            if self._insert_whole(
+                body, f"{token}/{xxhash.xxh3_128_hexdigest(body)}", self._settings(judged), suspect=suspect
+            ):
+                return []
+        rows = build_rows(judged, present, self._find, stored_us)
         return self._insert_piecewise(rows, token, self._settings(judged), suspect=suspect)
 
     def _fits(self, judged: list[JudgedRecord]) -> bool:
@@ -112,14 +126,13 @@ class Inserter:
             return False
         return count_partitions(judged, self._find) <= PARTITIONS_PER_INSERT
 
-    def _insert_whole(self, judged: list[JudgedRecord], token: str, *, suspect: bool) -> bool:
+    def _insert_whole(self, body: bytes, token: str, settings: dict[str, str], *, suspect: bool) -> bool:
         """Insert all rows at once; False where it has to be done in pieces."""
-        body = b"".join([render_new_rows(item) for item in judged])
         reach("loader.mid_insert")
         if not body:
             return True
         try:
-            self._send(body, token, self._settings(judged))
+            self._send(body, token, settings)
         except StoreError as error:
             self._check_pieces_help(error, suspect=suspect)
             log.warning("insert_in_pieces", batch=token, error=str(error))
@@ -165,8 +178,6 @@ class Inserter:
             body = join_rows(piece)
             reach("loader.mid_insert")
             try:
-                # By content: after a restart the same places may hold other rows, and the store would take
-                # them for those that it has.
                 self._send(body, f"{token}/{xxhash.xxh3_128_hexdigest(body)}", settings)
             except StoreError as error:
                 cause = self._check_pieces_help(error, suspect=suspect)
@@ -182,11 +193,24 @@ class Inserter:
                 waiting += [piece[middle:], piece[:middle]]
         return refused
 
-    def _find_present(self, judged: list[JudgedRecord]) -> Present:
-        """Ask the store which events of these records it has, about fewer records at a time where that is too much.
+    def _find_last(self, judged: list[JudgedRecord]) -> int:
+        """Ask the store for the last record of which it has a row, at or after these; -1 where there is none.
 
         Asked under the inserts' own query id, so that none is running: a loader that was killed may have left one,
         and the store finishes it without its sender. Raises StoreError (216) while that is so.
+        """
+        (row,) = self._store.query_rows(
+            f"SELECT if(count() > 0, toInt64(max(journal_record)), -1) FROM {EVENTS_TABLE}"  # noqa: S608 - constant text
+            " WHERE journal_shard = {shard:UInt16} AND journal_record >= {first:UInt64}",
+            {"shard": judged[0].record.shard, "first": judged[0].record.number},
+            {**self._settings(judged), "max_execution_time": _PRESENT_SECONDS},
+        ).rows
+        return int(row[0])
+
+    def _find_present(self, judged: list[JudgedRecord]) -> Present:
+        """Ask the store which events of these records it has, about fewer records at a time where that is too much.
+
+        Asked under the inserts' own query id as well: none is running.
         """
         try:
             return self._ask_present(judged)

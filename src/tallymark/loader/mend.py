@@ -1,14 +1,15 @@
 """Events that the store refused once and that come again: after a fix they are new, not repetitions.
 
-The dedup index knows their ids, because it judged them before the store did. The loader asks here after
-judging; the quarantined event is marked as replayed in the commit that counts the new one.
+Their verdict is and stays `DUPLICATE`: the first event was new for every other reader. That the store refused it is the
+loader's own exception. The quarantined event is marked as replayed in the commit that counts the new one.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from tallymark.dedup.judge import JudgedRecord, Verdict
+from tallymark.journal.judged import JudgedRecord
+from tallymark.journal.verdicts import Verdict
 from tallymark.loader.identity import parse_identity
 
 # (project, event id) -> id in quarantine, of events that the store refused and nobody replayed. Such an event is

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tallymark.dedup.judge import JudgedRecord, Verdict
+from tallymark.journal.judged import JudgedRecord
 from tallymark.journal.record import render_rows
+from tallymark.journal.verdicts import Verdict
 from tallymark.loader.identity import parse_identity
 from tallymark.store.partitions import PARTITIONS_PER_INSERT, FindPartition, Partition
 
@@ -26,9 +27,9 @@ class Row:
     partition: Partition
 
 
-def render_new_rows(item: JudgedRecord) -> bytes:
+def render_new_rows(item: JudgedRecord, stored_us: int) -> bytes:
     """Return the new rows of a record as NDJSON."""
-    rows = render_rows(item.record)
+    rows = render_rows(item.record, stored_us)
     if not item.all_new:
         rows = [
             row for row, verdict in zip(rows, item.verdicts.tolist(), strict=True) if verdict == Verdict.NEW
@@ -49,14 +50,16 @@ def count_partitions(judged: list[JudgedRecord], find: FindPartition) -> int:
     return len({find(heading.project, heading.received_us) for heading in headings})
 
 
-def build_rows(judged: list[JudgedRecord], present: Present, find: FindPartition) -> list[Row]:
+def build_rows(
+    judged: list[JudgedRecord], present: Present, find: FindPartition, stored_us: int
+) -> list[Row]:
     """List the new rows that the store does not have yet."""
     rows = []
     for item in judged:
         number, heading = item.record.number, item.record.heading
         partition = find(heading.project, heading.received_us)
         for position, (text, verdict) in enumerate(
-            zip(render_rows(item.record), item.verdicts.tolist(), strict=True)
+            zip(render_rows(item.record, stored_us), item.verdicts.tolist(), strict=True)
         ):
             if verdict != Verdict.NEW:
                 continue

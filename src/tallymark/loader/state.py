@@ -6,10 +6,11 @@ read it and tell a loader that stands still by it.
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -47,40 +48,46 @@ class LoaderState:
         self._report = read_loader_report(data) or LoaderReport(moved_at=clock.now())
         self._report = msgspec.structs.replace(self._report, copied=0, to_copy=0)
         self._written_at = float("-inf")
+        # The judging station and the loader are threads of one process.
+        self._lock = threading.Lock()
         self._write()
 
     def say_moved(self) -> None:
         """Note that a batch was stored and counted."""
         failed = bool(self._report.error)
-        self._report = msgspec.structs.replace(
-            self._report, moved_at=self._clock.now(), error="", error_at=None, copied=0, to_copy=0
+        self._change(
+            write=failed or self._is_old(),
+            moved_at=self._clock.now(),
+            error="",
+            error_at=None,
+            copied=0,
+            to_copy=0,
         )
-        if failed or self._clock.monotonic() - self._written_at >= _WRITE_SECONDS:
-            self._write()
 
     def say_copied(self, done: int, total: int) -> None:
         """Note how far the copy of an older table is, in rows."""
         moved = done != self._report.copied or total != self._report.to_copy
         at = self._clock.now() if moved else self._report.moved_at
-        self._report = msgspec.structs.replace(self._report, moved_at=at, copied=done, to_copy=total)
-        self._write()
+        self._change(moved_at=at, copied=done, to_copy=total)
 
     def say_copy_over(self, postponed: str = "") -> None:
         """Note that the store is ready for rows, and why a copy has to wait."""
-        self._report = msgspec.structs.replace(
-            self._report, error="", error_at=None, copied=0, to_copy=0, postponed=postponed
-        )
-        self._write()
+        self._change(error="", error_at=None, copied=0, to_copy=0, postponed=postponed)
 
     def say_failed(self, error: str) -> None:
         """Note what the loader met."""
         known = error[:_ERROR_LENGTH] == self._report.error
-        if known and self._clock.monotonic() - self._written_at < _WRITE_SECONDS:
-            return
-        self._report = msgspec.structs.replace(
-            self._report, error=error[:_ERROR_LENGTH], error_at=self._clock.now()
-        )
-        self._write()
+        if not known or self._is_old():
+            self._change(error=error[:_ERROR_LENGTH], error_at=self._clock.now())
+
+    def _is_old(self) -> bool:
+        return self._clock.monotonic() - self._written_at >= _WRITE_SECONDS
+
+    def _change(self, *, write: bool = True, **fields: Any) -> None:
+        with self._lock:
+            self._report = msgspec.structs.replace(self._report, **fields)
+            if write:
+                self._write()
 
     def _write(self) -> None:
         """Write the report in place of the last one. A disk that is full is told elsewhere."""

@@ -29,6 +29,7 @@ from tallymark.intake.replay import Replayer
 from tallymark.intake.upload import Upload
 from tallymark.journal.reader import SegmentReader
 from tallymark.journal.segments import SegmentWriter
+from tallymark.journal.verdicts import VerdictReader
 from tallymark.ledger.report import read_cursor
 from tallymark.ledger.tail import Tail
 from tallymark.networks import parse_networks
@@ -62,7 +63,7 @@ def build_services(orders: Orders, connections: int) -> tuple[Intake, Services]:
     secret = bytes.fromhex(catalog.fact("secret") or "")
     journal = SegmentWriter(
         paths.journal,
-        at_least=read_cursor(paths.ledger),
+        at_least=max(read_cursor(paths.ledger), VerdictReader(paths.journal).end()),
         segment_bytes=config.journal_segment_bytes,
         max_waiting_bytes=config.journal_queue_bytes,
         reserve_bytes=config.disk_reserve_bytes,
@@ -75,9 +76,9 @@ def build_services(orders: Orders, connections: int) -> tuple[Intake, Services]:
         catalog=catalog,
         snapshots=snapshots,
         journal=journal,
-        open_reader=lambda: SegmentReader(paths.journal),
+        journal_folder=paths.journal,
         replayer=Replayer(acceptor, paths.ledger, SegmentReader(paths.journal)),
-        tail=Tail(SegmentReader(paths.journal)),
+        tail=Tail(paths.journal),
         ledger=paths.ledger,
         store=store,
         store_url=orders.store_url,

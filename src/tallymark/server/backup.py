@@ -1,8 +1,8 @@
 """A copy of the data folder while the server runs: one that starts, and in which every event is accounted for.
 
-The order makes it whole. Dedup may never know more than the ledger, the ledger never more than the store, the store never
-more than the journal: so each is copied before what it must not be ahead of. What the restored loader finds in the store
-beyond its ledger it recognises, as after a crash.
+The order makes it whole: each part is copied before what it must not be ahead of. The dedup index never knows more than
+the verdict log, the cursors in the ledger never pass it, the store has no more than was judged, and nothing is judged that
+the journal does not hold. What the restored loader finds in the store beyond its ledger it recognises, as after a crash.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tallymark.catalog.tables import CATALOG_FILE
 from tallymark.dedup.index import MANIFEST_FILE, Manifest
 from tallymark.errors import TallymarkError
 from tallymark.journal.files import DURABLE_END_FILE, list_segments
+from tallymark.journal.verdicts import END_FILE, list_verdict_files
 from tallymark.server.orders import find_paths
 from tallymark.store.engine import STORE_FOLDER
 
@@ -55,8 +56,10 @@ def back_up(data: Path, target: Path, *, store: bool = True, catalog: bool = Tru
     draft.mkdir(parents=True)
     try:
         _copy_dedup(paths.dedup, draft / paths.dedup.name)
-        for name in (paths.ledger.name, *([CATALOG_FILE] if catalog else [])):
-            _copy_database(data / name, draft / name)
+        for name in (paths.readers.name, paths.ledger.name, *([CATALOG_FILE] if catalog else [])):
+            # Readers there may be none.
+            if (data / name).exists():
+                _copy_database(data / name, draft / name)
         if (data / KEY_FILE).exists():
             # Without it nobody could be told of an alert: addresses are sealed with it.
             shutil.copy2(data / KEY_FILE, draft / KEY_FILE)
@@ -186,9 +189,14 @@ def _link_part(source: Path, target: Path, files: list[str]) -> bool:
 
 
 def _copy_journal(source: Path, target: Path) -> None:
-    """Copy the segments, after the number up to which they are durable; the last may end in the middle of a record."""
+    """Copy the verdict log, then the segments: of each first the number up to which it is durable.
+
+    The last file of each may end in the middle of a frame.
+    """
     target.mkdir(parents=True)
-    shutil.copy2(source / DURABLE_END_FILE, target / DURABLE_END_FILE)
-    for _, path in list_segments(source):
+    for end_file, list_files in ((END_FILE, list_verdict_files), (DURABLE_END_FILE, list_segments)):
         with contextlib.suppress(FileNotFoundError):
-            shutil.copy2(path, target / path.name)
+            shutil.copy2(source / end_file, target / end_file)
+        for _, path in list_files(source):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy2(path, target / path.name)

@@ -34,7 +34,6 @@ from tallymark.catalog.sealing import open_sealer
 from tallymark.catalog.tables import open_engine, sqlite_url
 from tallymark.clock import SYSTEM_CLOCK
 from tallymark.errors import FormatError
-from tallymark.journal.reader import SegmentReader
 from tallymark.ledger.report import count_lag
 from tallymark.ledger.tail import Tail
 from tallymark.loader.state import Stall, find_stall, read_loader_report
@@ -71,7 +70,7 @@ class Jobs:
         config = orders.config
         self._config = config
         self._paths = find_paths(config.data)
-        self._tail = Tail(SegmentReader(self._paths.journal))
+        self._tail = Tail(self._paths.journal)
         self._store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
         self._limits = Limits(config.query_seconds, config.find_query_memory(), config.query_rows)
         seconds = min(config.query_seconds, config.alert_picture_seconds * _PICTURE_ASKS)

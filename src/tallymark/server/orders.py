@@ -26,6 +26,7 @@ class DataPaths:
     journal: Path
     dedup: Path
     ledger: Path
+    readers: Path
 
 
 def find_paths(data: str | Path) -> DataPaths:
@@ -35,4 +36,5 @@ def find_paths(data: str | Path) -> DataPaths:
         journal=folder / "journal" / "0000",
         dedup=folder / "dedup",
         ledger=folder / "ledger.sqlite",
+        readers=folder / "readers.sqlite",
     )

@@ -24,7 +24,7 @@ from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.errors import RequestRefused
 from tallymark.fair_queue import Bounds
 from tallymark.intake.replay import Replayer
-from tallymark.journal.journal import JournalReader, JournalWriter
+from tallymark.journal.journal import JournalWriter
 from tallymark.ledger.tail import Tail
 from tallymark.loader.state import STALLED_SECONDS
 from tallymark.networks import IpNetwork
@@ -87,14 +87,13 @@ def _weigh_view(view: Any) -> int:
 class Services:
     """What the web process holds open.
 
-    `open_reader` gives a reading end of the journal for one thread; `tail` counts what the loader has not passed
-    yet; `store_password` is the internal one, made at each start.
+    `tail` counts what the loader has not passed yet; `store_password` is the internal one, made at each start.
     """
 
     catalog: Catalog
     snapshots: SnapshotSource
     journal: JournalWriter
-    open_reader: Callable[[], JournalReader]
+    journal_folder: Path
     replayer: Replayer
     tail: Tail
     ledger: Path

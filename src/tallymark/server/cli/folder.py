@@ -1,4 +1,4 @@
-"""Commands that work on a data folder: keys, projects, people, passwords, backups, and the journal's soundness."""
+"""Commands that work on a data folder: keys, projects, people, passwords and backups."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from rich.table import Table
 from tallymark.catalog.repository import SCOPES, Catalog
 from tallymark.errors import TallymarkError
 from tallymark.rules.privacy import RULES
+from tallymark.server.cli.journal import journal_group
 from tallymark.server.cli.serve import ConfigFile, Data
 from tallymark.server.config import load_config
-from tallymark.server.orders import find_paths
 
 console = Console(highlight=False)
 keys_group = typer.Typer(help="Keys of projects.", no_args_is_help=True)
 projects_group = typer.Typer(help="Projects and their switches.", no_args_is_help=True)
 people_group = typer.Typer(help="People who can sign in.", no_args_is_help=True)
-journal_group = typer.Typer(help="The journal on disk.", no_args_is_help=True)
 
 Project = Annotated[str, typer.Option(help="The project.")]
 
@@ -176,27 +175,3 @@ def backup(
     for name, elsewhere in (("store", config.clickhouse_url), ("catalog", config.catalog_url)):
         if elsewhere:
             console.print(f"[yellow]without[/] the {name}: it is not in the data folder", soft_wrap=True)
-
-
-@journal_group.command("verify")
-def verify_journal(data: Data = None, config_file: ConfigFile = None) -> None:
-    """Read every record and check it; exit code 1 when something is damaged."""
-    from tallymark.journal.reader import SegmentReader  # noqa: PLC0415 - slow to load
-    from tallymark.journal.verify import verify_shard  # noqa: PLC0415 - the same
-
-    config, _ = load_config({"data": data}, file=config_file)
-    shard = find_paths(config.data).journal
-    if not shard.exists():
-        raise TallymarkError(
-            "no_data_folder", f"There is no journal at {shard}. Give the data folder with --data."
-        )
-    report = verify_shard(shard, SegmentReader(shard).durable_number())
-    console.print(
-        f"{report.segments} segments, {report.records} records ({report.first_number} to {report.last_number}), "
-        f"{report.events} events, {report.bytes} bytes, {report.abandoned_records} abandoned records"
-    )
-    for problem in report.problems:
-        console.print(f"[red]damaged[/] {escape(str(problem))}")
-    if report.problems:
-        raise typer.Exit(1)
-    console.print("[green]sound[/]")

@@ -66,7 +66,7 @@ def read_trace(services: Services, project: str, event_id: str) -> Trace:
     """
     stations: list[Station] = []
     if services.ledger.exists():
-        stations = trace_event(services.ledger, services.open_reader(), project, event_id)
+        stations = trace_event(services.ledger, services.journal_folder, project, event_id)
     store_answered = True
     try:
         stations += _find_stored(services, project, event_id)
