@@ -78,7 +78,7 @@ format: .venv/.check ## Format the code and mend what the linter can
 reference: .venv/.server ## Write the docs that are made from the code
 	@$(BIN)/python scripts/build_reference.py
 
-bench: .venv/.bench ## Measure the figures of the README's table (PART="writing growth": only these)
+bench: .venv/.bench ## Measure the figures of docs/performance.md (PART="writing growth": only these)
 	@$(BIN)/python bench/run.py $(PART)
 
 constraints: .venv/.bench .venv/.check .venv/.demo ## Write constraints.txt from what is installed

@@ -1,4 +1,4 @@
-"""`make bench`: measure everything in the README's table and print it; also as JSON in bench/results/.
+"""`make bench`: measure everything in docs/performance.md and print it; also as JSON in bench/results/.
 
 `make bench PART="writing growth"` measures parts. A part that fails, or falls short of what it must meet, is named at
 the end, and the run goes on; then the exit code is 1.

@@ -32,9 +32,9 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # (page, language, words of the block) → the test that runs it.
 RUN = {
     ("README.md", "bash", "tallymark serve"): "tests/docs/test_commands.py::test_first_start",
-    ("README.md", "bash", "curl"): "tests/docs/test_commands.py::test_readme",
-    ("README.md", "bash", "tallymark query"): "tests/docs/test_commands.py::test_readme",
-    ("README.md", "python", "Client"): "tests/docs/test_commands.py::test_readme_client",
+    ("docs/getting-started.md", "bash", "curl"): "tests/docs/test_commands.py::test_first_event",
+    ("docs/getting-started.md", "bash", "tallymark query"): "tests/docs/test_commands.py::test_first_event",
+    ("docs/getting-started.md", "python", "Client"): "tests/docs/test_commands.py::test_first_client",
     ("docs/operations.md", "bash", "tallymark serve"): "tests/docs/test_commands.py::test_first_start",
     ("docs/operations.md", "bash", "tallymark backup"): "tests/docs/test_commands.py::test_backup_and_restore",
     ("docs/operations.md", "bash", "cp -a"): "tests/docs/test_commands.py::test_backup_and_restore",
@@ -43,9 +43,9 @@ RUN = {
     ("docs/operations.md", "nginx", "location"): "tests/browser/test_behind_proxy.py::test_below_a_path",
     ("docs/operations.md", "toml", "own_project"): "tests/docs/test_commands.py::test_own_project",
     ("docs/privacy.md", "bash", "privacy-off"): "tests/docs/test_commands.py::test_privacy_switches",
-    ("README.md", "yaml", "departure_rate"): "tests/docs/test_commands.py::test_readme_metric",
+    ("docs/getting-started.md", "yaml", "departure_rate"): "tests/docs/test_commands.py::test_first_metric",
     ("docs/metrics.md", "yaml", "metrics:"): "tests/docs/test_commands.py::test_metrics",
-    ("README.md", "bash", "keys create admin"): "tests/docs/test_commands.py::test_admin_key",
+    ("docs/getting-started.md", "bash", "keys create admin"): "tests/docs/test_commands.py::test_admin_key",
     ("docs/metrics.md", "bash", "keys create admin"): "tests/docs/test_commands.py::test_admin_key",
     ("docs/metrics.md", "bash", "curl"): "tests/docs/test_commands.py::test_metrics",
     ("docs/metrics.md", "yaml", "scrape_configs"): "tests/journeys/test_prometheus.py::test_prometheus_scrapes_figures",
@@ -65,7 +65,7 @@ RUN = {
 
 # Lines that no test runs, and why.
 NOT_RUN = {
-    r"pip install 'tallymark\[server\]'": "it is on no registry; tests/client/test_install.py installs this folder",
+    r"pip install '(tallymark|\.)\[server\]'": "tests/client/test_install.py installs this folder",
     r"make demo .*": "tests/journeys/test_flights.py does what it does, without the pages",
     r"make (setup|check|test) .*": "this test is a part of it: .ci/run runs them",
     r"tallymark (receivers test|alerts test) .*": "nobody outside is told by a test; tests/journeys/test_alerts.py tells real servers",
@@ -155,10 +155,10 @@ def test_first_start(make_server, build_event, page):
 
 
 @pytest.mark.store
-def test_readme(server):
-    """The README's curl and commands, in its order, give what it says."""
-    (sending,) = read_blocks("README.md", "bash", "curl")
-    (asking,) = read_blocks("README.md", "bash", "tallymark query")
+def test_first_event(server):
+    """The page's curl and commands, in its order, give what it says."""
+    (sending,) = read_blocks("docs/getting-started.md", "bash", "curl")
+    (asking,) = read_blocks("docs/getting-started.md", "bash", "tallymark query")
 
     sent = run_block(server, sending)
     server.wait_loaded()
@@ -172,9 +172,9 @@ def test_readme(server):
 
 
 @pytest.mark.store
-def test_readme_client(server):
-    """The README's client records and times."""
-    (code,) = read_blocks("README.md", "python", "Client")
+def test_first_client(server):
+    """The page's client records and times."""
+    (code,) = read_blocks("docs/getting-started.md", "python", "Client")
     code = code.replace("http://127.0.0.1:8600", server.url).replace('"..."', f'"{server.write_key}"')
 
     names: dict[str, Client] = {}
@@ -325,7 +325,7 @@ def test_metrics(server, tmp_path, build_event):
 
 
 @pytest.mark.store
-@pytest.mark.parametrize("page", ["README.md", "docs/metrics.md"])
+@pytest.mark.parametrize("page", ["docs/getting-started.md", "docs/metrics.md"])
 def test_admin_key(server, tmp_path, page):
     """The command makes the key that apply needs, and apply runs with it as the next command of the same shell."""
     (block,) = read_blocks(page, "bash", "keys create admin")
@@ -337,9 +337,9 @@ def test_admin_key(server, tmp_path, page):
     assert "Applied." in said or "0 to change" in said
 
 
-def test_readme_metric():
-    """The metric of the README is the one that the demo applies."""
-    (text,) = read_blocks("README.md", "yaml", "departure_rate")
+def test_first_metric():
+    """The metric of the page is the one that the demo applies."""
+    (text,) = read_blocks("docs/getting-started.md", "yaml", "departure_rate")
     (shown,) = parse_yaml(text).value["metrics"]
     applied = parse_yaml((ROOT / "demo/definitions/flights.yaml").read_text(encoding="utf-8")).value[
         "metrics"
