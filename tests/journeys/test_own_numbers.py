@@ -19,6 +19,7 @@ _NAMES = {
     "tallymark_turned_away",
     "tallymark_pipeline",
     "tallymark_ledger",
+    "tallymark_reader",
     *({"tallymark_process"} if sys.platform == "linux" else ()),
 }
 
@@ -38,6 +39,8 @@ def test_own_events_beside_others(make_server, build_event):
     key = server.make_key("read", "ops")
 
     assert server.send([build_event(f"counted-{n}") for n in range(30)]).status == 200
+    followed = server.run("journal", "follow", "--reader", "exports", "--once", "--data", "data")
+    assert followed.returncode == 0, followed.stderr
     assert server.send([build_event("never")], key="no-such-key-at-all").status == 401
     # The last sample of a server that is stopped tells what it has not told yet.
     assert server.stop() == 0
@@ -59,6 +62,10 @@ def test_own_events_beside_others(make_server, build_event):
             key,
         )
 
+    readers = server.sql(
+        "SELECT DISTINCT attributes.reader::String FROM events WHERE event_name = 'tallymark_reader'", key
+    )
+    assert readers == [["exports"]]
     # The first sample may be older than the first part of the store.
     server.wait_until(
         lambda: figures() in ([["true"] * 3], [["1"] * 3]), "a sample that found the store's bytes", pause=0.2

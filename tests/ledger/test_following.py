@@ -14,7 +14,7 @@ from tallymark.journal.segments import SegmentWriter
 from tallymark.journal.verdict_writer import VerdictWriter
 from tallymark.journal.verdicts import RecordVerdicts, Verdict
 from tallymark.ledger.following import JournalFollower, Position
-from tallymark.ledger.readers import Readers, ReaderTotals
+from tallymark.ledger.readers import ReaderLag, Readers, ReaderTotals, read_lags
 
 RECEIVED_US = 1_767_614_400_000_000
 
@@ -165,6 +165,20 @@ def test_what_is_damaged_is_counted(site):
         assert _numbers(follower) == [0, 2]
         follower.commit()
     assert site.totals() == ReaderTotals(4, 0, 2)
+
+
+def test_how_far_readers_are_behind(site):
+    """Each reader's lag is known beside it: records that it has not read, and since when the oldest waits."""
+    assert read_lags(site.path, site.journal) == []
+    with closing(site.follow()) as follower:
+        site.append(2, mark=5)
+        site.append(2, mark=9)
+        assert read_lags(site.path, site.journal) == [
+            ReaderLag("exports", 2, RECEIVED_US + 5, ReaderTotals())
+        ]
+        follower.read(10**6)
+        follower.commit()
+        assert read_lags(site.path, site.journal) == [ReaderLag("exports", 0, 0, ReaderTotals(4))]
 
 
 def test_a_journal_that_was_never_judged_is_refused(tmp_path):

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ import msgspec
 
 from tallymark.clock import MINUTE_US
 from tallymark.errors import FormatError, TallymarkError
-from tallymark.journal.verdicts import RecordVerdicts
+from tallymark.journal.verdicts import RecordVerdicts, VerdictReader
 
 FORMAT_VERSION: Final = 1
 # What `tallymark journal readers list` calls the loader.
@@ -72,6 +72,15 @@ class ReaderTotals(msgspec.Struct):
     passed: int = 0
     lost: int = 0
     damaged: int = 0
+
+
+class ReaderLag(msgspec.Struct, frozen=True):
+    """How many judged records a reader has not read, and when the oldest of them was received (µs since 1970; 0 if none)."""
+
+    name: str
+    records: int
+    since_us: int
+    totals: ReaderTotals
 
 
 class Readers:
@@ -224,6 +233,21 @@ class Readers:
                 for statement in _SCHEMA.split(";"):
                     run(statement)
                 run(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def read_lags(path: Path, journal: Path) -> list[ReaderLag]:
+    """Return how far each reader is behind, beside everybody who writes; none where nobody follows the journal."""
+    if not path.exists():
+        return []
+    with closing(Readers(path, timeout=1.0)) as readers, closing(VerdictReader(journal)) as log:
+        totals = readers.count_totals()
+        found = []
+        for state in readers.list_states():
+            waits = next(log.read(state.record), None)
+            records = max(0, log.end() - state.record)
+            since_us = waits.received_us if waits is not None else 0
+            found.append(ReaderLag(state.name, records, since_us, totals.get(state.name, ReaderTotals())))
+        return found
 
 
 def count_new(verdicts: Iterable[RecordVerdicts]) -> Counts:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from tallymark import __version__
@@ -32,6 +33,7 @@ from tallymark.intake.accept import build_batch
 from tallymark.intake.app import Intake
 from tallymark.journal.files import list_segments
 from tallymark.journal.record import Record
+from tallymark.ledger.readers import ReaderLag, read_lags
 from tallymark.ledger.report import Lines, build_report
 from tallymark.meters import EVENTS_RECEIVED, INTAKE_SECONDS, OWN_FAILURES, REQUESTS_TURNED_AWAY
 from tallymark.pipeline.batch import Arrival
@@ -177,6 +179,10 @@ class OwnNumbers:
             ("process", lambda: self._read_processes(now, sample)),
             ("pipeline", lambda: self._read_pipeline(now)),
             ("ledger", lambda: self._read_ledger(now, list(snapshot.projects))),
+            (
+                "readers",
+                lambda: build_reader_events(now, read_lags(self._paths.readers, self._paths.journal)),
+            ),
             ("alerts", lambda: build_alerts_events(now, self._services.desk.read_pulse())),
         )
         for name, read in parts:
@@ -336,6 +342,16 @@ def build_ledger_events(
         )
         missing += abs(lines.received - accounted)
     return [_build(now, "tallymark_ledger", missing, attributes)]
+
+
+def build_reader_events(now: datetime, lags: list[ReaderLag]) -> list[Event]:
+    """Return how far everybody who follows the journal is behind."""
+    events = []
+    for lag in lags:
+        seconds = max(0.0, now.timestamp() - lag.since_us / 1e6) if lag.since_us else 0.0
+        attributes = {"reader": lag.name, "records": lag.records, **msgspec.structs.asdict(lag.totals)}
+        events.append(_build(now, "tallymark_reader", round(seconds, 1), attributes))
+    return events
 
 
 def build_alerts_events(now: datetime, pulse: Pulse | None) -> list[Event]:
