@@ -248,3 +248,36 @@ def test_conditions_are_read_whole(open_page):
     )
     assert cut == []
     assert page.locator("form.ask").evaluate("(form) => form.scrollWidth <= form.clientWidth")
+
+
+@pytest.fixture(scope="module")
+def huge(site, build_event):
+    """Send values of eighteen digits, from three browsers, and define their sum."""
+    events = [
+        build_event(
+            f"huge-{number}",
+            event_name="huge",
+            event_time=f"2026-01-0{number % 2 + 2}T10:00:00Z",
+            value=9.1e17 + number,
+            agent_browser=("Firefox", "Chrome", "Safari")[number % 3],
+        )
+        for number in range(6)
+    ]
+    assert site.send(events).status == 200
+    site.wait_loaded()
+    body = {"kind": "sum", "event_name": "huge", "field": "value", "unit": "EUR"}
+    answer = site.request("PUT", "/v1/metrics/huge", json.dumps(body), key=site.admin_key)
+    assert answer.status == 200, answer.body
+    return site
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_figures_stay_in_their_place(huge, open_page, width):
+    """Figures of many digits make no page wider than the screen: the largest breaks, and what moved it is scrolled to."""
+    page = open_page(width=width)
+    page.goto("/metric?name=huge&from=2026-01-03&to=2026-01-04&dimensions=agent_browser")
+    assert page.locator(".figures dd").first.inner_text().count(",") >= 5
+    place = page.locator(".explained .scroll").first
+    expect(place).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".explained").evaluate("(one) => one.scrollWidth <= one.clientWidth")
