@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -12,6 +13,7 @@ IpNetwork = IPv4Network | IPv6Network
 
 # An IPv6 network of this size is one customer's.
 _SITE_BITS: Final = 64
+_PORT: Final = re.compile(r":[0-9]{1,5}$")
 
 
 def parse_networks(text: str) -> tuple[IpNetwork, ...]:
@@ -36,14 +38,22 @@ def find_client(peer: str, forwarded_for: str, proxies: tuple[IpNetwork, ...]) -
     last one that is no proxy of ours is the client's; what stands before it anybody may have written.
     """
     client = peer
-    for part in reversed(forwarded_for.split(",")):
+    for part in filter(None, reversed([part.strip(' \t"') for part in forwarded_for.split(",")])):
         address = _parse_address(client)
         if address is None or not any(address in network for network in proxies):
             break
-        if _parse_address(part.strip()) is None:
+        host = _find_host(part)
+        if not host:
             break
-        client = part.strip()
+        client = host
     return client
+
+
+def _find_host(text: str) -> str:
+    """Return the address in `203.0.113.7:51234` or `[2001:db8::7]:443`, also without a port; '' where there is none."""
+    # An IPv6 address without brackets may end like a port: as a whole it is tried first.
+    hosts = (host.strip("[]") for host in (text, _PORT.sub("", text)))
+    return next((host for host in hosts if _parse_address(host) is not None), "")
 
 
 def _parse_address(host: str) -> IPv4Address | IPv6Address | None:

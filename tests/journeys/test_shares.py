@@ -131,6 +131,9 @@ def test_who_guesses_behind_a_proxy_shuts_nobody_else_out(server):
     # What somebody writes in front of what the proxy adds changes nothing.
     assert _sign_in(server, **{"X-Forwarded-For": "198.51.100.9, 198.51.100.3"}).status == 401
     assert _sign_in(server, **mine).status == 303
+    # The same where the proxy writes ports: each connection has another one.
+    assert _sign_in(server, **{"X-Forwarded-For": "198.51.100.3:51234"}).status == 401
+    assert _sign_in(server, **{"X-Forwarded-For": "198.51.100.1:51235"}).status == 303
 
 
 def test_who_leaves_makes_room(server, projects):
