@@ -11,7 +11,7 @@ from tallymark.alerts import conditions, words
 from tallymark.alerts.conditions import judge
 from tallymark.metrics.figures import NOTHING, Figure
 from tallymark.plan.kinds.alert import Above, Alert, Below, Condition, Falls, Rises, Unusual
-from tallymark.plan.kinds.metric import Count, Formula, Rate
+from tallymark.plan.kinds.metric import Count, Formula, Rate, Sum
 from tallymark.queries.kinds.ratio import wilson_interval
 from tallymark.queries.question import Selection
 
@@ -106,6 +106,38 @@ def test_too_few_events_are_no_verdict():
     metric = Rate(name="m", numerator=SHARE.numerator, denominator=SHARE.denominator, minimum_sample=50)
     assert judge(alert(Below(value=0.9)), metric, share(10, 40), []).verdict == "too few"
     assert judge(alert(Below(value=0.9), minimum_sample=30), metric, share(10, 40), []).verdict == "met"
+
+
+@pytest.mark.parametrize(
+    ("metric", "least", "n", "parts_have", "verdict", "reason"),
+    [
+        # The metric's own minimum of 15, and those of its parts.
+        (Formula(name="m", expression="1 - a", minimum_sample=15), None, 20, True, "met", ""),
+        (Formula(name="m", expression="1 - a", minimum_sample=15), None, 20, False, "too few", "A part has fewer events than its own minimum."),
+        (Formula(name="m", expression="1 - a", minimum_sample=15), None, 14, True, "too few", "A part has fewer than 15 events."),
+        # The alert's minimum holds instead of them all.
+        (Formula(name="m", expression="1 - a", minimum_sample=15), 10, 10, False, "met", ""),
+        (Formula(name="m", expression="1 - a", minimum_sample=15), 10, 9, False, "too few", "A part has fewer than 10 events."),
+        (Formula(name="m", expression="1 - a", minimum_sample=15), 0, 0, False, "met", ""),
+        # What n is of.
+        (Count(name="m", event_name="a", minimum_sample=15), None, 14, True, "too few", "Fewer than 15 events."),
+        (Sum(name="m", event_name="a", field="sketch"), 15, 14, True, "too few", "Fewer than 15 values."),
+    ],
+)  # fmt: skip
+def test_whose_minimum_it_is_that_there_are_too_few_for(metric, least, n, parts_have, verdict, reason):
+    """The alert's minimum replaces those of a formula and of its parts; the reason names the minimum that was not reached."""
+    figure = Figure(0.5, n, enough=parts_have)
+    found = judge(alert(Below(value=0.9), minimum_sample=least), metric, figure, [])
+    assert (found.verdict, found.reason) == (verdict, reason)
+
+
+def test_an_earlier_window_is_held_to_the_same_minimum():
+    """What an alert compares with needs as many events as what it judges, whatever a part's minimum is."""
+    metric = Formula(name="m", expression="1 - a")
+    now, before = Figure(0.5, 20, enough=False), Figure(1.0, 20, enough=False)
+    when = Falls(percent=20)
+    assert judge(alert(when, minimum_sample=10), metric, now, [before]).verdict == "met"
+    assert judge(alert(when, minimum_sample=10), metric, now, [Figure(1.0, 9)]).verdict == "not met"
 
 
 @pytest.mark.parametrize(

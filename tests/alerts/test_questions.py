@@ -60,6 +60,31 @@ def test_a_figure_is_as_exact_in_an_alert_as_on_the_page(world, metric, exact, t
     assert write_judged(alert, judged) == text
 
 
+@pytest.mark.parametrize(
+    ("metric", "least", "said"),
+    [
+        ("quarter", None, "5 (n 20), a part has fewer events than its own minimum"),
+        ("nested", None, "25 (n 20), a part has fewer events than its own minimum"),
+        ("quarter", 10, "5 (n 20), above 0.5"),
+        ("nested", 10, "25 (n 20), above 0.5"),
+        ("quarter", 21, "5 (n 20), a part has fewer than 21 events"),
+    ],
+)
+def test_an_alert_on_a_formula_may_need_fewer_events_than_its_parts(world, metric, least, said):
+    """The minimum of a part is for those who say nothing, as a metric's own is."""
+    world.watch(
+        metric=metric,
+        when={"is": "above", "value": 0.5},
+        **({} if least is None else {"minimum_sample": least}),
+    )
+    world.define("metric", {**COUNT, "minimum_sample": 50})
+    world.happen(20, at=world.now + timedelta(seconds=5))
+    world.tick(10)
+    judged = world.book.load("shop")["low"].standings[()].judged
+    assert judged.verdict == ("met" if least == 10 else "too few")
+    assert write_judged(world.watcher._projects["shop"].alerts["low"], judged) == said
+
+
 def test_a_division_by_zero_is_not_told_as_no_events(world):
     """Four events came, so nobody is told that none did."""
     world.watch(metric="by_zero", when={"is": "above", "value": 1})

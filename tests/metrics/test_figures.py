@@ -83,6 +83,23 @@ def test_a_group_of_one_part_only_has_a_figure_where_the_other_part_is_a_formula
     assert [row[:3] for row in figures.rows] == [["DE", 5, 0], ["FR", 7, 0]]
 
 
+@pytest.mark.parametrize(
+    ("own", "of_part", "note"),
+    [
+        (50, 0, "1 of 1 figures stand on too few events to rely on: fewer than 50."),
+        (50, 60, "1 of 1 figures stand on too few events to rely on: fewer than 50."),
+        (10, 50, "1 of 1 figures stand on too few events to rely on."),
+        (0, 50, "1 of 1 figures stand on too few events to rely on."),
+    ],
+)
+def test_the_minimum_that_is_named_was_not_reached(own, of_part, note):
+    """20 events are not fewer than 10: where only a part's minimum is not reached the formula's own is not named."""
+    others = {"orders": Count(name="orders", event_name="o", minimum_sample=of_part)}
+    metric = Formula(name="f", expression="orders * 2", minimum_sample=own)
+    found, _ = figures_of(metric, 20, others=others)
+    assert found.notes == [note]
+
+
 PARTS = {
     "orders": Count(name="orders", event_name="o"), "revenue": Sum(name="revenue", event_name="o"),
     "delay": Average(name="delay", event_name="o"), "took": Sum(name="took", event_name="o", field="sketch"),

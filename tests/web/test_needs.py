@@ -10,7 +10,7 @@ from tallymark.clock import FixedClock
 from tallymark.errors import RequestRefused
 from tallymark.metrics.figures import Figure
 from tallymark.metrics.usual import Band, Day, Judged
-from tallymark.plan.kinds.metric import Count, Sum
+from tallymark.plan.kinds.metric import Count, Formula, Sum
 from tallymark.web import judging as judging_room
 from tallymark.web.judging import KEPT_SECONDS, Failed, Judging
 from tallymark.web.needs import Needs, add_verdict, list_owners
@@ -72,6 +72,19 @@ def test_how_a_metric_that_is_out_is_written():
         "good",
     )
     assert count_row.strip == (44, 94, 6)
+
+
+@pytest.mark.parametrize(
+    ("least", "n", "why"),
+    [(50, 20, "20 of the 50 that it needs"), (10, 20, "a part has too few events"), (0, 20, "a part has too few events")],
+)  # fmt: skip
+def test_why_there_are_too_few(least, n, why):
+    """A figure names its own minimum only where it has fewer events than that."""
+    day = datetime(2026, 5, 11, tzinfo=UTC).date()
+    metric = Formula(name="f", expression="orders * 2", minimum_sample=least)
+    needs = make_needs(1)
+    add_verdict(needs, metric, Judged("no data", day, Day(Figure(40, n), enough=False), 8, day), exact=True)
+    assert [one.words for one in needs.no_data] == [why]
 
 
 def test_whose_metrics_they_are():

@@ -75,7 +75,8 @@ def judge(
     """Judge a window's figure; `earlier` are those of `list_needed`, in its order.
 
     `quiet` says that the whole project had no event in the window: then a count of 0 is no data. `exact` says that the figure
-    is no estimate. A figure on fewer events than the minimum is no reason to wake anybody, nor to say that all is well.
+    is no estimate. A figure on fewer events than the minimum is no reason to wake anybody, nor to say that all is well. The
+    alert's minimum, where it has one, holds instead of the metric's and of those of a formula's parts.
     """
     found = Judged(
         verdict="not met",
@@ -88,19 +89,27 @@ def judge(
     if figure.value is None or (quiet and not figure.n and not figure.value):
         reason = "" if quiet else metric.why_no_figure
         return msgspec.structs.replace(found, verdict="no data", quiet=quiet, reason=reason)
-    least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
-    if not _is_enough(figure, least):
-        return msgspec.structs.replace(
-            found, verdict="too few", reason=f"Fewer than {least:,} events." if least else "Too few events."
-        )
-    known = [one if one.value is not None and _is_enough(one, least) else NOTHING for one in earlier]
+    lacking = _say_too_few(alert, metric, figure)
+    if lacking:
+        return msgspec.structs.replace(found, verdict="too few", reason=lacking)
+    known = [
+        one if one.value is not None and not _say_too_few(alert, metric, one) else NOTHING for one in earlier
+    ]
     _, decide, _ = _JUDGES[type(alert.when)]
     changes = decide(alert.when, metric, figure, known)
     return msgspec.structs.replace(found, **changes)
 
 
-def _is_enough(figure: Figure, least: int) -> bool:
-    return figure.enough and (figure.n is None or figure.n >= least)
+def _say_too_few(alert: Alert, metric: Metric, figure: Figure) -> str:
+    """Return which minimum a figure does not reach, as a sentence; '' where it reaches all that hold."""
+    least = metric.minimum_sample if alert.minimum_sample is None else alert.minimum_sample
+    if figure.n is not None and figure.n < least:
+        # A formula's n is the smallest of its parts.
+        fewer = "A part has fewer" if metric.uses() else "Fewer"
+        return f"{fewer} than {least:,} {metric.counted}."
+    if alert.minimum_sample is None and not figure.enough:
+        return "A part has fewer events than its own minimum."
+    return ""
 
 
 def _judge_value(when: Below | Above, _: Metric, figure: Figure, __: Sequence[Figure]) -> dict[str, Any]:

@@ -122,11 +122,13 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         for lead, one in found.figures.items()
     ]
     notes = [*_caveats(metric, others), *found.notes]
-    weak = sum(1 for row in rows if row[-1] is False and row[-4])
+    weak = [one for one in found.figures.values() if one.n and not _is_enough(metric, one)]
     if weak:
+        # A part's minimum may be higher than the formula's own.
+        is_own = all(one.n is not None and one.n < metric.minimum_sample for one in weak)
         notes.append(
-            f"{weak:,} of {len(rows):,} figures stand on too few events to rely on"
-            + (f": fewer than {metric.minimum_sample:,}." if metric.minimum_sample else ".")
+            f"{len(weak):,} of {len(rows):,} figures stand on too few events to rely on"
+            + (f": fewer than {metric.minimum_sample:,}." if is_own else ".")
         )
     period = build_period(span.start, span.end, "", span.timezone)
     start, end = (write_moment(moment, period.zone) for moment in (period.start, period.end))

@@ -236,7 +236,10 @@ def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed, *, exact: 
 
 def _say_no_data(metric: Metric, found: Judged, last: date) -> str:
     if found.of_day.has_events and not found.of_day.enough:
-        return f"{found.of_day.figure.n or 0:,} of the {metric.minimum_sample:,} that it needs"
+        n = found.of_day.figure.n or 0
+        if n >= metric.minimum_sample:
+            return "a part has too few events"
+        return f"{n:,} of the {metric.minimum_sample:,} that it needs"
     return "" if last == found.day else f"since {write_day(last)}"
 
 
