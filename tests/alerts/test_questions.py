@@ -5,13 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec import UNSET
 
-from tallymark.alerts.questions import Wanted, build_span
+from tallymark.alerts.questions import Questions, Wanted, build_span
 from tallymark.alerts.standing import begin
 from tallymark.alerts.verdicts import find_verdicts
 from tallymark.alerts.windows import Window
 from tallymark.alerts.words import write_judged
+from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import ask_metric
+from tallymark.plan.kinds.alert import Above, Alert, Rises
+from tallymark.plan.kinds.metric import Formula, Unique
+from tallymark.queries.events import Present
+from tallymark.queries.result import Answer, Column, Cost
 from tests.alerts.stories import COUNT, START, World
 
 # A formula of counts, and one whose parts are a count and such a formula.
@@ -44,7 +50,7 @@ def ask_page(world, metric, wanted):
         ("quarter", True, "1,234.25 (n 4,937), above 0.5"),
         ("nested", True, "6,171.25 (n 4,937), above 0.5"),
         # A quotient is an estimate on the page, and so it is here.
-        ("quotient", False, "1,234 (n 4,937), above 0.5"),
+        ("quotient", False, "1,230 (n 4,937), above 0.5"),
     ],
 )
 def test_a_figure_is_as_exact_in_an_alert_as_on_the_page(world, metric, exact, text):
@@ -58,6 +64,41 @@ def test_a_figure_is_as_exact_in_an_alert_as_on_the_page(world, metric, exact, t
     assert judged.exact is exact
     alert = world.watcher._projects["shop"].alerts["low"]
     assert write_judged(alert, judged) == text
+    shown = write_figure(judged.value, None, None, sample=page.sample_of(page.rows[0]))
+    assert text.startswith(f"{shown} (")
+
+
+PEOPLE = {
+    "people": Unique(name="people", event_name="seen"),
+    "all_people": Formula(name="all_people", expression="people * 1"),
+}
+
+
+@pytest.mark.parametrize("metric", PEOPLE)
+@pytest.mark.parametrize(
+    ("marks", "when", "said"),
+    [
+        ([True], Above(value=0.5), "4,937 (n 4,937), above 0.5"),
+        ([UNSET], Above(value=0.5), "4,900 (n 4,937), above 0.5"),
+        # What it is held against may be what was estimated.
+        ([True, True], Rises(by=1, against="previous"), "4,937 (n 4,937), 1 % above 4,888 in the window before"),
+        ([True, UNSET], Rises(by=1, against="previous"), "4,940 (n 4,937), 1 % above 4,900 in the window before"),
+    ],
+)  # fmt: skip
+def test_what_the_store_only_estimated_is_no_exact_figure(metric, marks, when, said):
+    """Unique values of very many events are approximate, and have the digits of an estimate in alerts too."""
+    counts = iter(zip([4937, 4888], marks, strict=False))
+
+    def ask(_):
+        count, mark = next(counts)
+        columns = (Column("figure", "integer", exact=mark), Column("n", "integer"))
+        return Answer(columns, [[count, count]], [], Cost(1.0))
+
+    alert = Alert(name="low", metric=metric, when=when, window="1m")
+    questions = Questions(PEOPLE, ask, lambda _: Present({"seen": 1}, quiet=False))
+    (judged,) = find_verdicts(questions, alert, PEOPLE[metric], START, {}).values()
+    assert judged.exact is (UNSET not in marks)
+    assert write_judged(alert, judged) == said
 
 
 @pytest.mark.parametrize(

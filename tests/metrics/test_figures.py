@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from tallymark.metrics.figures import ask_metric
 from tallymark.metrics.intervals import mean_interval
@@ -25,15 +26,15 @@ from tallymark.queries.result import Answer, Column, Cost
 SPAN = Span(start="2026-03-28", end="2026-03-30", timezone="Europe/Berlin")
 
 
-def figures_of(metric, *cells, others=None, span=SPAN):
-    """Return the figures where the store answers each question with one row of these cells."""
+def figures_of(metric, *cells, others=None, span=SPAN, exact=True):
+    """Return the figures where the store answers each question with one row of these cells; `exact` is their columns' mark."""
     asked = []
 
     def ask(question):
         asked.append(question)
         row = list(cells)[: len(getattr(question, "series", ())) or None]
         return Answer(
-            tuple(Column(f"c{n}", "number", exact=True) for n, _ in enumerate(row)), [row], [], Cost(0.0)
+            tuple(Column(f"c{n}", "number", exact=exact) for n, _ in enumerate(row)), [row], [], Cost(0.0)
         )
 
     return ask_metric(metric, span, ask, others or {}), asked
@@ -124,6 +125,27 @@ def test_what_was_counted_is_exact(metric: Metric, exact):
     assert found.exact is exact
     (row,) = found.rows
     assert found.sample_of(row) == ("exact" if exact else row[-4])
+
+
+@pytest.mark.parametrize(
+    ("metric", "others"),
+    [
+        (Unique(name="m", event_name="a"), {}),
+        (formula("people * 2"), {"people": Unique(name="people", event_name="a")}),
+        (formula("orders + twice"), {**PARTS, "people": Unique(name="people", event_name="a"),
+                                     "twice": Formula(name="twice", expression="people * 2")}),
+    ],
+)  # fmt: skip
+def test_what_the_store_only_estimated_is_an_estimate(metric, others):
+    """Unique values of very many events are approximate: their figures, and formulas of them, have the digits of estimates."""
+    found, _ = figures_of(metric, 12_345_678, 20_000_000, others=others, exact=UNSET)
+    assert (found.exact, found.estimate) == (False, True)
+    assert found.sample_of(found.rows[0]) == found.rows[0][-4]
+    counted, _ = figures_of(metric, 12_345_678, 20_000_000, others=others)
+    assert (counted.exact, counted.estimate) == (True, False)
+    # What a double does not carry was counted all the same.
+    large, _ = figures_of(metric, 12_345_678, 20_000_000, others=others, exact=False)
+    assert (large.exact, large.estimate) == (False, False)
 
 
 def test_figures_say_their_time():

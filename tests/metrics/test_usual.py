@@ -10,6 +10,8 @@ from statistics import mean, median
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from tallymark.metrics.figures import Figure
 from tallymark.metrics.usual import (
@@ -309,6 +311,18 @@ def test_a_formula_is_asked_through_its_parts():
     days = ask_days(double, DAY, "UTC", ask, {"orders": COUNT})
     assert len(asked) == 1
     assert days[DAY].figure == Figure(48.0, 24)
+
+
+@pytest.mark.parametrize(("mark", "exact"), [(True, True), (False, True), (UNSET, False)])
+def test_a_day_knows_whether_its_figure_was_only_estimated(mark, exact):
+    """Unique values of very many events are approximate, though those of others are counted."""
+
+    def ask(question):
+        answer = answer_days(question)
+        return replace(answer, columns=(answer.columns[0], replace(answer.columns[1], exact=mark)))
+
+    for metric in (COUNT, Formula(name="double", expression="orders + orders")):
+        assert {one.exact for one in ask_days(metric, DAY, "UTC", ask, {"orders": COUNT}).values()} == {exact}
 
 
 def test_a_funnel_is_asked_for_nine_days():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tallymark.metrics.figures import Figures
 from tallymark.queries.result import Column, Cost
 from tallymark.web.chart_specs import MAX_SERIES
 from tallymark.web.chart_words import Parts
-from tallymark.web.figure_charts import Line, build_figures_chart, build_spark
+from tallymark.web.figure_charts import Line, build_figures_chart, build_spark, describe_difference
 from tallymark.web.palette import METRICS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -123,6 +124,15 @@ def test_a_number_without_a_figure_is_a_dash():
     made = figures([(None, 0, None, None, True)])
     whole = Figures("rate", "ratio", made.columns[1:], [made.rows[0][1:]], [], Cost(1.0))
     assert build_figures_chart([Line("Rate", whole)], "").figures[0].value == "–"
+
+
+@pytest.mark.parametrize(("estimate", "before"), [(True, "12,350,000"), (False, "12,345,678")])
+def test_an_estimate_keeps_its_digits_in_comparisons_and_courses(estimate, before):
+    """A figure is written alike wherever it stands: an estimate that is a whole number is rounded too."""
+    tail = (12_345_678, 20_000_000, None, None, True)
+    now, then = figures([5]), replace(figures([tail, tail]), estimate=estimate)
+    assert describe_difference(now, then, "week").startswith(f"{before} ")
+    assert build_spark(then, "day").text == f"Its course: from {before} to {before}."
 
 
 def test_one_weak_figure_is_one():

@@ -10,7 +10,7 @@ from tallymark.clock import FixedClock
 from tallymark.errors import RequestRefused
 from tallymark.metrics.figures import Figure
 from tallymark.metrics.usual import Band, Day, Judged
-from tallymark.plan.kinds.metric import Count, Formula, Sum
+from tallymark.plan.kinds.metric import Count, Formula, Sum, Unique
 from tallymark.web import judging as judging_room
 from tallymark.web.judging import KEPT_SECONDS, Failed, Judging
 from tallymark.web.needs import Needs, add_verdict, list_owners
@@ -23,8 +23,15 @@ def make_needs(leaves, **more):
 METRIC = Count(name="orders", event_name="order", title="Orders")
 
 
-def judged(verdict, value, band):
-    return Judged(verdict, datetime(2026, 5, 11, tzinfo=UTC).date(), Day(Figure(value, value)), 8, None, band)
+def judged(verdict, value, band, *, exact=True):
+    return Judged(
+        verdict,
+        datetime(2026, 5, 11, tzinfo=UTC).date(),
+        Day(Figure(value, value), exact=exact),
+        8,
+        None,
+        band,
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,19 +57,18 @@ def test_the_sentence(leaves, out, usual, later, sentence, state):
     """How it stands is one sentence with the right numbers."""
     needs = make_needs(leaves, usual=usual, later=later)
     for _ in range(out):
-        add_verdict(needs, METRIC, judged("below", 3, Band(60, 40, 80, 8)), exact=True)
+        add_verdict(needs, METRIC, judged("below", 3, Band(60, 40, 80, 8)))
     assert (needs.sentence, needs.state) == (sentence, state)
 
 
 def test_how_a_metric_that_is_out_is_written():
     """Counts are whole and sums in full; the range beside them has its own digits, and they never seem to lie inside it."""
     needs = make_needs(2)
-    add_verdict(needs, METRIC, judged("below", 12, Band(60.5, 41.3, 79.7, 8)), exact=True)
+    add_verdict(needs, METRIC, judged("below", 12, Band(60.5, 41.3, 79.7, 8)))
     add_verdict(
         needs,
         Sum(name="revenue", event_name="order", unit="EUR"),
         judged("above", 1_234_341.5, Band(1_230_000, 1_225_660, 1_234_340, 8)),
-        exact=True,
     )
     count_row, sum_row = needs.out
     assert (count_row.figure, count_row.usual, count_row.news) == ("12", "42 to 79", "bad")
@@ -74,6 +80,15 @@ def test_how_a_metric_that_is_out_is_written():
     assert count_row.strip == (44, 94, 6)
 
 
+@pytest.mark.parametrize(("exact", "figure"), [(True, "12,345,678"), (False, "12,346,000")])
+def test_an_estimate_is_no_finer_than_the_range_beside_it(exact, figure):
+    """Unique values that were counted are written in full; those of very many events are approximate."""
+    needs = make_needs(1)
+    metric = Unique(name="people", event_name="seen")
+    add_verdict(needs, metric, judged("below", 12_345_678, Band(15.5e6, 15e6, 16e6, 8), exact=exact))
+    assert [one.figure for one in needs.out] == [figure]
+
+
 @pytest.mark.parametrize(
     ("least", "n", "why"),
     [(50, 20, "20 of the 50 that it needs"), (10, 20, "a part has too few events"), (0, 20, "a part has too few events")],
@@ -83,7 +98,7 @@ def test_why_there_are_too_few(least, n, why):
     day = datetime(2026, 5, 11, tzinfo=UTC).date()
     metric = Formula(name="f", expression="orders * 2", minimum_sample=least)
     needs = make_needs(1)
-    add_verdict(needs, metric, Judged("no data", day, Day(Figure(40, n), enough=False), 8, day), exact=True)
+    add_verdict(needs, metric, Judged("no data", day, Day(Figure(40, n), enough=False), 8, day))
     assert [one.words for one in needs.no_data] == [why]
 
 

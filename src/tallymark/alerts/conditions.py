@@ -39,7 +39,7 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     usual_high: float | None = None
     weeks: int = 0
     reason: str = ""
-    # Whether the figure was counted, added up or read, and is no estimate.
+    # Whether the figures were counted, added up or read, and are no estimates.
     exact: bool = False
     # Of a window without data: whether the whole project had no event in it.
     quiet: bool = False
@@ -74,8 +74,8 @@ def judge(
 ) -> Judged:
     """Judge a window's figure; `earlier` are those of `list_needed`, in its order.
 
-    `quiet` says that the whole project had no event in the window: then a count of 0 is no data. `exact` says that the figure
-    is no estimate. A figure on fewer events than the minimum is no reason to wake anybody, nor to say that all is well. The
+    `quiet` says that the whole project had no event in the window: then a count of 0 is no data. `exact` says that this and the
+    earlier figures are no estimates. A figure on fewer events than the minimum is no reason to wake anybody, nor to say that all is well. The
     alert's minimum, where it has one, holds instead of the metric's and of those of a formula's parts.
     """
     found = Judged(

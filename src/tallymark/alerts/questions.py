@@ -29,6 +29,8 @@ from tallymark.queries.result import Answer
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+# Figures by value of the breakdown, and whether they are no estimates.
+_Figures = tuple[Mapping[Values, Figure], bool]
 
 # Columns of a metric's figures behind time and breakdown: figure, n, low, high, enough.
 _TAIL: Final = 5
@@ -87,7 +89,7 @@ class Questions:
         # What came in windows that were looked at in this round.
         self._present: OrderedDict[Window, Future[Present]] = OrderedDict()
         # Of short windows that will be judged again: how many of the metric's events there were, and the figures.
-        self._counted: OrderedDict[Wanted, tuple[tuple[int, ...], Mapping[Values, Figure]]] = OrderedDict()
+        self._counted: OrderedDict[Wanted, tuple[tuple[int, ...], _Figures]] = OrderedDict()
 
     def find(self, wanted: Wanted) -> Found:
         """Return the figures; raises RequestRefused as questions do. Failures are not remembered."""
@@ -157,21 +159,22 @@ class Questions:
         counts = self._count(metric, wanted.window)
         known = self._counted.get(wanted)
         if counts is not None and not any(counts):
-            figures: Mapping[Values, Figure] = {}
+            asked: _Figures = {}, is_in_full(metric, self._metrics)
         elif counts is not None and known is not None and known[0] == counts:
             # Events only ever are added: as many as then are those of then.
-            figures = known[1]
+            asked = known[1]
         else:
-            figures = self._ask_figures(metric, wanted)
+            asked = self._ask_figures(metric, wanted)
             if counts is not None:
                 with self._lock:
-                    self._counted[wanted] = (counts, figures)
+                    self._counted[wanted] = (counts, asked)
+        figures, exact = asked
         empty = not any(one.n or one.value for one in figures.values())
         return Found(
             figures,
             quiet=empty and self._find_present(wanted.window).quiet,
             absent=find_absent(metric, self._metrics),
-            exact=is_in_full(metric, self._metrics),
+            exact=exact,
         )
 
     def _count(self, metric: Metric, window: Window) -> tuple[int, ...] | None:
@@ -182,12 +185,12 @@ class Questions:
         events = self._find_present(window).events
         return None if events is None else tuple(events.get(name, 0) for name in names)
 
-    def _ask_figures(self, metric: Metric, wanted: Wanted) -> Mapping[Values, Figure]:
+    def _ask_figures(self, metric: Metric, wanted: Wanted) -> _Figures:
         # Whether a figure stands on enough events the alert decides (see `conditions.judge`), which may need fewer or more.
         asked = msgspec.structs.replace(metric, minimum_sample=0)
         figures = ask_metric(asked, build_span(wanted), self._ask, self._metrics)
         width = len(wanted.breakdown)
-        return {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}
+        return {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}, not figures.estimate
 
     def _find_present(self, window: Window) -> Present:
         return self._share(self._present, window, lambda: self._look(window))

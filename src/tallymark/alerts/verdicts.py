@@ -55,9 +55,10 @@ def find_verdicts(
     if not values:
         return {(): Judged(verdict="no data", quiet=own.quiet)}
     found, *before = [_find_all(questions, alert, window, values) for window in windows]
+    exact = all(one.exact for one in (found, *before))
     for one in values:
         earlier = [_earlier(past, one) for past in before]
-        verdicts[one] = judge(alert, metric, found.of(one), earlier, quiet=found.quiet, exact=found.exact)
+        verdicts[one] = judge(alert, metric, found.of(one), earlier, quiet=found.quiet, exact=exact)
     return verdicts
 
 
@@ -109,7 +110,8 @@ def _find_all(questions: Questions, alert: Alert, window: Window, values: list[V
     if not alert.breakdown or not missing or len(found.figures) < alert.limit:
         return found
     rest = questions.find(build_wanted(alert, window, missing))
-    return replace(found, figures={**found.figures, **rest.figures})
+    figures = {**found.figures, **rest.figures}
+    return replace(found, figures=figures, exact=found.exact and rest.exact)
 
 
 def _earlier(found: Found, values: Values) -> Figure:

@@ -14,7 +14,7 @@ from tallymark.alerts.own import OWN
 from tallymark.alerts.standing import State
 from tallymark.alerts.values import Values
 from tallymark.alerts.windows import find_day
-from tallymark.metrics.digits import EXACT, write_estimate, write_figure, write_range
+from tallymark.metrics.digits import EXACT, Sample, write_estimate, write_figure, write_range
 from tallymark.plan.kinds.alert import Above, Alert, Below, Falls, Rises, Unusual
 from tallymark.plan.kinds.metric import Metric
 from tallymark.queries.period import parse_zone
@@ -102,14 +102,18 @@ def write_clause(sentence: str) -> str:
 
 
 def _write_value(judged: Judged, unit: str) -> str:
-    sample = EXACT if judged.exact else None
     figure, interval = write_estimate(
-        judged.value, judged.low, judged.high, unit, sample, beside=judged.normal
+        judged.value, judged.low, judged.high, unit, _sample_of(judged), beside=judged.normal
     )
     sure = [f"95 %: {interval}"] if interval else []
     if judged.n is not None:
         sure.append(f"n {judged.n:,}")
     return f"{figure} ({', '.join(sure)})" if sure else figure
+
+
+def _sample_of(judged: Judged) -> Sample:
+    """Return what limits the digits of figures without an interval, as on the metric's page."""
+    return EXACT if judged.exact else judged.n
 
 
 def _write_held(alert: Alert, judged: Judged, unit: str) -> str:
@@ -128,7 +132,7 @@ def _hold_change(when: Falls | Rises, judged: Judged, value: float, normal: floa
     much = (
         f"{_write_percent(abs(value - normal) / abs(normal) * 100)} % " if normal and value != normal else ""
     )
-    before = write_figure(normal, judged.low, judged.high, unit, EXACT if judged.exact else None)
+    before = write_figure(normal, judged.low, judged.high, unit, _sample_of(judged))
     return f"{much}{_side(value, normal)} {before} {AGAINST_WORDS[when.against]}"
 
 

@@ -98,8 +98,9 @@ class _Found:
     figures: dict[Lead, Figure]
     notes: list[str]
     cost: Cost
-    # Whether the answer's figures are exact, of a metric that is no estimate.
+    # Whether the answer's figures are exact, and whether they are no estimates, of a metric that is none by its kind.
     exact: bool = True
+    in_full: bool = True
 
 
 def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]) -> Figures:
@@ -132,7 +133,7 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         )
     period = build_period(span.start, span.end, "", span.timezone)
     start, end = (write_moment(moment, period.zone) for moment in (period.start, period.end))
-    in_full = is_in_full(metric, others)
+    in_full = found.in_full and is_in_full(metric, others)
     exact = found.exact and in_full
     return Figures(
         metric.name, unit, columns, rows, notes, found.cost, start, end, exact=exact, estimate=not in_full
@@ -144,9 +145,10 @@ def _is_enough(metric: Metric, figure: Figure) -> bool:
 
 
 def is_in_full(metric: Metric, others: Mapping[str, Metric]) -> bool:
-    """Whether figures are what was counted, added up or read; a quotient is an estimate, also of such figures.
+    """Whether a metric is what is counted, added up or read; a quotient is an estimate, also of such figures.
 
-    Such figures are written in full. A formula is no better than its parts, which are among `others`.
+    Such figures are written in full, unless their answer says that they were only estimated (`Figures.estimate`). A formula
+    is no better than its parts, which are among `others`.
     """
     if isinstance(metric, Formula):
         return not parse_expression(metric.expression).divides and all(
@@ -271,7 +273,8 @@ def _find_formula(metric: Formula, span: Span, ask: Ask, others: Mapping[str, Me
     cost = functools.reduce(_add, (part.cost for part in parts.values()))
     longest = max(parts.values(), key=lambda part: len(part.lead))
     exact = all(part.exact for part in parts.values()) and all(one.carried for one in figures.values())
-    return _Found(longest.lead, figures, notes, cost, exact)
+    in_full = all(part.in_full for part in parts.values())
+    return _Found(longest.lead, figures, notes, cost, exact, in_full)
 
 
 def _combine(expression: Expression, metrics: Mapping[str, Metric], row: Mapping[str, Figure]) -> Figure:
@@ -345,8 +348,15 @@ def _collect(answer: Answer, width: int, build: Callable[[list[Any]], Figure]) -
     """Return an answer's rows as figures; its last `width` columns are what `build` gets."""
     split = len(answer.columns) - width
     figures = {tuple(row[:split]): build(row[split:]) for row in answer.rows}
-    exact = answer.columns[split].exact is True
-    return _Found(answer.columns[:split], figures, list(answer.notes), answer.statistics, exact)
+    column = answer.columns[split]
+    return _Found(
+        answer.columns[:split],
+        figures,
+        list(answer.notes),
+        answer.statistics,
+        exact=column.exact is True,
+        in_full=column.in_full,
+    )
 
 
 def _both(low: float | None, high: float | None) -> tuple[float | None, float | None]:

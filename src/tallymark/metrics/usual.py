@@ -51,10 +51,11 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A metric's figure of one day, and whether enough events stand behind it to rely on it."""
+    """A metric's figure of one day, whether enough events stand behind it to rely on it, and whether it is no estimate."""
 
     figure: Figure
     enough: bool = True
+    exact: bool = False
 
     @property
     def is_known(self) -> bool:
@@ -203,8 +204,9 @@ def ask_days(
     """
     first = find_first_day(day)
     if not isinstance(metric, Conversion):
-        rows = ask_metric(metric, _span(first, day, timezone), ask, others).rows
-        return {date.fromisoformat(str(row[0])[:10]): _read(row[1:]) for row in rows}
+        figures = ask_metric(metric, _span(first, day, timezone), ask, others)
+        exact = not figures.estimate
+        return {date.fromisoformat(str(row[0])[:10]): _read(row[1:], exact=exact) for row in figures.rows}
     found = {}
     for week in range(WEEKS + 1):
         one = first + timedelta(weeks=week)
@@ -219,7 +221,7 @@ def _span(first: date, last: date, timezone: str) -> Span:
     return Span(start=first.isoformat(), end=end.isoformat(), interval=interval, timezone=timezone)
 
 
-def _read(cells: Sequence[object]) -> Day:
+def _read(cells: Sequence[object], *, exact: bool = False) -> Day:
     """Return the day of figure, n, low, high and enough."""
     value, n, low, high, enough = cells
-    return Day(Figure(value, n, low, high), enough is not False)  # type: ignore[arg-type]
+    return Day(Figure(value, n, low, high), enough is not False, exact)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tallymark.metrics.digits import EXACT, write_estimate, write_figure
+from tallymark.metrics.digits import write_estimate, write_figure
 from tallymark.metrics.figures import Figures
 from tallymark.metrics.periods import Comparison
 from tallymark.queries.question import GROUPS
@@ -163,36 +163,29 @@ def build_spark(
         {"x": clock.place(row[0]), "k": key, "y": row[-_TAIL] if row[-1] else None} for row in timed
     ]
     part = set_apart(rows, parts, clock)
-    values = [value for row in rows if (value := read_number(row["y"])) is not None]
-    if len(values) < 2 or len(rows) > MAX_POINTS:
+    known = [row for row, point in zip(timed, rows, strict=True) if read_number(point["y"]) is not None]
+    if len(known) < 2 or len(rows) > MAX_POINTS:
         return None
-    sample = None if figures.estimate else EXACT
-    first, last = (write_figure(one, None, None, figures.unit, sample) for one in (values[0], values[-1]))
+    first, last = (
+        write_figure(read_number(row[-_TAIL]), None, None, figures.unit, figures.sample_of(row))
+        for row in (known[0], known[-1])
+    )
     text = f"Its course: from {first} to {last}."
     spec = build_spark_spec(alone=mark_alone(rows), part=part, flat=find_flat(rows))
     return Chart(spec, rows, [], "", figures.unit, text, list(parts.notes) if part else [])
 
 
-def describe_difference(
-    rows: list[list[Cell]],
-    before: list[list[Cell]],
-    unit: str,
-    comparison: Comparison | None,
-    *,
-    exact: bool = False,
-) -> str:
-    """Say how one figure differs from the compared one, and whether their intervals lie apart; '' where there is none.
-
-    `exact` says that both were counted, added up or read.
-    """
-    if comparison is None or not rows or not before:
+def describe_difference(figures: Figures, compared: Figures | None, comparison: Comparison | None) -> str:
+    """Say how one figure differs from the compared one, and whether their intervals lie apart; '' where there is none."""
+    if comparison is None or compared is None or not figures.rows or not compared.rows:
         return ""
     (new, _, low, high, _), (old, _, old_low, old_high, _) = (
-        [read_number(cell) for cell in row[0][-_TAIL:]] for row in (rows, before)
+        [read_number(cell) for cell in one.rows[0][-_TAIL:]] for one in (figures, compared)
     )
     if new is None or old is None:
         return ""
-    written = write_figure(old, old_low, old_high, unit, EXACT if exact else None)
+    unit = figures.unit
+    written = write_figure(old, old_low, old_high, unit, compared.sample_of(compared.rows[0]))
     text = f"{written} {COMPARISON_WORDS[comparison]}"
     if unit == "ratio":
         # Shares differ by percentage points: per cent of a percentage would be read as those.

@@ -14,7 +14,7 @@ from typing import Final
 
 from tallymark.catalog.definitions import Definition
 from tallymark.metrics.digits import EXACT, write_figure, write_range
-from tallymark.metrics.figures import Figure, is_in_full
+from tallymark.metrics.figures import Figure
 from tallymark.metrics.usual import Band, Judged, News, find_last_day, find_news
 from tallymark.plan.changes import collect_objects
 from tallymark.plan.kinds.metric import Count, Metric, Unique
@@ -173,7 +173,7 @@ def gather_needs(
             needs.later += 1
         else:
             found = judging.judge(asker, metric, day, timezone)
-            add_verdict(needs, metric, found, exact=is_in_full(metric, asker.metrics))
+            add_verdict(needs, metric, found)
     needs.out.sort(key=lambda one: (_ORDER.index(one.news), -one.distance, one.name))
     return needs
 
@@ -216,8 +216,8 @@ def find_unused(
     )
 
 
-def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed, *, exact: bool) -> None:
-    """Put a metric where it belongs; `exact` says that its figures are no estimates."""
+def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed) -> None:
+    """Put a metric where it belongs."""
     named = Named(metric.name, metric.title or metric.name)
     if isinstance(found, Failed):
         needs.failed.setdefault(found.message, []).append(named)
@@ -227,7 +227,7 @@ def add_verdict(needs: Needs, metric: Metric, found: Judged | Failed, *, exact: 
         weeks = f"{found.weeks} {'week' if found.weeks == 1 else 'weeks'} seen"
         needs.too_new.append(Named(named.name, named.title, weeks))
     elif found.band is not None:
-        needs.out.append(_describe(metric, found, found.band, exact=exact))
+        needs.out.append(_describe(metric, found, found.band))
     elif found.last is None:
         needs.silent.append(named)
     else:
@@ -243,7 +243,7 @@ def _say_no_data(metric: Metric, found: Judged, last: date) -> str:
     return "" if last == found.day else f"since {write_day(last)}"
 
 
-def _describe(metric: Metric, found: Judged, band: Band, *, exact: bool) -> Out:
+def _describe(metric: Metric, found: Judged, band: Band) -> Out:
     figure, unit = found.of_day.figure, metric.figure_unit
     value = float(figure.value or 0)
     reach = (band.high - band.low) / 2
@@ -255,7 +255,7 @@ def _describe(metric: Metric, found: Judged, band: Band, *, exact: bool) -> Out:
         metric.owner,
         found.verdict,
         news,
-        _write(figure, band, unit, exact=exact),
+        _write(figure, band, unit, exact=found.of_day.exact),
         write_range(band.low, band.high, unit, whole=counted),
         band.count,
         _place(band, value),

@@ -262,14 +262,7 @@ def _build_numbers(view: View, asker: Asker, span: Span) -> None:
         picture = build_figures_chart([Line(title, compared.figures)], "")
         if picture is None or not picture.figures:
             continue
-        before = compared.compared.rows if compared.compared else []
-        delta = describe_difference(
-            compared.figures.rows,
-            before,
-            metric.figure_unit,
-            view.panel.compare,
-            exact=not compared.figures.estimate,
-        )
+        delta = describe_difference(compared.figures, compared.compared, view.panel.compare)
         spark = None
         if not isinstance(metric, Conversion):
             course = asker.figures(metric.name, msgspec.structs.replace(span, breakdown=()))

@@ -307,12 +307,9 @@ def _ask_funnel(
 def _headline(metric: Metric, one: ComparedFigures, comparison: Comparison | None) -> dict[str, Any]:
     """Return the figure of the whole time, and how it differs from the compared one."""
     headline = build_figures_chart([Line(metric.title or metric.name, one.figures)], "")
-    before = one.compared.rows if one.compared else []
     return {
         "headline": headline.figures[0] if headline and headline.figures else None,
-        "delta": describe_difference(
-            one.figures.rows, before, metric.figure_unit, comparison, exact=not one.figures.estimate
-        ),
+        "delta": describe_difference(one.figures, one.compared, comparison),
     }
 
 
