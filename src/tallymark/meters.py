@@ -109,7 +109,8 @@ WORK_WAITING = Gauge(
 )
 WORK_ENDED = Counter(
     "tallymark_work_ended",
-    "Pages, questions and other work beside the event loop, by how it ended: done, cancelled, refused.",
+    "Pages, questions and other work beside the event loop, by how it ended: done, failed (it raised an error), "
+    "cancelled (nobody waited any more), timeout (it ran into its limit), refused (it got no place).",
     ["work", "outcome"],
     registry=REGISTRY,
 )

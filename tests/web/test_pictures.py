@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tallymark.errors import RequestRefused
+from tallymark.meters import WORK_ENDED
 from tallymark.web import pictures as pictures_room
 from tallymark.web.pictures import Pictures
 
@@ -98,7 +99,11 @@ def test_a_drawing_that_hangs_is_ended(monkeypatch):
         monkeypatch.setattr(pictures_room, "_SECONDS", 60)
         return await pictures.draw(_spec(100), "svg", "p")
 
+    ended = [WORK_ENDED.labels("pictures", how)._value for how in ("failed", "done")]
+    before = [one.get() for one in ended]
     assert b"<svg" in _run(story)
+    # How drawings end is counted, as of all other work.
+    assert [one.get() for one in ended] == [count + 1 for count in before]
 
 
 def test_an_embed_that_wants_very_many_is_told_and_others_are_next():

@@ -9,7 +9,7 @@ import pytest
 
 from tallymark.errors import RequestRefused
 from tallymark.fair_queue import Bounds
-from tallymark.meters import WORK_RUNNING, WORK_WAITING
+from tallymark.meters import WORK_ENDED, WORK_RUNNING, WORK_WAITING
 from tallymark.store.cancelling import QuestionCancelled, present
 from tallymark.web.shares import Share
 
@@ -190,3 +190,70 @@ def test_what_runs_and_what_waits_is_counted():
 
     assert _run(story, Bounds(places=2, each=2), what="counted work") == [(2, 3), (2, 2)]
     assert counts() == (0, 0)
+
+
+def _count_ended(what):
+    """Return how often work of a kind ended, by how; without what never happened."""
+    counts = {
+        one.labels["outcome"]: int(one.value)
+        for family in WORK_ENDED.collect()
+        for one in family.samples
+        if one.labels.get("work") == what and one.name.endswith("_total") and one.value
+    }
+    return dict(sorted(counts.items()))
+
+
+def test_how_work_ends_is_counted_once_whatever_the_end():
+    """Work that is done, that raises, whose caller goes, that gets no place, and that takes too long: each has its own name."""
+    what = "work that ends"
+
+    def fail():
+        raise ValueError("no")
+
+    async def story(share):
+        going_on = threading.Event()
+        await share.run("a", lambda: "well")
+        with pytest.raises(ValueError, match="no"):
+            await share.run("a", fail)
+        async with share.place("a"):
+            with pytest.raises(ValueError, match="no"):
+                await share.work(fail)
+            await share.work(lambda: None)
+        seen = [_count_ended(what)]
+        works = asyncio.ensure_future(share.run("a", going_on.wait, SECONDS))
+        waits = asyncio.ensure_future(share.run("a", going_on.wait, SECONDS))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestRefused):
+            await share.run("a", fail)
+        works.cancel()
+        waits.cancel()
+        await asyncio.wait([works, waits])
+        going_on.set()
+        return [*seen, _count_ended(what)]
+
+    first, second = _run(story, Bounds(places=1, each=1, waiting=1), what=what)
+    assert first == {"done": 2, "failed": 2}
+    assert second == {"cancelled": 2, "done": 2, "failed": 2, "refused": 1}
+
+
+def test_work_past_its_limit_is_counted_as_a_timeout():
+    """Both what works and what waits when the limit is over: nobody cancelled them. A TimeoutError of the work's own is a failure."""
+    what = "work past its limit"
+
+    def fail():
+        raise TimeoutError("mine")
+
+    async def raise_its_own(share):
+        with pytest.raises(TimeoutError, match="mine"):
+            await share.run("a", fail)
+
+    async def story(share):
+        going_on = threading.Event()
+        asked = [asyncio.ensure_future(share.run("a", going_on.wait, SECONDS)) for _ in range(2)]
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        going_on.set()
+        return [one.code for one in ended]
+
+    _run(raise_its_own, Bounds(places=1, each=1), what=what, limit=SECONDS)
+    assert _run(story, Bounds(places=1, each=1), what=what, limit=0.05) == ["no_answer"] * 2
+    assert _count_ended(what) == {"failed": 1, "timeout": 2}

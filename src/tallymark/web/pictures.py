@@ -88,7 +88,8 @@ class Pictures:
         async def make(begin: Callable[[], None]) -> bytes:
             async with self.turn(project, sender):
                 begin()
-                return await self._draw(spec, kind)
+                with self._turns.counted():
+                    return await self._draw(spec, kind)
 
         return await self._shared.get((project, shows, 0), make)
 

@@ -8,9 +8,9 @@ for another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 # After how many seconds somebody who was turned away is asked to try again.
 RETRY_AFTER: Final = 5
+# How work ends: it returned, it raised, its caller went away, it ran into its limit, it got no place.
+OUTCOMES: Final = ("done", "failed", "cancelled", "timeout", "refused")
 # The threads that stop the questions of callers who went away; each stop is a short request to the store.
 _STOPPING: Final = 2
 
@@ -59,7 +61,7 @@ class Share:
         self._limit = limit
         self._turns: Turns[_Waiter] = Turns(bounds)
         name = what.replace(" ", "-")
-        self._ended = {one: WORK_ENDED.labels(what, one) for one in ("done", "cancelled", "refused")}
+        self._ended = {one: WORK_ENDED.labels(what, one) for one in OUTCOMES}
         self._running = WORK_RUNNING.labels(what)
         self._waiting = WORK_WAITING.labels(what)
         self._threads = ThreadPoolExecutor(bounds.places, thread_name_prefix=name)
@@ -72,11 +74,24 @@ class Share:
         Raises RequestRefused: too_many_at_once where so much of the project waits already, overloaded where no place became
         free in time.
         """
-        await self._take(project, sender)
+        await self._take(project, sender, None)
         try:
             yield
         finally:
             self._give_back(project)
+
+    @contextmanager
+    def counted(self, limit: asyncio.Timeout | None = None) -> Iterator[None]:
+        """Count how the work in this block ends: `timeout` where `limit` cancelled it."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._count_cancelled(limit)
+            raise
+        except BaseException:
+            self._ended["failed"].inc()
+            raise
+        self._ended["done"].inc()
 
     async def run(self, project: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in a place of the project's. Cancelling it also stops what the function asks of the store.
@@ -89,9 +104,10 @@ class Share:
         """Run a blocking function for one sender among several of the project; raises as `run` does."""
         try:
             async with asyncio.timeout(self._limit) as limit:
-                await self._take(project, sender)
-                # The place stays taken until the thread is free, however long ago the asker went away.
-                return await self._work(function, lambda: self._give_back(project))
+                await self._take(project, sender, limit)
+                with self.counted(limit):
+                    # The place stays taken until the thread is free, however long ago the asker went away.
+                    return await self._work(function, lambda: self._give_back(project))
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -99,7 +115,8 @@ class Share:
 
     async def work(self, function: Callable[[], T]) -> T:
         """Run a blocking function for somebody who holds a `place`."""
-        return await self._work(function, lambda: None)
+        with self.counted():
+            return await self._work(function, lambda: None)
 
     async def _work(self, function: Callable[[], T], end: Callable[[], None]) -> T:
         loop = asyncio.get_running_loop()
@@ -118,23 +135,20 @@ class Share:
         running.add_done_callback(lambda _: call_in_loop(loop, end))
         answer = asyncio.wrap_future(running)
         try:
-            found = await asyncio.shield(answer)
+            return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            self._ended["cancelled"].inc()
             # Nobody looks at it any more, whatever it comes to.
             answer.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             if cancellation.cancel():
                 self._stopping.submit(cancellation.stop)
             raise
-        self._ended["done"].inc()
-        return found
 
     def close(self) -> None:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._stopping.shutdown(wait=False, cancel_futures=True)
 
-    async def _take(self, project: str, sender: str) -> None:
+    async def _take(self, project: str, sender: str, limit: asyncio.Timeout | None) -> None:
         if self._turns.take(project):
             self._running.inc()
             return
@@ -158,11 +172,16 @@ class Share:
             else:
                 self._turns.leave(project, sender, waiter)
                 self._waiting.dec()
-            self._ended["refused" if isinstance(error, TimeoutError) else "cancelled"].inc()
             if isinstance(error, TimeoutError):
+                self._ended["refused"].inc()
                 message = f"No place among the {self._what} became free within {self._patience:g} seconds."
                 raise RequestRefused("overloaded", message, retry_after=RETRY_AFTER) from None
+            self._count_cancelled(limit)
             raise
+
+    def _count_cancelled(self, limit: asyncio.Timeout | None) -> None:
+        is_over = limit is not None and limit.expired()
+        self._ended["timeout" if is_over else "cancelled"].inc()
 
     def _give_back(self, project: str) -> None:
         self._running.dec()
