@@ -7,16 +7,20 @@ from datetime import timedelta
 import pytest
 from msgspec import UNSET
 
+from tallymark.alerts.links import Links
+from tallymark.alerts.messages import build_message
 from tallymark.alerts.questions import Questions, Wanted, build_span
-from tallymark.alerts.standing import begin
+from tallymark.alerts.standing import begin, find_shown, has_events
 from tallymark.alerts.verdicts import find_verdicts
 from tallymark.alerts.windows import Window
 from tallymark.alerts.words import write_judged
 from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import ask_metric
-from tallymark.plan.kinds.alert import Above, Alert, Rises
-from tallymark.plan.kinds.metric import Formula, Unique
+from tallymark.plan.kinds.alert import Above, Alert, Below, Rises
+from tallymark.plan.kinds.metric import Count, Formula, Rate, Unique
 from tallymark.queries.events import Present
+from tallymark.queries.kinds.ratio import Ratio
+from tallymark.queries.question import Measure, Selection
 from tallymark.queries.result import Answer, Column, Cost
 from tests.alerts.stories import COUNT, START, World
 
@@ -135,6 +139,79 @@ def test_a_division_by_zero_is_not_told_as_no_events(world):
     assert (judged.verdict, judged.value) == ("no data", None)
     said = write_judged(world.watcher._projects["shop"].alerts["low"], judged)
     assert said == "A part has no figure, or there is a division by zero"
+
+
+def test_a_metric_without_a_figure_has_data_all_the_same(world):
+    """Events come from the first window on, and the formula divides by zero: it does not stand as what never had any."""
+    world.watch(metric="by_zero", when={"is": "above", "value": 1}, no_data={"for": "10m"})
+    world.happen(4, at=world.now + timedelta(seconds=5))
+    world.tick(10)
+    standing = world.book.load("shop")["low"].standings[()]
+    assert (standing.judged.verdict, find_shown(standing)) == ("no data", "ok")
+    assert world.book.list_never("shop") == set()
+    # Once that has lasted, the state and the message say why.
+    world.receiver("pager", "growth")
+    for _ in range(66):
+        world.happen(4, at=world.now - timedelta(seconds=5))
+        world.events = world.events[-4:]
+        world.tick(10)
+    assert world.state() == "no data"
+    (batch,) = world.notices.claim(world.now)
+    title = build_message(batch, Links(), world.now).title
+    assert title == "Warning: low: no data: a part has no figure, or there is a division by zero"
+
+
+PER_VISIT = Rate(
+    name="per_visit", numerator=Selection(event_name="ordered"), denominator=Selection(event_name="visited")
+)
+VALUE = Measure(op="sum", field="value")
+OF_SUMS = Rate(
+    name="of_sums",
+    numerator=Selection(event_name="ordered", measure=VALUE),
+    denominator=Selection(event_name="visited", measure=VALUE),
+)
+RATES = {
+    "per_visit": PER_VISIT,
+    "of_sums": OF_SUMS,
+    "orders": Count(name="orders", event_name="ordered"),
+    "visits": Count(name="visits", event_name="visited"),
+    "formula": Formula(name="formula", expression="orders / visits"),
+    "of_formula": Formula(name="of_formula", expression="formula * 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "orders", "visits", "came", "said"),
+    [
+        ("per_visit", 5, 0, True, "The denominator is 0"),
+        ("of_sums", 5, 0, True, "The denominator is 0"),
+        # Visits whose values add up to 0.
+        ("of_sums", 5, 3, True, "The denominator is 0"),
+        ("of_sums", 0, 3, True, "The denominator is 0"),
+        ("formula", 5, 0, True, "A part has no figure, or there is a division by zero"),
+        ("of_formula", 5, 0, True, "A part has no figure"),
+        # Nothing came: an ordinary outage.
+        ("per_visit", 0, 0, False, "no events in the last 15m"),
+        ("of_sums", 0, 0, False, "no events in the last 15m"),
+        ("formula", 0, 0, False, "A part has no figure, or there is a division by zero"),
+    ],
+)  # fmt: skip
+def test_events_of_one_side_are_not_told_as_no_events(metric, orders, visits, came, said):
+    """Orders came, and no visits that a figure could be made of: that is no data, and not as if nothing had come."""
+    counted = {"ordered": orders, "visited": visits}
+
+    def ask(question):
+        if isinstance(question, Ratio):
+            cells = [orders, 0, None, None, None]
+        else:
+            cells = [counted[one.event_name] for one in question.series]
+        return Answer(tuple(Column("figure", "number") for _ in cells), [cells], [], Cost(1.0))
+
+    events = {name: count for name, count in {**counted, "other": 1}.items() if count}
+    questions = Questions(RATES, ask, lambda _: Present(events, quiet=False))
+    alert = Alert(name="low", metric=metric, when=Below(value=1), window="15m")
+    (judged,) = find_verdicts(questions, alert, RATES[metric], START, {}).values()
+    assert (judged.verdict, has_events(judged), write_judged(alert, judged)) == ("no data", came, said)
 
 
 @pytest.mark.parametrize("window", ["1m", "2h"])

@@ -325,6 +325,20 @@ def test_a_day_knows_whether_its_figure_was_only_estimated(mark, exact):
         assert {one.exact for one in ask_days(metric, DAY, "UTC", ask, {"orders": COUNT}).values()} == {exact}
 
 
+def test_days_without_a_figure_may_have_had_events():
+    """Orders came and no visits to divide them by: there is no figure, and the metric is not one that never had an event."""
+
+    def ask(question):
+        answer = answer_days(question)
+        is_none = question.series[0].event_name == "visit"
+        return replace(answer, rows=[[row[0], 0 if is_none else row[1]] for row in answer.rows])
+
+    others = {"orders": COUNT, "visits": Count(name="visits", event_name="visit")}
+    metric = Formula(name="per_visit", expression="orders / visits")
+    judged = judge_day(metric, ask_days(metric, DAY, "UTC", ask, others), DAY)
+    assert (judged.verdict, judged.of_day.figure.value, judged.last) == ("no data", None, DAY)
+
+
 def test_a_funnel_is_asked_for_nine_days():
     """A funnel is not cut into days: each of the nine is a question of its own."""
     asked = []

@@ -41,8 +41,9 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reason: str = ""
     # Whether the figures were counted, added up or read, and are no estimates.
     exact: bool = False
-    # Of a window without data: whether the whole project had no event in it.
+    # Of a window without data: whether the whole project had no event in it, and whether there were events that make no figure.
     quiet: bool = False
+    came: bool = False
 
 
 def list_needed(when: Condition) -> list[tuple[Against, int]]:
@@ -87,8 +88,8 @@ def judge(
         exact=exact,
     )
     if figure.value is None or (quiet and not figure.n and not figure.value):
-        reason = "" if quiet else metric.why_no_figure
-        return msgspec.structs.replace(found, verdict="no data", quiet=quiet, reason=reason)
+        reason = "" if quiet else metric.explain_no_figure(has_events=figure.has_events)
+        return msgspec.structs.replace(found, verdict="no data", quiet=quiet, came=figure.came, reason=reason)
     lacking = _say_too_few(alert, metric, figure)
     if lacking:
         return msgspec.structs.replace(found, verdict="too few", reason=lacking)

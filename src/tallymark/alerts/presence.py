@@ -43,7 +43,8 @@ def note_presence(
     What never had any, also while the project had some, does not fall silent with the project: it stands as it stood.
     """
     judged = verdicts[values]
-    if has_events(judged):
+    # A value of a breakdown is known by events that make a figure: one that has but others comes and goes.
+    if has_events(judged) and not (values and judged.came):
         present = standing.present_since or end
         noted = msgspec.structs.replace(
             standing, seen=max(standing.seen, end), present_since=present, silent_before=False

@@ -10,16 +10,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
-
-import msgspec
+from typing import Final, TypeVar
 
 from tallymark.alerts.values import Values
 from tallymark.alerts.windows import Window
 from tallymark.errors import RequestRefused
-from tallymark.metrics.figures import NOTHING, Figure, ask_metric, find_absent, is_in_full
+from tallymark.metrics.figures import NOTHING, Figure, find_absent, find_figures, is_in_full
 from tallymark.plan.kinds.alert import Alert
 from tallymark.plan.kinds.metric import Metric, Span
 from tallymark.queries.events import Present
@@ -32,8 +30,6 @@ T = TypeVar("T")
 # Figures by value of the breakdown, and whether they are no estimates.
 _Figures = tuple[Mapping[Values, Figure], bool]
 
-# Columns of a metric's figures behind time and breakdown: figure, n, low, high, enough.
-_TAIL: Final = 5
 _REMEMBERED: Final = 20_000
 # Of one who asks for many, so many wait for a thread.
 _AT_ONCE: Final = 6
@@ -169,7 +165,7 @@ class Questions:
                 with self._lock:
                     self._counted[wanted] = (counts, asked)
         figures, exact = asked
-        empty = not any(one.n or one.value for one in figures.values())
+        empty = not any(one.has_events for one in figures.values())
         return Found(
             figures,
             quiet=empty and self._find_present(wanted.window).quiet,
@@ -187,10 +183,8 @@ class Questions:
 
     def _ask_figures(self, metric: Metric, wanted: Wanted) -> _Figures:
         # Whether a figure stands on enough events the alert decides (see `conditions.judge`), which may need fewer or more.
-        asked = msgspec.structs.replace(metric, minimum_sample=0)
-        figures = ask_metric(asked, build_span(wanted), self._ask, self._metrics)
-        width = len(wanted.breakdown)
-        return {tuple(row[:width]): _read(row[-_TAIL:]) for row in figures.rows}, not figures.estimate
+        figures, exact = find_figures(metric, build_span(wanted), self._ask, self._metrics)
+        return {values: _read(one) for values, one in figures.items()}, exact
 
     def _find_present(self, window: Window) -> Present:
         return self._share(self._present, window, lambda: self._look(window))
@@ -217,6 +211,6 @@ def _write(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _read(cells: Sequence[Any]) -> Figure:
-    value, n, low, high, enough = cells
-    return Figure(value, n, low, high, enough=enough is not False) if value is not None else NOTHING
+def _read(figure: Figure) -> Figure:
+    """Return a figure as alerts know it: where there is none, all that is known is whether events came."""
+    return figure if figure.value is not None else replace(NOTHING, came=figure.has_events)

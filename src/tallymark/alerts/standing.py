@@ -71,8 +71,8 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def has_events(judged: Judged) -> bool:
-    """Return whether any event stands behind a window's figure."""
-    return bool(judged.n or judged.value)
+    """Return whether there was any event in a window of what its figure is made of."""
+    return bool(judged.n or judged.value or judged.came)
 
 
 def had_data(values: Values, standing: Standing) -> bool:

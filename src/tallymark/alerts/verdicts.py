@@ -89,7 +89,7 @@ def _had_data(questions: Questions, alert: Alert, end: datetime, back: timedelta
     except RequestRefused:
         # Much was to be read: there is data.
         return True
-    return any(one.n or one.value for one in figures)
+    return any(one.has_events for one in figures)
 
 
 def list_wanted(alert: Alert, end: datetime) -> list[Wanted]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -58,6 +58,13 @@ class Figure:
     enough: bool = True
     # Whether a double carries it exactly: not all that is reckoned or added up.
     carried: bool = True
+    # Where there is no figure and n is 0: whether there were events all the same, such as those of a ratio's numerator.
+    came: bool = False
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there were any events of what the figure is made of."""
+        return bool(self.n) or bool(self.value) or self.came
 
 
 NOTHING: Final = Figure(None)
@@ -119,11 +126,11 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
         Column("enough", "boolean"),
     )
     rows: list[list[Cell]] = [
-        [*lead, one.value, one.n, one.low, one.high, _is_enough(metric, one)]
+        [*lead, one.value, one.n, one.low, one.high, is_enough(metric, one)]
         for lead, one in found.figures.items()
     ]
     notes = [*_caveats(metric, others), *found.notes]
-    weak = [one for one in found.figures.values() if one.n and not _is_enough(metric, one)]
+    weak = [one for one in found.figures.values() if one.n and not is_enough(metric, one)]
     if weak:
         # A part's minimum may be higher than the formula's own.
         is_own = all(one.n is not None and one.n < metric.minimum_sample for one in weak)
@@ -140,7 +147,19 @@ def ask_metric(metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric
     )
 
 
-def _is_enough(metric: Metric, figure: Figure) -> bool:
+def find_figures(
+    metric: Metric, span: Span, ask: Ask, others: Mapping[str, Metric]
+) -> tuple[dict[Lead, Figure], bool]:
+    """Return a metric's figures by time and breakdown, and whether they are no estimates; raises as `ask_metric` does.
+
+    Whether the metric's own minimum sample is reached is not looked at.
+    """
+    found = _find(metric, span, ask, others)
+    return found.figures, found.in_full and is_in_full(metric, others)
+
+
+def is_enough(metric: Metric, figure: Figure) -> bool:
+    """Whether a figure stands on enough events for the metric, and for its parts."""
     return figure.enough and (figure.n is None or figure.n >= metric.minimum_sample)
 
 
@@ -208,14 +227,22 @@ def _find_quantile(metric: Quantile, span: Span, ask: Ask, _: Mapping[str, Metri
 def _find_ratio(metric: Rate, span: Span, ask: Ask, _: Mapping[str, Metric]) -> _Found:
     """Find a share with Wilson's interval, or a ratio of sums with the delta method's."""
     first, *more = metric.questions(span)
-    found = _collect(ask(first), 5, lambda cells: Figure(cells[2], _whole(cells[1]), cells[3], cells[4]))
+    found = _collect(
+        ask(first),
+        5,
+        lambda cells: Figure(
+            cells[2], _whole(cells[1]), cells[3], cells[4], came=not cells[1] and bool(cells[0])
+        ),
+    )
     for question in more:
         # What the denominator adds up is no sample size: what stands behind it was counted.
-        counted = _collect(ask(question), 2, lambda cells: Figure(cells[1]))
-        figures = {
-            lead: Figure(one.value, _whole(counted.figures.get(lead, NOTHING).value), one.low, one.high)
-            for lead, one in found.figures.items()
-        }
+        counted = _collect(
+            ask(question), 2, lambda cells: Figure(cells[1], came=not cells[1] and bool(cells[0]))
+        )
+        figures = {}
+        for lead, one in found.figures.items():
+            of = counted.figures.get(lead, NOTHING)
+            figures[lead] = replace(one, n=_whole(of.value), came=of.came)
         found = _Found(found.lead, figures, found.notes, _add(found.cost, counted.cost))
     return found
 
@@ -281,8 +308,10 @@ def _combine(expression: Expression, metrics: Mapping[str, Metric], row: Mapping
     """Return a formula's figure, given those of its parts."""
     samples = [one.n for one in row.values() if one.n is not None]
     value, carried = expression.evaluate({name: one.value for name, one in row.items()})
-    enough = all(_is_enough(metrics[name], one) for name, one in row.items())
-    return Figure(value, min(samples) if samples else None, enough=enough, carried=carried)
+    enough = all(is_enough(metrics[name], one) for name, one in row.items())
+    n = min(samples) if samples else None
+    came = not n and not value and any(one.has_events for one in row.values())
+    return Figure(value, n, enough=enough, carried=carried, came=came)
 
 
 def list_groups(figures: Figures, span: Span) -> tuple[Lead, ...]:

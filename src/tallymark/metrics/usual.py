@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from statistics import median
 from typing import Final, Literal
 
-from tallymark.metrics.figures import NOTHING, Ask, Figure, ask_metric
+from tallymark.metrics.figures import NOTHING, Ask, Figure, find_figures, is_enough
 from tallymark.plan.kinds.metric import Conversion, Count, Gauge, Metric, Rate, Span, Unique
 from tallymark.queries.measures import Z
 from tallymark.queries.period import parse_zone
@@ -65,7 +65,7 @@ class Day:
     @property
     def has_events(self) -> bool:
         """Whether anything happened. A formula has the smallest n of its parts, which may be 0 while others are not."""
-        return bool(self.figure.n) or bool(self.figure.value)
+        return self.figure.has_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +204,16 @@ def ask_days(
     """
     first = find_first_day(day)
     if not isinstance(metric, Conversion):
-        figures = ask_metric(metric, _span(first, day, timezone), ask, others)
-        exact = not figures.estimate
-        return {date.fromisoformat(str(row[0])[:10]): _read(row[1:], exact=exact) for row in figures.rows}
+        figures, exact = find_figures(metric, _span(first, day, timezone), ask, others)
+        return {
+            date.fromisoformat(str(time)[:10]): _read(metric, figure, exact=exact)
+            for (time,), figure in figures.items()
+        }
     found = {}
     for week in range(WEEKS + 1):
         one = first + timedelta(weeks=week)
-        rows = ask_metric(metric, _span(one, one, timezone), ask, others).rows
-        found[one] = _read(rows[0]) if rows else Day(NOTHING)
+        figures, exact = find_figures(metric, _span(one, one, timezone), ask, others)
+        found[one] = _read(metric, figures.get((), NOTHING), exact=exact)
     return found
 
 
@@ -221,7 +223,5 @@ def _span(first: date, last: date, timezone: str) -> Span:
     return Span(start=first.isoformat(), end=end.isoformat(), interval=interval, timezone=timezone)
 
 
-def _read(cells: Sequence[object], *, exact: bool = False) -> Day:
-    """Return the day of figure, n, low, high and enough."""
-    value, n, low, high, enough = cells
-    return Day(Figure(value, n, low, high), enough is not False, exact)  # type: ignore[arg-type]
+def _read(metric: Metric, figure: Figure, *, exact: bool) -> Day:
+    return Day(figure, is_enough(metric, figure), exact)

@@ -109,9 +109,11 @@ class _Common(
         """What n counts."""
         return "events"
 
-    @property
-    def why_no_figure(self) -> str:
-        """Why there may be no figure although events came, as a sentence; '' where only missing events leave none."""
+    def explain_no_figure(self, *, has_events: bool) -> str:  # noqa: ARG002 - of this kind it does not matter
+        """Return why there may be no figure, as a sentence; '' where only missing events leave none.
+
+        `has_events` says that events came of what the figure is made of.
+        """
         return ""
 
     def uses(self) -> tuple[str, ...]:
@@ -278,6 +280,10 @@ class Rate(_Common, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         """Return the names of both sides' events."""
         return tuple(dict.fromkeys((self.numerator.event_name, self.denominator.event_name)))
 
+    def explain_no_figure(self, *, has_events: bool) -> str:
+        """Return why there is no figure, as a sentence; '' where neither side had events."""
+        return "The denominator is 0." if has_events else ""
+
     @property
     def is_share(self) -> bool:
         """Whether both sides are numbers of something, so that the figure is a part of a whole."""
@@ -369,9 +375,8 @@ class Formula(
 
     expression: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
-    @property
-    def why_no_figure(self) -> str:
-        """Why there may be no figure although events came, as a sentence."""
+    def explain_no_figure(self, *, has_events: bool) -> str:  # noqa: ARG002 - its parts may have none for reasons of theirs
+        """Return why there may be no figure although events came, as a sentence."""
         if parse_expression(self.expression).divides:
             return "A part has no figure, or there is a division by zero."
         return "A part has no figure."
