@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tallymark.metrics.digits import write_figure
 from tallymark.metrics.figures import ask_metric
 from tallymark.metrics.intervals import mean_interval
-from tallymark.plan.kinds.metric import Average, Formula, Quantile, Span, Sum
+from tallymark.plan.kinds.metric import Average, Count, Formula, Quantile, Span, Sum, Unique
 from tallymark.queries.kinds.ratio import delta_interval
 from tallymark.queries.measures import Z, settle_exactly, settle_sum
 
@@ -309,6 +309,35 @@ def test_what_is_not_carried_is_written_with_all_that_is(insert, ask):
     assert (figures.exact, figures.estimate) == (False, False)
     written = write_figure(row[-5], None, None, figures.unit, figures.sample_of(row))
     assert written == "12,345,678,901,234.6 EUR"
+
+
+@pytest.mark.store
+@pytest.mark.parametrize(("exact_rows", "estimate"), [(1_000_000, False), (1, True)])
+def test_unique_values_that_were_only_estimated_are_an_estimate(
+    insert, ask, monkeypatch, exact_rows, estimate
+):
+    """Past the stated number of rows unique values are approximate: the metric and formulas of it say so, and counts stay exact."""
+    monkeypatch.setattr("tallymark.queries.run.EXACT_ROWS", exact_rows)
+    project = insert([{"session_id": f"s{number}"} for number in range(20)])
+    parts = {
+        "people": Unique(name="people", event_name="seen"),
+        "twice": Formula(name="twice", expression="people * 2"),
+        "events": Count(name="events", event_name="seen"),
+    }
+    asked = {
+        name: ask_metric(one, SPAN, lambda question: _run(ask, project, question), parts)
+        for name, one in parts.items()
+    }
+    assert {name: one.estimate for name, one in asked.items()} == {
+        "people": estimate,
+        "twice": estimate,
+        "events": False,
+    }
+    assert {name: one.exact for name, one in asked.items()} == {
+        "people": not estimate,
+        "twice": not estimate,
+        "events": True,
+    }
 
 
 @pytest.mark.store
