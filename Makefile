@@ -51,6 +51,7 @@ tools: # What some tests drive, where it is missing and we may install it
 	@command -v chromium >/dev/null || bash scripts/install-packages chromium || echo "no Chromium: the browser tests will be skipped (in CI they fail)"
 	@command -v prometheus >/dev/null || bash scripts/install-packages prometheus || echo "no Prometheus: the test of scraping will be skipped (in CI it fails)"
 	@command -v nginx >/dev/null || bash scripts/install-packages nginx-light || echo "no nginx: the test behind a reverse proxy will be skipped (in CI it fails)"
+	@command -v npm >/dev/null || bash scripts/install-packages npm || echo "no npm: the test with posthog-node will be skipped (in CI it fails)"
 	@command -v strace >/dev/null || bash scripts/install-packages strace || echo "no strace: the test of a disk that fails will be skipped (in CI it fails)"
 
 test: .venv/.test tools ## The test suite

@@ -86,7 +86,7 @@ def render_api(document: dict[str, Any]) -> str:
         "Keys travel as `Authorization: Bearer KEY`, as the user name of Basic, or as `?key=KEY`. A key belongs to one project "
         "and has a scope: `write` sends events, `read` asks questions, `admin` does both and manages keys. Errors are JSON with "
         "`code`, `message` and `at`; the codes are in [codes.md](codes.md). The same as a document for machines: "
-        "`GET /v1/openapi/openapi.json`.\n"
+        "`GET /v1/openapi/openapi.json`. PostHog's SDKs send to routes of their own: [posthog.md](posthog.md).\n"
     )
     parts = ["# The HTTP API\n", _MADE, intro, render_fields()]
     for path, item in sorted(document["paths"].items()):

@@ -59,11 +59,8 @@ class EventCore(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
     is_dev: bool = False
 
 
-class Event(EventCore, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """One thing that happened.
-
-    Texts are UTF-8; an empty text means "not given". Limits are in characters here and in bytes at the intake.
-    """
+class EventFields(EventCore, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """All members of an `Event` but its attributes."""
 
     # The agent that the person used.
     agent_client_platform: _Short = ""
@@ -91,6 +88,14 @@ class Event(EventCore, omit_defaults=True, forbid_unknown_fields=True, gc=False)
     # Timings and histograms: representative values and how often each was seen (DDSketch, see client/sketch.py).
     sketch_values: tuple[float, ...] = ()
     sketch_counts: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+
+
+class Event(EventFields, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """One thing that happened.
+
+    Texts are UTF-8; an empty text means "not given". Limits are in characters here and in bytes at the intake.
+    """
+
     attributes: dict[str, Any] = {}
 
 

@@ -60,6 +60,8 @@ RUN = {
     ("docs/client.md", "python", ""): "tests/client/test_docs.py::test_the_code_of_the_page_runs",
     ("docs/client.md", "yaml", "metrics:"): "tests/client/test_host.py::test_metrics_of_the_page",
     ("docs/clickhouse-interface.md", "python", "create_engine"): "tests/journeys/test_sqlalchemy.py::test_the_pages_example",
+    ("docs/posthog.md", "python", "Posthog"): "tests/journeys/test_posthog.py::test_the_pages_examples",
+    ("docs/posthog.md", "js", "posthog-node"): "tests/journeys/test_posthog.py::test_the_pages_examples",
     ("docs/questions.md", "json", ""): "tests/queries/test_docs.py::test_the_examples_are_answered",
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tallymark.event import Event
 from tallymark.intake.accept import Acceptor, build_batch
 from tallymark.journal.record import FINGERPRINT_BYTES, FailedEvent, render_rows
-from tallymark.pipeline.batch import Arrival
+from tallymark.pipeline.batch import Arrival, Batch
 
 RECEIVED = datetime(2026, 1, 31, 12, 0, 0, 123457, tzinfo=UTC)
 _TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=6)
@@ -94,7 +94,7 @@ def test_failed_event_of_any_depth_is_redacted_or_only_described(depth):
     """An event too deep to be redacted does not pass unredacted, and does not stop the request."""
     body = b'{"a":' * depth + b'"ada@example.org"' + b"}" * depth
     failed = FailedEvent("too_deep", "deep", 0, "attributes", "e", "n", body)
-    batch = build_batch(Arrival("p", "http", RECEIVED), [], failed=[failed])
+    batch = Batch(Arrival("p", "http", RECEIVED), [], [], failed=[failed])
     record = Acceptor(journal=None, seed=1).prepare(batch)
     (kept,) = record.failed
     assert b"ada@" not in kept.body

@@ -9,12 +9,12 @@ import pytest
 
 from tallymark.clock import FixedClock
 from tallymark.errors import RequestRefused
-from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter
+from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter, build_project_room
 
 
 def test_bytes_are_bounded_and_given_back():
     """Together requests hold no more than the limit; what one took is free after it, also after an error."""
-    budget = MemoryBudget(IntakeLimits(memory_bytes=100))
+    budget = MemoryBudget(build_project_room(IntakeLimits(memory_bytes=100)))
     with budget.request("a") as first, budget.request("b") as second, budget.request("c") as third:
         first.take(40)
         second.take(40)
@@ -30,7 +30,7 @@ def test_bytes_are_bounded_and_given_back():
 
 def test_one_project_takes_half_of_the_bytes():
     """A project's requests together hold half of the memory, and are told that it is their share; others go on."""
-    budget = MemoryBudget(IntakeLimits(memory_bytes=100))
+    budget = MemoryBudget(build_project_room(IntakeLimits(memory_bytes=100)))
     with ExitStack() as held:
         for _ in range(5):
             held.enter_context(budget.request("a")).take(10)
@@ -45,7 +45,7 @@ def test_one_project_takes_half_of_the_bytes():
 
 def test_what_never_fits_is_no_passing_trouble():
     """A request that alone takes more than its project's share is told to be smaller, not to come again."""
-    budget = MemoryBudget(IntakeLimits(memory_bytes=100))
+    budget = MemoryBudget(build_project_room(IntakeLimits(memory_bytes=100)))
     with budget.request("a") as alone:
         alone.take(30)
         with pytest.raises(RequestRefused, match="body_too_large") as caught:
@@ -55,7 +55,7 @@ def test_what_never_fits_is_no_passing_trouble():
 
 def test_requests_are_bounded():
     """No more requests are held than allowed, and no more than half of them for one project."""
-    budget = MemoryBudget(IntakeLimits(requests=4))
+    budget = MemoryBudget(build_project_room(IntakeLimits(requests=4)))
     with ExitStack() as held:
         for project in ("a", "a"):
             held.enter_context(budget.request(project))

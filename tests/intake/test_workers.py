@@ -41,8 +41,8 @@ class Bodies:
                 self.failed.append(str(done.exception()))
             self._changed.set()
 
-        job = Job(project, work, note)
-        self.workers.submit(job)
+        job = self.workers.submit(project, work)
+        job.done.add_done_callback(note)
         return job
 
     async def until(self, condition: Callable[[], bool]) -> None:

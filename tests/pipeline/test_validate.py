@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallymark.event import MAX_ATTRIBUTES, MAX_NAME_BYTES
-from tallymark.intake.accept import build_batch
 from tallymark.intake.receivers import events as receiver
 from tallymark.pipeline.batch import Arrival
 from tallymark.pipeline.run import run_steps
@@ -43,18 +42,12 @@ def _judge(text: bytes, *, quick: bool) -> tuple[list[tuple[int, str, str]], lis
         if not quick:
             patch.setattr(receiver, "_parse_quick", lambda *_: None)
         parsed = receiver.parse_events(text, 100)
-    scan = parsed.scan if quick else FULL_SCAN
-    batch = build_batch(
-        Arrival("default", "http", NOW),
-        parsed.events,
-        parsed.indexes,
-        parsed.failed,
-        scan,
-        plain=parsed.plain,
-    )
+    if not quick:
+        parsed.scan = FULL_SCAN
+    batch = parsed.build_batch(Arrival("default", "http", NOW))
     run_steps(batch)
-    lines = msgspec.json.Encoder().encode_lines(batch.events).splitlines()
-    assert len(lines) == len(batch.events)
+    lines = msgspec.json.Encoder().encode_lines(batch.cores).splitlines()
+    assert len(lines) == len(batch.cores)
     return [(item.index, item.code, item.place) for item in batch.failed], [
         json.loads(line) for line in lines
     ]
@@ -98,8 +91,8 @@ def test_common_bodies_go_the_quick_way():
     """The quick way is worth its place only when it takes what clients commonly send."""
     event = {"event_id": "018f2a5c-7b1e-7c3d-9e4f-0123456789ab", "event_time": "2026-01-31T12:00:00Z", "event_type": "behavior",
              "event_name": "clicked", "value": 2.5, "attributes": {"carrier": "UA", "distance": 2475, "note": "später €"}}  # fmt: skip
-    assert receiver.parse_events(msgspec.json.encode(event), 10).plain
-    assert receiver.parse_events(msgspec.json.encode([event, event]), 10).plain
+    assert receiver.parse_events(msgspec.json.encode(event), 10).checked
+    assert receiver.parse_events(msgspec.json.encode([event, event]), 10).checked
 
 
 @pytest.mark.parametrize(

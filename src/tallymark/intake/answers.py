@@ -1,4 +1,8 @@
-"""What the intake answers: counts and rejected events, or why a whole request was turned away."""
+"""Answers that receivers share: counts and rejected events, why a whole request was refused, CORS preflights.
+
+Receivers render their answers with it where their protocol has no form of its own; the server's other parts render
+refusals with it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,8 @@ from tallymark.intake.accept import Outcome
 # Status, headers, body.
 Answer = tuple[int, Mapping[str, str], bytes]
 
-ALLOWED = "GET, POST, OPTIONS"
 _CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After"}
-_HEADERS = {**_CORS, "content-type": "application/json"}
+HEADERS = {**_CORS, "content-type": "application/json"}
 _OURS = ("Authorization", "Content-Type", "Content-Encoding", SENT_AT_HEADER, REPORT_HEADER)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}", re.ASCII)
 _MOST_TOKENS = 64
@@ -60,9 +63,9 @@ def build_preflight(asked: str) -> Answer:
     return 204, headers, b""
 
 
-def build_answer(outcome: Outcome, notes: list[str]) -> Answer:
-    """Return the answer to a request whose events were judged."""
-    rejected = [Rejected(item.index, item.code, item.message, item.place) for item in outcome.failed]
+def build_answer(outcome: Outcome) -> Answer:
+    """Return the answer of our own protocol to a request whose events were judged."""
+    rejected = list_rejected(outcome)
     if not outcome.durable:
         status = 202
     elif rejected:
@@ -71,15 +74,26 @@ def build_answer(outcome: Outcome, notes: list[str]) -> Answer:
         status = 200
     return (
         status,
-        _HEADERS,
-        _encoder.encode(EventsAnswer(outcome.accepted, rejected, notes or msgspec.UNSET)),
+        HEADERS,
+        _encoder.encode(EventsAnswer(outcome.accepted, rejected, outcome.notes or msgspec.UNSET)),
     )
 
 
-def build_refusal(refusal: RequestRefused) -> Answer:
-    """Return the answer to a request that is turned away whole."""
-    body = {"code": refusal.code, "message": refusal.message, "at": refusal.at, "detail": refusal.message}
-    headers = {**_HEADERS}
+def list_rejected(outcome: Outcome) -> list[Rejected]:
+    """Return the events that were not accepted, as answers name them."""
+    return [Rejected(item.index, item.code, item.message, item.place) for item in outcome.failed]
+
+
+def build_refusal(refusal: RequestRefused, **more: object) -> Answer:
+    """Return the answer to a request that is refused whole; `more` are members of the body that a protocol adds."""
+    body = {
+        "code": refusal.code,
+        "message": refusal.message,
+        "at": refusal.at,
+        "detail": refusal.message,
+        **more,
+    }
+    headers = {**HEADERS}
     if refusal.retry_after is not None:
         headers["retry-after"] = str(refusal.retry_after)
     if refusal.status == 401:

@@ -1,7 +1,7 @@
 """The intake: what all requests to receivers share. The HTTP server hands it each one by `open`.
 
-It stands beside the framework that serves the rest: at the receivers' addresses every microsecond counts. Requests that
-are turned away are counted and written to the journal every few seconds, so that the ledger shows them.
+It stands beside the framework that serves the rest: at the receivers' paths every microsecond counts. Requests that
+are refused are counted and written to the journal every few seconds, so that the ledger shows them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,33 @@ from tallymark.catalog.snapshot import Snapshot, SnapshotSource
 from tallymark.clock import SYSTEM_CLOCK, Clock
 from tallymark.errors import RequestRefused
 from tallymark.intake.accept import Acceptor, build_batch
-from tallymark.intake.limits import IntakeLimits, MemoryBudget, RateLimiter
+from tallymark.intake.ingest import Exchange, IngestRequest
+from tallymark.intake.limits import (
+    IntakeLimits,
+    MemoryBudget,
+    RateLimiter,
+    build_address_room,
+    build_project_room,
+)
+from tallymark.intake.receiver import Router
 from tallymark.intake.receivers import RECEIVERS
-from tallymark.intake.upload import Exchange, Upload
-from tallymark.intake.workers import Workers
+from tallymark.intake.workers import UNIDENTIFIED_BOUNDS, Workers
 from tallymark.journal.journal import JournalWriter
 from tallymark.meters import JOURNAL_WAITING_BYTES, REQUESTS_TURNED_AWAY
+from tallymark.networks import IpNetwork
 from tallymark.pipeline.batch import Arrival
 from tallymark.rules.privacy import RULES, PrivacyRules
 
-_RECEIVERS = {receiver.path: receiver for receiver in RECEIVERS}
-# The same addresses answer questions about events; reading is the framework's.
-_READING = ("GET", "HEAD")
+_ROUTER = Router(RECEIVERS)
 _TURNED_AWAY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What requests may take, by holder: bytes and places in the budget, turns at the workers."""
+
+    budget: MemoryBudget
+    workers: Workers
 
 
 @dataclass(slots=True)
@@ -39,22 +53,31 @@ class Intake:
     secret: bytes
     limits: IntakeLimits = field(default_factory=IntakeLimits)
     clock: Clock = SYSTEM_CLOCK
-    budget: MemoryBudget = field(init=False)
+    trusted_proxies: tuple[IpNetwork, ...] = ()
+    # Requests whose project is known, and bodies that have to be read before it is.
+    projects: Shares = field(init=False)
+    addresses: Shares = field(init=False)
     rates: RateLimiter = field(init=False)
-    workers: Workers = field(default_factory=Workers)
     turned_away: Counter[tuple[str, str]] = field(default_factory=Counter)
     _rules: dict[tuple[str, ...], PrivacyRules] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.budget = MemoryBudget(self.limits)
+        self.projects = Shares(MemoryBudget(build_project_room(self.limits)), Workers())
+        unidentified = Workers(UNIDENTIFIED_BOUNDS, "intake-unidentified")
+        self.addresses = Shares(MemoryBudget(build_address_room(self.limits)), unidentified)
         self.rates = RateLimiter(self.clock)
 
-    def open(self, exchange: Exchange) -> Upload | None:
+    def open(self, exchange: Exchange) -> IngestRequest | None:
         """Take a request that is for a receiver; None for all others."""
-        receiver = _RECEIVERS.get(exchange.path.rstrip("/"))
-        if receiver is None or exchange.method in _READING:
+        match = _ROUTER.find(exchange.path)
+        if match is None or exchange.method in match.receiver.page_methods:
             return None
-        return Upload(self, exchange, receiver)
+        return IngestRequest(self, exchange, match)
+
+    def close_workers(self) -> None:
+        """Let go of the threads."""
+        self.projects.workers.close()
+        self.addresses.workers.close()
 
     def privacy_rules(self, snapshot: Snapshot, project: str) -> PrivacyRules:
         """Return the privacy rules that a project has switched on."""

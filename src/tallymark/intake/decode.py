@@ -45,6 +45,11 @@ def decompress(body: bytes, max_bytes: int) -> bytes:
     return body
 
 
+def is_compressed(body: bytes) -> bool:
+    """Tell by its first bytes whether a body is gzip, zlib or zstd."""
+    return body[:2] == _GZIP or body[:4] == _ZSTD or _is_zlib(body)
+
+
 def _is_zlib(body: bytes) -> bool:
     """Tell a zlib header: deflate with a window up to 32 KB, and a check that divides by 31 (RFC 1950)."""
     return len(body) > 2 and body[0] & 0x0F == 8 and body[0] >> 4 <= 7 and (body[0] << 8 | body[1]) % 31 == 0

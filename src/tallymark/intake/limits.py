@@ -1,7 +1,8 @@
 """What the intake allows, and the counters that enforce it across requests.
 
-Bodies that are being read or judged are bounded in bytes together with what waits for the disk, and one project may
-take half of them; each project may have a rate. Past a bound a request is turned away at once: memory does not grow.
+Requests that are being read or judged are bounded in number and in bytes, and one project may take half of them.
+Bodies that have to be read before their key is known have a smaller room of their own, of which each address has a
+part. Each project may have a rate. Past a bound a request is refused at once: memory does not grow.
 """
 
 from __future__ import annotations
@@ -29,79 +30,109 @@ class IntakeLimits:
     requests: int = MOST_REQUESTS
 
 
-class MemoryBudget:
-    """Bytes and requests that are in the intake's hands at this moment.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many bytes and requests there may be together, and how many of them one holder may have.
 
-    One project may hold half of each: its slow senders do not keep the others out.
+    `whose` and `memory_factor` are for messages: who a holder is, and how many times its bytes `intake_memory_bytes` is.
     """
 
-    def __init__(self, limits: IntakeLimits) -> None:
-        self._limits = limits
-        self._most_bytes = limits.memory_bytes // 2
-        self._most_requests = limits.requests // 2
+    all_bytes: int
+    all_requests: int
+    each_bytes: int
+    each_requests: int
+    whose: str = "this project"
+    memory_factor: int = 2
+
+
+def build_project_room(limits: IntakeLimits) -> Room:
+    """Return the room for requests whose project is known: each project may have half of it."""
+    return Room(limits.memory_bytes, limits.requests, limits.memory_bytes // 2, limits.requests // 2)
+
+
+def build_address_room(limits: IntakeLimits) -> Room:
+    """Return the room for bodies that hold their key inside, until it is known: each address may have a quarter of it.
+
+    It comes on top of the room for projects, so it takes nothing from them.
+    """
+    memory, requests = limits.memory_bytes // 2, max(4, limits.requests // 2)
+    return Room(memory, requests, memory // 4, max(1, requests // 4), "this address", 8)
+
+
+class MemoryBudget:
+    """Bytes and requests that are in the intake's hands at this moment, by holder: a project, or an address.
+
+    One holder may have a part of each: its slow senders do not keep the others out.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._bytes: Counter[str] = Counter()
         self._requests: Counter[str] = Counter()
-        # Sums of the counters: a request's pieces are too many to add up all projects for each.
+        # Sums of the counters: a request's pieces are too many to add up all holders for each.
         self._all_bytes = 0
         self._all_requests = 0
 
-    def request(self, project: str) -> Reservation:
+    def request(self, holder: str) -> Reservation:
         """Hold a place for one request, until it is closed. Raises `overloaded`."""
-        if self._requests[project] >= self._most_requests:
+        room = self._room
+        if self._requests[holder] >= room.each_requests:
             raise RequestRefused(
                 "overloaded",
-                f"{self._most_requests:,} requests of this project are open, which is its share. Try again in a second, with"
+                f"{room.each_requests:,} requests of {room.whose} are open, which is its share. Try again in a second, with"
                 " fewer requests at once.",
                 retry_after=1,
             )
-        if self._all_requests >= self._limits.requests:
+        if self._all_requests >= room.all_requests:
             raise RequestRefused("overloaded", retry_after=1)
-        self._requests[project] += 1
+        self._requests[holder] += 1
         self._all_requests += 1
-        return Reservation(self, project)
+        return Reservation(self, holder)
 
-    def give_back(self, project: str, size: int) -> None:
+    def give_back(self, holder: str, size: int) -> None:
         """Free a request's place and its bytes."""
         self._all_requests -= 1
         self._all_bytes -= size
-        self._requests[project] -= 1
-        self._bytes[project] -= size
-        if not self._requests[project]:
-            del self._requests[project], self._bytes[project]
+        self._requests[holder] -= 1
+        self._bytes[holder] -= size
+        if not self._requests[holder]:
+            del self._requests[holder], self._bytes[holder]
 
     def check_alone(self, size: int) -> None:
-        """Raise `body_too_large` for a request that takes more than its project's share."""
-        if size > self._most_bytes:
+        """Raise `body_too_large` for a request that takes more than its holder's share."""
+        room = self._room
+        if size > room.each_bytes:
+            times = "twice" if room.memory_factor == 2 else f"{room.memory_factor} times"
             raise RequestRefused(
                 "body_too_large",
-                f"The request takes {size:,} bytes of memory, one project may take {self._most_bytes:,}. Send smaller"
-                " batches, or raise intake_memory_bytes, which is twice that.",
+                f"The request takes {size:,} bytes of memory, {room.whose} may take {room.each_bytes:,}. Send smaller"
+                f" batches, or raise intake_memory_bytes, which is {times} that.",
             )
 
-    def take(self, project: str, size: int) -> None:
+    def take(self, holder: str, size: int) -> None:
         """Add bytes, or raise `overloaded`."""
-        held = self._bytes[project]
-        if held + size > self._most_bytes:
+        room, held = self._room, self._bytes[holder]
+        if held + size > room.each_bytes:
             raise RequestRefused(
                 "overloaded",
-                f"This project's open requests hold {held:,} bytes of memory, its share is {self._most_bytes:,}. Try again in"
+                f"The open requests of {room.whose} hold {held:,} bytes of memory, its share is {room.each_bytes:,}. Try again in"
                 " a second, with fewer or smaller requests at once.",
                 retry_after=1,
             )
-        if self._all_bytes + size > self._limits.memory_bytes:
+        if self._all_bytes + size > room.all_bytes:
             raise RequestRefused("overloaded", retry_after=1)
-        self._bytes[project] = held + size
+        self._bytes[holder] = held + size
         self._all_bytes += size
 
 
 class Reservation:
     """What one request took of the budget, in bytes. A context manager; closing it twice is fine."""
 
-    __slots__ = ("_budget", "_open", "_project", "bytes")
+    __slots__ = ("_budget", "_open", "bytes", "holder")
 
-    def __init__(self, budget: MemoryBudget, project: str) -> None:
+    def __init__(self, budget: MemoryBudget, holder: str) -> None:
         self._budget = budget
-        self._project = project
+        self.holder = holder
         self._open = True
         self.bytes = 0
 
@@ -114,14 +145,14 @@ class Reservation:
     def take(self, size: int) -> None:
         """Take `size` more bytes; raises `overloaded`, or `body_too_large` where waiting for others would not help."""
         self._budget.check_alone(self.bytes + size)
-        self._budget.take(self._project, size)
+        self._budget.take(self.holder, size)
         self.bytes += size
 
     def close(self) -> None:
         """Give everything back."""
         if self._open:
             self._open = False
-            self._budget.give_back(self._project, self.bytes)
+            self._budget.give_back(self.holder, self.bytes)
 
 
 class RateLimiter:

@@ -1,7 +1,9 @@
 """Sending quarantined events through the intake again, after a fix.
 
-A replay is a new receipt with source `replay`; its record names the events in quarantine, and the loader marks
-them when it passes it. Until then they are in the journal's tail, where this looks so that none is taken twice.
+Each event goes through the receiver that brought it, since the quarantine may hold it in that protocol's form. A replay
+is a new receipt with source `replay`, or `replay:SOURCE` for what another protocol brought. Its records name the
+events in quarantine, and the loader marks them when it passes them. Until then they are in the journal's tail, where
+this looks so that none is taken twice.
 """
 
 from __future__ import annotations
@@ -13,16 +15,28 @@ from typing import Any
 import msgspec
 
 from tallymark.clock import SYSTEM_CLOCK, Clock
-from tallymark.intake.accept import Acceptor, Outcome, build_batch
-from tallymark.intake.receivers.events import parse_events
+from tallymark.intake.accept import Acceptor, Outcome
+from tallymark.intake.receivers import RECEIVERS, find_receiver
 from tallymark.journal.journal import JournalReader
-from tallymark.journal.record import Record
+from tallymark.journal.record import FailedEvent, Record
 from tallymark.ledger.quarantine import QuarantinedEvent, find_quarantined, list_waiting
 from tallymark.ledger.report import read_cursor
 from tallymark.pipeline.batch import Arrival
 from tallymark.rules.privacy import PrivacyRules
 
 MOST_EVENTS = 1000
+_REPLAY = "replay"
+
+
+def build_source(brought_by: str) -> str:
+    """Return the source of a replay of events that a receiver (or an earlier replay) brought."""
+    origin = find_receiver(find_origin(brought_by)).source
+    return _REPLAY if origin == RECEIVERS[0].source else f"{_REPLAY}:{origin}"
+
+
+def find_origin(source: str) -> str:
+    """Return the source that first brought an event, which a replay may have brought again."""
+    return source.removeprefix(f"{_REPLAY}:")
 
 
 def mend(body: bytes, changes: dict[str, Any]) -> bytes:
@@ -77,20 +91,36 @@ class Replayer:
             if not events:
                 return Outcome(0, []), []
             chosen = [event.id for event in events]
+            by_source: dict[str, list[int]] = {}
+            for place, event in enumerate(events):
+                by_source.setdefault(build_source(event.source), []).append(place)
+            accepted, failed = 0, list[FailedEvent]()
+            for source, places in by_source.items():
+                taken = [events[place] for place in places]
+                outcome = await self._replay_source(project, privacy, source, taken, changes or {})
+                accepted += outcome.accepted
+                failed += [msgspec.structs.replace(item, index=places[item.index]) for item in outcome.failed]
+            return Outcome(accepted, sorted(failed, key=lambda item: item.index)), chosen
 
-            def work() -> Record:
-                bodies = [mend(event.body.encode(), changes or {}) for event in events]
-                parsed = parse_events(b"\n".join(bodies), MOST_EVENTS)
-                arrival = Arrival(project, "replay", self._clock.now(), None, privacy)
-                record = self._acceptor.prepare(
-                    build_batch(
-                        arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan, plain=parsed.plain
-                    )
-                )
-                record.heading.replayed = chosen
-                return record
+    async def _replay_source(
+        self,
+        project: str,
+        privacy: PrivacyRules,
+        source: str,
+        events: list[QuarantinedEvent],
+        changes: dict[str, Any],
+    ) -> Outcome:
+        """Replay events that one receiver brought, as one record."""
 
-            return await self._acceptor.commit(await asyncio.to_thread(work)), chosen
+        def work() -> Record:
+            bodies = [mend(event.body.encode(), changes) for event in events]
+            parsed = find_receiver(find_origin(source)).parse_kept(bodies)
+            arrival = Arrival(project, source, self._clock.now(), None, privacy)
+            record = self._acceptor.prepare(parsed.build_batch(arrival))
+            record.heading.replayed = [event.id for event in events]
+            return record
+
+        return await self._acceptor.commit(await asyncio.to_thread(work))
 
     def _choose(self, project: str, ids: list[int] | None, code: str, limit: int) -> list[QuarantinedEvent]:
         if not self._ledger.exists():

@@ -16,10 +16,10 @@ def run_steps(batch: Batch) -> None:
     """Run all steps; stop early when no event is left."""
     started = time.perf_counter()
     for step in STEPS:
-        if not batch.events:
+        if not batch.cores:
             return
-        step(batch)
+        step.run(batch)
         batch.settle()
         ended = time.perf_counter()
-        STEP_SECONDS.add(step.__name__, ended - started)
+        STEP_SECONDS.add(step.name, ended - started)
         started = ended

@@ -26,7 +26,6 @@ from tallymark.intake.accept import Acceptor
 from tallymark.intake.app import Intake
 from tallymark.intake.limits import MOST_REQUESTS, IntakeLimits
 from tallymark.intake.replay import Replayer
-from tallymark.intake.upload import Upload
 from tallymark.journal.reader import SegmentReader
 from tallymark.journal.segments import SegmentWriter
 from tallymark.journal.verdicts import VerdictReader
@@ -39,7 +38,7 @@ from tallymark.server.alert_events import AlertEvents
 from tallymark.server.config import Config
 from tallymark.server.http.asgi import ASGIApp
 from tallymark.server.http.bounds import Bounds, fit_bounds
-from tallymark.server.http.request import Request
+from tallymark.server.http.request import Request, Taker
 from tallymark.server.http.server import HttpServer
 from tallymark.server.http.serving import Opener
 from tallymark.server.orders import Orders, find_paths
@@ -70,7 +69,9 @@ def build_services(orders: Orders, connections: int) -> tuple[Intake, Services]:
     )
     acceptor = Acceptor(journal, seed=int.from_bytes(secret[:8], "little"))
     snapshots = SnapshotSource(catalog)
-    intake = Intake(journal, acceptor, snapshots, secret, build_limits(config, connections))
+    proxies = parse_networks(config.trusted_proxies)
+    limits = build_limits(config, connections)
+    intake = Intake(journal, acceptor, snapshots, secret, limits, trusted_proxies=proxies)
     store = StoreClient(orders.store_url, INTERNAL_USER, orders.store_password)
     services = Services(
         catalog=catalog,
@@ -88,7 +89,7 @@ def build_services(orders: Orders, connections: int) -> tuple[Intake, Services]:
         secret=secret,
         public_url=config.public_url,
         embed_ancestors=config.embed_ancestors,
-        trusted_proxies=parse_networks(config.trusted_proxies),
+        trusted_proxies=proxies,
         query_limits=Limits(config.query_seconds, config.find_query_memory(), config.query_rows),
         stalled_seconds=config.stalled_seconds,
         disk_reserve_bytes=config.disk_reserve_bytes,
@@ -120,7 +121,7 @@ def find_inside(opener: Opener, prefix: str) -> Opener:
     if not prefix:
         return opener
 
-    def open_inside(request: Request) -> Upload | None:
+    def open_inside(request: Request) -> Taker | None:
         request.path = remove_prefix(request.path, prefix)
         return opener(request)
 
@@ -183,7 +184,7 @@ async def _serve(orders: Orders, say_ready: Callable[[str], None]) -> None:
     if own is not None:
         await own.finish()
     await intake.acceptor.drain()
-    intake.workers.close()
+    intake.close_workers()
     intake.journal.close()
     services.uses.write()
     services.close()

@@ -110,7 +110,7 @@ MEANINGS: dict[str, str] = {
     "body_bytes": "Largest body of one request, as sent.",
     "text_bytes": "Largest body of one request, after decompression.",
     "batch_events": "Most events in one request.",
-    "intake_memory_bytes": "Memory that requests in the intake's hands may take, one project half of it; past it they get 503.",
+    "intake_memory_bytes": "Memory that requests in the intake's hands may take, one project half of it; past it they get 503. Bodies that hold their key inside may take half as much on top until it is known, one address a quarter of that.",
     "body_chunk_seconds": "Longest pause while a body is sent; then 408.",
     "body_seconds": "Longest time for a whole body; then 408.",
     "journal_segment_bytes": "Size at which a journal segment is closed.",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tallymark.intake.accept import Acceptor, build_batch
+from tallymark.intake.accept import Acceptor
 from tallymark.intake.receivers.events import parse_events
 from tallymark.journal.record import Record
 from tallymark.pipeline.batch import Arrival
@@ -70,10 +70,7 @@ def accept(bodies: list[dict[str, Any]], rules: PrivacyRules | None = None) -> R
     """Send events through parsing, the steps and the quarantine's redaction."""
     parsed = parse_events("\n".join(json.dumps(body, ensure_ascii=False) for body in bodies).encode(), 10_000)
     arrival = Arrival("p", "http", TIME, None, rules or PrivacyRules(secret=SECRET))
-    batch = build_batch(
-        arrival, parsed.events, parsed.indexes, parsed.failed, parsed.scan, plain=parsed.plain
-    )
-    return Acceptor(journal=None, seed=1).prepare(batch)
+    return Acceptor(journal=None, seed=1).prepare(parsed.build_batch(arrival))
 
 
 def kept(record: Record) -> str:

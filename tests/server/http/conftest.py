@@ -37,6 +37,9 @@ class SmallUpload:
     def begin(self) -> None:
         if self._request.path == "/direct/refused":
             self._answer(401)
+            return
+        self._request.claim("")
+        self._request.welcome()
 
     def advance(self) -> None:
         if self._done or not self._request.complete:

@@ -1,30 +1,20 @@
-"""The protocols that the intake speaks, one module each: the text of a body in, events and failures out.
+"""The protocols that the intake speaks, one module each; `intake/receiver.py` is their contract.
 
 Adding one is a file here and a line in `RECEIVERS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from tallymark.intake.receiver import Receiver
+from tallymark.intake.receivers.events import EventsReceiver
+from tallymark.intake.receivers.posthog import PostHogReceiver
 
-from tallymark.intake.parsed import Parsed
-from tallymark.intake.receivers import events
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """A protocol: its address, the source that the ledger shows, and how the text of a body is parsed.
-
-    `parse` takes the text and the most events that one request may hold; it raises RequestRefused for a text
-    that is nothing of its kind, and gives every single bad event a code instead. `parse_well_formed` does the same where
-    that is quick, and returns None for all other texts.
-    """
-
-    path: str
-    source: str
-    parse: Callable[[bytes, int], Parsed]
-    parse_well_formed: Callable[[bytes, int], Parsed | None]
+RECEIVERS: tuple[Receiver, ...] = (
+    EventsReceiver(),
+    PostHogReceiver(),
+)
 
 
-RECEIVERS = (Receiver("/v1/events", "http", events.parse_events, events.parse_well_formed),)
+def find_receiver(source: str) -> Receiver:
+    """Return the receiver whose events have this source; our own protocol's for what no receiver brought."""
+    return next((receiver for receiver in RECEIVERS if receiver.source == source), RECEIVERS[0])

@@ -25,7 +25,7 @@ def redact(batch: Batch) -> None:
     rules = batch.arrival.privacy
     if not (batch.scan.people and rules.enabled & batch.scan.rules):
         return
-    alone = len(batch.events) == 1
+    alone = len(batch.cores) == 1
     for position, event in enumerate(batch.events):
         possible = batch.scan.rules if alone else scan_text(_encoder.encode(event)).rules
         if rules.enabled & possible:

@@ -34,22 +34,23 @@ def validate(batch: Batch) -> None:
     skew = timedelta(milliseconds=batch.skew_ms)
     earliest = EARLIEST - skew if skew < timedelta(0) else EARLIEST
     latest = batch.arrival.received_at + AHEAD - skew
+    times = [event.event_time for event in batch.cores]
+    if not (earliest <= min(times, default=latest) and max(times, default=latest) <= latest):
+        for position, at in enumerate(times):
+            if not earliest <= at <= latest:
+                batch.refuse(position, "time_out_of_range", _time_message(at, skew), "event_time")
+        batch.settle()
+    if batch.checked:
+        return
     deep_look = batch.scan.long_integers or batch.scan.escapes
     # A value without a count would break every question about its sketch, and so would counts without end.
-    uneven = not batch.plain and any(
+    uneven = any(
         len(event.sketch_values) != len(event.sketch_counts) or sum(event.sketch_counts) > MAX_SKETCH_COUNT
         for event in batch.events
     )
-    if batch.plain:
-        times = [event.event_time for event in batch.events]
-        if earliest <= min(times) and max(times) <= latest:
-            return
     for position, event in enumerate(batch.events):
-        if not earliest <= event.event_time <= latest:
-            batch.refuse(position, "time_out_of_range", _time_message(event, skew), "event_time")
-            continue
         problem = _find_sketch_problem(event) if uneven else None
-        if problem is None and not batch.plain:
+        if problem is None:
             problem = find_attribute_problem(event.attributes, deep_look=deep_look)
         if problem is None and deep_look:
             problem = _find_text_problem(event)
@@ -168,8 +169,6 @@ def _find_text_problem(event: Event) -> Problem | None:
     return None
 
 
-def _time_message(event: Event, skew: timedelta) -> str:
+def _time_message(at: datetime, skew: timedelta) -> str:
     corrected = f", corrected by {skew.total_seconds():.0f} s" if skew else ""
-    return (
-        f"{event.event_time.isoformat()}{corrected} is before 1970 or more than a day after it was received"
-    )
+    return f"{at.isoformat()}{corrected} is before 1970 or more than a day after it was received"

@@ -194,21 +194,13 @@ class Connection(asyncio.Protocol):
             return
         self._served = True
         self._wasted = 0
-        upload = serving.opener(request)
-        if upload is None:
-            # Nobody has looked at its key yet: until its body is whole, it is a connection that waits for its client.
-            if request.complete:
-                serving.connections.work(self)
-            self._taker = AppExchange(request, serving.app)
-            self._taker.begin()
-            return
-        serving.connections.work(self)
-        self._taker = upload
-        upload.begin()
-        if not request.started:
-            request.welcome()
-            if request.complete:
-                upload.advance()
+        # Nobody has looked at its key yet: until its body is whole, it is a connection that waits for its client.
+        if request.complete:
+            serving.connections.work(self)
+        taker = self._taker = serving.opener(request) or AppExchange(request, serving.app)
+        taker.begin()
+        if request.complete and not request.started:
+            taker.advance()
 
     def finish(self, request: Request) -> None:
         """Take note that a request has its whole answer."""

@@ -1,6 +1,6 @@
 """One request as it stands on a connection: its head, its body as it grows, and its answer.
 
-The connection makes it and lets its body grow. The intake reads it as an `intake.upload.Exchange`; `asgi.py` makes a
+The connection makes it and lets its body grow. The intake reads it as an `intake.ingest.Exchange`; `asgi.py` makes a
 scope of it.
 """
 
@@ -36,10 +36,13 @@ class BadHead(Exception):
 
 
 class Taker(Protocol):
-    """Who answers a request: the intake's `Upload`, or the framework's `AppExchange`."""
+    """Who answers a request: the intake's `IngestRequest`, or the framework's `AppExchange`.
+
+    It asks for the body by `Request.welcome`.
+    """
 
     def begin(self) -> None:
-        """Look at the head."""
+        """Start to work on the request; its head is there."""
         ...
 
     def advance(self) -> None:
@@ -160,6 +163,16 @@ class Request:
         # Who waits for a 100 that never comes may send the body all the same, or not: nobody can tell what follows.
         if close or (self.expects_continue and not self.complete) or self.connection.serving.stopping:
             self.keep_alive = False
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the connection."""
+        return self.connection.address
+
+    def claim(self, owner: str) -> None:
+        """Take note whose the request is: the answer is its, and the connection does not have to make room for others."""
+        self.owner = owner
+        self.connection.serving.connections.work(self.connection)
 
     def welcome(self) -> None:
         """Ask for the body where the client waits for that."""

@@ -10,19 +10,18 @@ from email.utils import formatdate
 
 import structlog
 
-from tallymark.intake.upload import Upload
 from tallymark.meters import ANSWERS_REFUSED
 from tallymark.server.http.answer_budget import AnswerBudget
 from tallymark.server.http.asgi import ASGIApp
 from tallymark.server.http.bounds import Bounds
 from tallymark.server.http.connections import Connections
-from tallymark.server.http.request import Request
+from tallymark.server.http.request import Request, Taker
 
 log = structlog.get_logger("tallymark.web")
 
 _LOG_SECONDS = 10.0
 # Takes a request, or leaves it to the application.
-Opener = Callable[[Request], Upload | None]
+Opener = Callable[[Request], Taker | None]
 
 
 @dataclass(slots=True)

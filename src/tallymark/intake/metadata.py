@@ -1,6 +1,7 @@
-"""What a sender says beside its events: when it sent them, whether it is in haste, what it had to drop.
+"""What a sender of our own protocol says beside its events: when it sent them, whether it waits, what it had to drop.
 
-What makes no sense here costs no event: it is left aside, and the answer says so.
+Comes in: headers and query. Goes out: `RequestMetadata`. What makes no sense costs no event: it is ignored, and a
+note in the answer says so.
 """
 
 from __future__ import annotations
@@ -22,33 +23,33 @@ _report = msgspec.json.Decoder(ClientReport)
 
 
 @dataclass(slots=True)
-class Asides:
-    """What a sender says beside its events, and notes on what of it made no sense."""
+class RequestMetadata:
+    """What a sender says beside its events, and notes on what of it was ignored."""
 
     sent_at: datetime | None = None
-    hasty: bool = False
     report: ClientReport | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def read_asides(headers: Mapping[str, str], query: Mapping[str, str]) -> Asides:
-    """Read what a sender says beside its events. What makes no sense costs no event: it is left aside, with a note."""
-    asides = Asides()
+def read_metadata(headers: Mapping[str, str], query: Mapping[str, str]) -> RequestMetadata:
+    """Read what a sender says beside its events; what makes no sense is ignored, with a note."""
+    found = RequestMetadata()
     if text := headers.get(_SENT_AT) or query.get("sent_at"):
-        asides.sent_at = parse_sent_at(text)
-        if asides.sent_at is None:
-            asides.notes.append(
-                "sent_at was left aside: it is no ISO 8601 time, such as 2026-01-31T12:00:00Z"
-            )
-    if text := query.get("hasty", "").lower():
-        asides.hasty = text in _YES
-        if text not in (*_YES, *_NO):
-            asides.notes.append(f"hasty was left aside: allowed are {', '.join((*_YES, *_NO))}")
+        found.sent_at = parse_sent_at(text)
+        if found.sent_at is None:
+            found.notes.append("sent_at was left aside: it is no ISO 8601 time, such as 2026-01-31T12:00:00Z")
+    if (text := query.get("hasty", "").lower()) and text not in (*_YES, *_NO):
+        found.notes.append(f"hasty was left aside: allowed are {', '.join((*_YES, *_NO))}")
     if text := headers.get(_REPORT):
-        asides.report = parse_report(text)
-        if asides.report is None:
-            asides.notes.append(f"{REPORT_HEADER} was left aside: it is no report that a client could make")
-    return asides
+        found.report = parse_report(text)
+        if found.report is None:
+            found.notes.append(f"{REPORT_HEADER} was left aside: it is no report that a client could make")
+    return found
+
+
+def is_hasty(query: Mapping[str, str]) -> bool:
+    """Tell whether the sender does not wait until its events are durable."""
+    return query.get("hasty", "").lower() in _YES
 
 
 def parse_sent_at(text: str) -> datetime | None:
