@@ -71,6 +71,8 @@ class _Running:
     killed: bool = False
     # Set when it has its place, and when it is stopped while it waits for one.
     woken: threading.Event = field(default_factory=threading.Event)
+    # Held while it is killed, and when it ends: its id may be another query's afterwards, which no late KILL may meet.
+    ending: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Lane:
@@ -188,7 +190,7 @@ class Service:
             return False
         running.killed = True
         running.woken.set()
-        self.engine.kill(running.scope, query_id)
+        self._kill_running(running, query_id)
         return True
 
     def expire_sessions(self) -> None:
@@ -218,10 +220,14 @@ class Service:
             with self._lock:
                 stopped = [(name, one) for name, one in self._running.items() if one.killed]
             for (_, query_id), one in stopped:
-                # Once it has ended its id may be another query's.
-                if not one.done.is_set():
-                    with suppress(EngineError):
-                        self.engine.kill(one.scope, query_id)
+                with suppress(EngineError):
+                    self._kill_running(one, query_id)
+
+    def _kill_running(self, running: _Running, query_id: str) -> None:
+        """Kill a query where it has not ended."""
+        with running.ending:
+            if not running.done.is_set():
+                self.engine.kill(running.scope, query_id)
 
     @staticmethod
     def _begin(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -342,10 +348,11 @@ class Service:
                 raise EngineError(error.number, "The query would read more than is allowed") from None
             raise
         finally:
-            with self._lock:
-                if self._running.get(name) is running:
-                    del self._running[name]
-            running.done.set()
+            with running.ending:
+                with self._lock:
+                    if self._running.get(name) is running:
+                        del self._running[name]
+                running.done.set()
 
     def _replace(self, request: StoreRequest, running: _Running, other: _Running) -> None:
         query_id = request.query_id
