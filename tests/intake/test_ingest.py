@@ -143,6 +143,24 @@ def test_once_the_key_is_known_its_project_pays(site, monkeypatch):
     assert all(of_addresses == {} for holder, _, of_addresses in taken if holder == "q")
 
 
+def test_the_first_key_that_is_known_counts(site):
+    """An event may hold a text under the name of a key: the project is that of the first one which is a key."""
+    events = [
+        POSTHOG.build("other", {}) | {"token": "no-key-of-ours"},
+        POSTHOG.build("mine", {}) | {"token": site.keys["write"]},
+    ]
+    answer = site.request("POST", "/e/", json.dumps(events).encode(), {})
+    assert answer.status == 200, answer.body
+    rejected = json.loads(answer.body)["rejected"]
+    assert [item["index"] for item in rejected] == [0]
+
+
+def test_get_is_the_applications_where_no_route_wants_it(site):
+    """What a receiver does not answer by GET is left to the pages; a route that takes GET has it."""
+    assert site.request("GET", "/decide/", b"", {}).status == 200
+    assert site.request("GET", "/batch/", b"", {}).status != 405
+
+
 def test_body_of_a_known_project_is_its_own_expense(site, connect):
     """A slow body whose key stands in the head takes nothing from its address's share."""
     connection = connect()

@@ -33,6 +33,8 @@ from tallymark.rules.privacy import RULES, PrivacyRules
 
 _ROUTER = Router(RECEIVERS)
 _TURNED_AWAY_SECONDS = 5.0
+# What the application answers wherever no receiver does.
+_READING = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class Intake:
     def open(self, exchange: Exchange) -> IngestRequest | None:
         """Take a request that is for a receiver; None for all others."""
         match = _ROUTER.find(exchange.path)
-        if match is None or exchange.method in match.receiver.page_methods:
+        if match is None:
+            return None
+        if exchange.method in _READING and exchange.method not in match.route.methods:
             return None
         return IngestRequest(self, exchange, match)
 

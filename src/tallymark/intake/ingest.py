@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -20,6 +20,8 @@ import structlog
 
 from tallymark.catalog.snapshot import Snapshot
 from tallymark.errors import RequestRefused
+from tallymark.event import ClientReport
+from tallymark.intake.accept import redact_all_failed
 from tallymark.intake.answers import Answer, build_preflight
 from tallymark.intake.auth import check_scope, find_holder
 from tallymark.intake.decode import decompress, is_compressed
@@ -30,7 +32,8 @@ from tallymark.intake.workers import Job
 from tallymark.journal.record import Record
 from tallymark.meters import INTAKE_SECONDS
 from tallymark.networks import find_client, find_neighbourhood
-from tallymark.pipeline.batch import Arrival
+from tallymark.pipeline.batch import Arrival, Batch
+from tallymark.pipeline.run import run_steps
 
 if TYPE_CHECKING:
     from tallymark.intake.app import Intake, Shares
@@ -94,7 +97,7 @@ class IngestRequest:
     """The intake's side of one request."""
 
     __slots__ = (
-        "_exchange", "_hasty", "_intake", "_job", "_match", "_project", "_reading", "_reservation", "_shares", "_size",
+        "_exchange", "_hasty", "_head", "_intake", "_job", "_match", "_project", "_reading", "_reservation", "_shares", "_size",
         "_snapshot", "_way",
     )  # fmt: skip
 
@@ -112,6 +115,8 @@ class IngestRequest:
         self._size = 0
         # Whether it waits for the rest of the body; whether its sender does not wait for the answer.
         self._reading = self._hasty = False
+        # Until the head was read.
+        self._head = Head(exchange.method, exchange.path)
         self._way: Coroutine[Any, None, None] = self._run()
 
     # What the HTTP server tells
@@ -184,7 +189,7 @@ class IngestRequest:
         receiver, head = self._match.receiver, self._read_head()
         if answer := self._answer_without_events(head):
             return answer
-        key = receiver.identify(head, None)
+        key = self._choose_key(receiver.identify(head, None))
         if key or not receiver.key_in_body:
             self._charge_project(key)
         else:
@@ -197,14 +202,15 @@ class IngestRequest:
         request = ReceivedRequest(head, text, key, self._intake.clock.now(), self._intake.limits.events)
         parsed = await self._parse(request)
         self._admit(parsed)
-        record, notes = (
-            await self._prepare(request, parsed),
-            parsed.notes,
-        )  # steps, redact failed, fingerprint
-        # The record has all of it; while the disk writes, nothing else is held.
+        batch, beside = self._build_batch(request, parsed)
+        notes, report = parsed.notes, parsed.report
+        # The batch has all of it; while the disk writes, nothing else is held.
         del body, text, request, parsed
-        await self._append(record)
-        return receiver.render(self._intake.acceptor.conclude(record, notes))
+        fingerprint = self._intake.acceptor.build_record
+        record = await self._work_on(batch, (run_steps, redact_all_failed), fingerprint, beside=beside)
+        del batch
+        await self._append(record, report)
+        return receiver.render(head, self._intake.acceptor.conclude(record, notes))
 
     # Its stations
 
@@ -212,7 +218,7 @@ class IngestRequest:
         exchange = self._exchange
         headers = _read_headers(exchange.headers)
         query = dict(parse_qsl(exchange.query.decode("latin-1"))) if exchange.query else {}
-        head = Head(exchange.method, exchange.path, query, headers, self._match.parameters)
+        self._head = head = Head(exchange.method, exchange.path, query, headers, self._match.parameters)
         self._hasty = self._match.receiver.is_hasty(head)
         return head
 
@@ -220,11 +226,10 @@ class IngestRequest:
         """Answer a preflight, and a route that brings no events; refuse what is no POST."""
         if head.method == "OPTIONS":
             return build_preflight(head.headers.get("access-control-request-headers", ""))
-        if self._match.route.answer is not None:
-            return self._match.route.answer(head)
-        if head.method != "POST":
+        if head.method not in self._match.route.methods:
             raise RequestRefused("method_not_allowed")
-        return None
+        answer = self._match.route.answer
+        return None if answer is None else answer(head)
 
     def _charge_project(self, key: str) -> None:
         """Find the key's project; from here on the request is at its expense."""
@@ -295,14 +300,19 @@ class IngestRequest:
         self._take(len(text))
         return text
 
+    def _choose_key(self, keys: Sequence[str]) -> str:
+        """Return the first key that is known; where none is, the first, which is refused."""
+        known = (key for key in keys if self._snapshot.find_key(key) is not None)
+        return next(known, keys[0] if keys else "")
+
     async def _identify(self, head: Head, text: bytes) -> str:
         """Find the key in the body."""
         if not text or text.isspace():
             raise RequestRefused("empty_body")
         receiver = self._match.receiver
         if len(text) > _SMALL_BYTES:
-            return await self._beside(lambda: receiver.identify(head, text))
-        return receiver.identify(head, text)
+            return self._choose_key(await self._beside(lambda: receiver.identify(head, text)))
+        return self._choose_key(receiver.identify(head, text))
 
     async def _parse(self, request: ReceivedRequest) -> Parsed:
         receiver, size = self._match.receiver, len(request.text)
@@ -315,27 +325,40 @@ class IngestRequest:
         row = self._snapshot.projects.get(self._project)
         self._intake.rates.admit(self._project, len(parsed.events), row.rate_limit if row else 0)
 
-    async def _prepare(self, request: ReceivedRequest, parsed: Parsed) -> Record:
-        """Run the steps, redact what failed, fingerprint what is left; beside the loop where they look at every value."""
-        intake, size = self._intake, len(request.text)
-        rules = intake.privacy_rules(self._snapshot, self._project)
+    def _build_batch(self, request: ReceivedRequest, parsed: Parsed) -> tuple[Batch, bool]:
+        """Return the events as a batch, and whether working on it takes too long for the event loop."""
+        size = len(request.text)
+        rules = self._intake.privacy_rules(self._snapshot, self._project)
         source = self._match.receiver.source
-        batch = parsed.build_batch(Arrival(self._project, source, request.received_at, parsed.sent_at, rules))
+        arrival = Arrival(self._project, source, request.received_at, parsed.sent_at, rules)
         # A failure takes two bytes, and longer than an event; values that are not checked yet are looked at one by one.
         costly = parsed.scan.people or not parsed.checked
-        if size > _LARGE_BYTES or parsed.failed or (costly and size > _SMALL_BYTES):
-            record = await self._beside(lambda: intake.acceptor.prepare(batch))
-        else:
-            record = intake.acceptor.prepare(batch)
-        if parsed.report is not None:
-            heading = record.heading
-            heading.client_instance, heading.client_dropped = parsed.report.instance, parsed.report.dropped
-        return record
+        beside = size > _LARGE_BYTES or bool(parsed.failed) or (costly and size > _SMALL_BYTES)
+        return parsed.build_batch(arrival), beside
 
-    async def _append(self, record: Record) -> None:
+    async def _work_on(
+        self,
+        batch: Batch,
+        changes: Sequence[Callable[[Batch], None]],
+        build: Callable[[Batch], Record],
+        *,
+        beside: bool,
+    ) -> Record:
+        """Change the batch, one station after the other, and return the record that is built of it."""
+
+        def work() -> Record:
+            for change in changes:
+                change(batch)
+            return build(batch)
+
+        return await self._beside(work) if beside else work()
+
+    async def _append(self, record: Record, report: ClientReport | None) -> None:
         """Write the record to the journal; wait until it is durable, unless the sender does not."""
         heading = record.heading
-        if not heading.total and not heading.client_instance:
+        if report is not None:
+            heading.client_instance, heading.client_dropped = report.instance, report.dropped
+        elif not heading.total:
             return
         heading.hasty = self._hasty
         durable = self._intake.acceptor.submit(record)
@@ -356,10 +379,9 @@ class IngestRequest:
 
     def _refuse(self, refusal: RequestRefused) -> Answer:
         self._intake.turn_away(self._project, refusal.code)
-        status, headers, body = self._match.receiver.refuse(refusal)
+        status, headers, body = self._match.receiver.refuse(self._head, refusal)
         if refusal.code == "method_not_allowed":
-            allowed = [method for method in self._match.receiver.page_methods if method != "HEAD"]
-            headers = {**headers, "allow": ", ".join((*allowed, "POST", "OPTIONS"))}
+            headers = {**headers, "allow": self._match.route.list_allowed()}
         return status, headers, body
 
 

@@ -49,31 +49,36 @@ class Route:
     """A path of a receiver, such as '/v1/events' or '/api/{project}/envelope'; it also matches with a final slash.
 
     `answer` is given for routes that bring no events: they are answered from the head, without a key, and leave
-    nothing in the journal.
+    nothing in the journal. `methods` are the receiver's. GET is the application's where it is none of them, and `reads`
+    says that the application has something to read at this path.
     """
 
     path: str
     answer: Callable[[Head], Answer] | None = None
+    methods: tuple[str, ...] = ("POST",)
+    reads: bool = False
+
+    def list_allowed(self) -> str:
+        """Return the methods of the path for the header `Allow`."""
+        return ", ".join((*(("GET",) if self.reads else ()), *self.methods, "OPTIONS"))
 
 
 class Receiver(ABC):
     """A protocol. One object serves all requests, so it holds no state.
 
     `source` is its name in the ledger and in the store. `key_in_body` says that the key may stand in the body; such a
-    body is read and decompressed at its address's expense until the key is known. `page_methods` are the methods that
-    pages serve at the same paths.
+    body is read and decompressed at its address's expense until the key is known.
     """
 
     source: ClassVar[str]
     routes: ClassVar[tuple[Route, ...]]
     key_in_body: ClassVar[bool] = False
-    page_methods: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def identify(self, head: Head, text: bytes | None) -> str:
-        """Return the project's key, or '' where there is none.
+    def identify(self, head: Head, text: bytes | None) -> Sequence[str]:
+        """Return what may be the project's key, likeliest first; nothing where there is none.
 
-        `text` is None when only the head is there. Where `key_in_body` is set and the head holds no key, it is called
+        The first one that is known counts. `text` is None when only the head is there. Where `key_in_body` is set and the head holds no key, it is called
         again with the decompressed body.
         """
 
@@ -96,10 +101,10 @@ class Receiver(ABC):
         """
 
     @abstractmethod
-    def render(self, outcome: Outcome) -> Answer:
-        """Return the protocol's answer to a request whose events were judged."""
+    def render(self, head: Head, outcome: Outcome) -> Answer:
+        """Return the protocol's answer to a request whose events are on their way, in the form that `head` asks for."""
 
-    def refuse(self, refusal: RequestRefused) -> Answer:
+    def refuse(self, head: Head, refusal: RequestRefused) -> Answer:  # noqa: ARG002 - for receivers with several forms
         """Return the protocol's answer to a request that is refused whole."""
         return build_refusal(refusal)
 

@@ -49,13 +49,11 @@ class EventsReceiver(Receiver):
     """Takes events of our own protocol. The key stands in the head."""
 
     source: ClassVar[str] = "http"
-    routes: ClassVar[tuple[Route, ...]] = (Route("/v1/events"),)
-    # The same path answers questions about events.
-    page_methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
+    routes: ClassVar[tuple[Route, ...]] = (Route("/v1/events", reads=True),)
 
-    def identify(self, head: Head, text: bytes | None) -> str:  # noqa: ARG002 - it never stands in the body
+    def identify(self, head: Head, text: bytes | None) -> Sequence[str]:  # noqa: ARG002 - it never stands in the body
         """Return the key: Bearer, Basic's user name or `?key=`."""
-        return parse_key(head.headers.get("authorization"), head.query)
+        return (parse_key(head.headers.get("authorization"), head.query),)
 
     def is_hasty(self, head: Head) -> bool:
         """Tell whether `?hasty=true` is said."""
@@ -74,7 +72,7 @@ class EventsReceiver(Receiver):
         """Return the events of quarantined bodies."""
         return parse_events(b"\n".join(bodies), len(bodies))
 
-    def render(self, outcome: Outcome) -> Answer:
+    def render(self, head: Head, outcome: Outcome) -> Answer:  # noqa: ARG002 - there is one form
         """Return counts, and what was rejected."""
         return build_answer(outcome)
 

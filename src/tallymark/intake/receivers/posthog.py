@@ -90,9 +90,8 @@ class _Outline(msgspec.Struct):
     properties: msgspec.Raw = _NOTHING
     batch: msgspec.Raw = _NOTHING
 
-    def find_key(self) -> str:
-        texts = (_read_text(member) for member in (self.api_key, self.token, self.old_token))
-        return next(filter(None, texts), "")
+    def list_keys(self) -> list[str]:
+        return [key for member in (self.api_key, self.token, self.old_token) if (key := _read_text(member))]
 
 
 _outline = msgspec.json.Decoder(_Outline)
@@ -143,19 +142,17 @@ class PostHogReceiver(Receiver):
         Route("/i/v0/e"),
         Route("/track"),
         Route("/engage"),
-        Route("/flags", _answer_flags),
-        Route("/decide", _answer_flags),
+        Route("/flags", _answer_flags, ("GET", "POST")),
+        Route("/decide", _answer_flags, ("GET", "POST")),
     )
     key_in_body: ClassVar[bool] = True
 
-    def identify(self, head: Head, text: bytes | None) -> str:
-        """Return the key: `token` or `api_key` in the query, the body, its form, or its first event."""
+    def identify(self, head: Head, text: bytes | None) -> Sequence[str]:
+        """Return keys: `token` or `api_key` in the query, the form, the body, and its first events."""
         if text is None:
-            return _find_in(head.query)
+            return _list_keys_in(head.query)
         fields = read_form(text)
-        if key := _find_in(fields):
-            return key
-        return _find_key(unwrap_json(text, fields))
+        return [*_list_keys_in(fields), *_list_keys(unwrap_json(text, fields))]
 
     def parse(self, request: ReceivedRequest) -> Parsed:
         """Return the events of a batch, of a list, or the single one."""
@@ -204,18 +201,17 @@ class PostHogReceiver(Receiver):
         parsed.events = events
         return parsed
 
-    def render(self, outcome: Outcome) -> Answer:
+    def render(self, head: Head, outcome: Outcome) -> Answer:
         """Answer 200 where anything was accepted: the SDKs would send the whole batch again, or drop it."""
         rejected = list_rejected(outcome)
         if rejected and not outcome.accepted:
             first = rejected[0]
-            return self.refuse(
-                RequestRefused("invalid_request", f"{first.code}: {first.message}", at=first.at)
-            )
+            refusal = RequestRefused("invalid_request", f"{first.code}: {first.message}", at=first.at)
+            return self.refuse(head, refusal)
         body = {"status": 1, "rejected": rejected} if rejected else {"status": 1}
         return 200, HEADERS, _encoder.encode(body)
 
-    def refuse(self, refusal: RequestRefused) -> Answer:
+    def refuse(self, head: Head, refusal: RequestRefused) -> Answer:  # noqa: ARG002 - there is one form
         """Answer in PostHog's shape: `type`, `code`, `detail`, `attr`."""
         kinds = {401: "authentication_error", 403: "authentication_error", 429: "throttled_error"}
         kind = kinds.get(refusal.status, "server_error" if refusal.status >= 500 else "validation_error")
@@ -225,8 +221,8 @@ class PostHogReceiver(Receiver):
 # Reading the body
 
 
-def _find_in(members: Mapping[str, str]) -> str:
-    return next((members[name] for name in _KEY_NAMES if members.get(name)), "")
+def _list_keys_in(members: Mapping[str, str]) -> list[str]:
+    return [members[name] for name in _KEY_NAMES if members.get(name)]
 
 
 def _read_text(member: msgspec.Raw) -> str:
@@ -234,33 +230,34 @@ def _read_text(member: msgspec.Raw) -> str:
     return _text.decode(member) if bytes(member).startswith(b'"') else ""
 
 
-def _find_key(text: bytes) -> str:
-    """Return the key of a JSON body: the envelope's, the event's, or that of one of its first events."""
+def _list_keys(text: bytes) -> list[str]:
+    """Return the keys of a JSON body: the envelope's, the event's, and those of its first events."""
     if text[:1] == b"[":
-        return _find_key_of_elements(text)
+        return _list_keys_of_elements(text)
     try:
         outline = _outline.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _find_at_edges(text, _KEY_MEMBER)
-    return outline.find_key() or _find_key_of_event(text) or _find_key_of_elements(bytes(outline.batch))
+        found = _find_at_edges(text, _KEY_MEMBER)
+        return [found] if found else []
+    return [*_list_keys_of_event(text), *_list_keys_of_elements(bytes(outline.batch))]
 
 
-def _find_key_of_elements(text: bytes) -> str:
+def _list_keys_of_elements(text: bytes) -> list[str]:
     if text[:1] != b"[":
-        return ""
+        return []
     # One element is no larger: what lies behind is not looked at for a key.
     beginning = text[:MAX_EVENT_BYTES]
     slices = islice(split_array(beginning), _KEYED_ELEMENTS)
-    return next(filter(None, (_find_key_of_event(beginning[start:end]) for start, end, _ in slices)), "")
+    return [key for start, end, _ in slices for key in _list_keys_of_event(beginning[start:end])]
 
 
-def _find_key_of_event(text: bytes) -> str:
+def _list_keys_of_event(text: bytes) -> list[str]:
     try:
         outline = _outline.decode(text)
         properties = bytes(outline.properties)
-        return outline.find_key() or (_outline.decode(properties).find_key() if properties else "")
+        return [*outline.list_keys(), *(_outline.decode(properties).list_keys() if properties else ())]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""
+        return []
 
 
 def _find_at_edges(text: bytes, member: re.Pattern[bytes]) -> str:
