@@ -1,4 +1,4 @@
-"""The intake of a real server for the tests of this room; tests/contracts has the same."""
+"""The intake of a real server for the tests of this room, and of tests/contracts."""
 
 from __future__ import annotations
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +26,10 @@ from tallymark.journal.segments import SegmentWriter
 from tallymark.networks import parse_networks
 from tallymark.server.http.bounds import Bounds
 from tallymark.server.http.server import HttpServer
+from tests.conftest import HttpAnswer
 
 # A guard against hanging only.
 DEADLINE_SECONDS = 60.0
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class IntakeSite:
@@ -109,13 +97,13 @@ class IntakeSite:
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_SECONDS)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             told = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, told, response.read())
+            return HttpAnswer(response.status, told, response.read())
         finally:
             connection.close()
 

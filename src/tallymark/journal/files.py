@@ -49,9 +49,14 @@ def segment_path(folder: Path, first_number: int) -> Path:
 
 def list_segments(folder: Path) -> list[tuple[int, Path]]:
     """Return (first number, path) of the segments in `folder`, in order."""
+    return list_numbered_files(folder, _PREFIX, _SUFFIX)
+
+
+def list_numbered_files(folder: Path, prefix: str, suffix: str) -> list[tuple[int, Path]]:
+    """Return (number, path) of the files in `folder` whose names are a prefix, a number and a suffix, in order."""
     found = []
-    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        digits = path.name[len(_PREFIX) : -len(_SUFFIX)]
+    for path in folder.glob(f"{prefix}*{suffix}"):
+        digits = path.name[len(prefix) : -len(suffix)]
         if digits.isdigit():
             found.append((int(digits), path))
     return sorted(found)

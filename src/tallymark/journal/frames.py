@@ -1,6 +1,6 @@
 """Frames: how the journal's segments and the verdict log hold one payload after the other.
 
-`scan_frames` looks over bytes in memory, the others read one frame of an open file. Damage is told apart from a payload
+`scan_frames` looks over bytes in memory, `read_frames` reads an open file frame by frame. Damage is told apart from a payload
 by magic and checksum. The writers make frames with `render_frame` of `record.py`.
 """
 
@@ -58,7 +58,28 @@ def _next_frame(data: bytes | mmap.mmap, at: int, end: int) -> int:
         at += 1
 
 
-def find_intact(descriptor: int, offset: int, size: int) -> int | None:
+def read_frames(
+    descriptor: int, offset: int, *, headings_only: bool = False
+) -> Iterator[tuple[int, bytes, int]]:
+    """Yield (number, payload, offset after it) of the intact frames of an open file, as long as it is now.
+
+    What is damaged is left out. With `headings_only` a payload may end behind its heading, and is not checked.
+    """
+    read = _read_beginning if headings_only else _read_frame
+    size = os.fstat(descriptor).st_size
+    while offset + FRAME.size <= size:
+        found = read(descriptor, offset, size)
+        if found is None:
+            onward = _find_intact(descriptor, offset, size)
+            if onward is None:
+                return
+            offset = onward
+            continue
+        offset = found[2]
+        yield found
+
+
+def _find_intact(descriptor: int, offset: int, size: int) -> int | None:
     """Return the offset of the next intact frame, None when there is none up to the end."""
     rest = os.pread(descriptor, size - offset, offset)
     for _, payload_start, _, intact in scan_frames(rest, 0, len(rest)):
@@ -67,9 +88,9 @@ def find_intact(descriptor: int, offset: int, size: int) -> int | None:
     return None
 
 
-def read_frame(descriptor: int, offset: int, size: int) -> tuple[int, bytes, int] | None:
+def _read_frame(descriptor: int, offset: int, size: int) -> tuple[int, bytes, int] | None:
     """Return (number, payload, offset after it) of the frame at `offset`; None when there is no intact one."""
-    header = read_frame_header(descriptor, offset, size)
+    header = _read_frame_header(descriptor, offset, size)
     if header is None:
         return None
     number, length, checksum = header
@@ -79,9 +100,9 @@ def read_frame(descriptor: int, offset: int, size: int) -> tuple[int, bytes, int
     return number, payload, offset + FRAME.size + length
 
 
-def read_beginning(descriptor: int, offset: int, size: int) -> tuple[int, bytes, int] | None:
+def _read_beginning(descriptor: int, offset: int, size: int) -> tuple[int, bytes, int] | None:
     """Return the same with no more of the payload than its heading."""
-    header = read_frame_header(descriptor, offset, size)
+    header = _read_frame_header(descriptor, offset, size)
     if header is None:
         return None
     number, length, _ = header
@@ -94,7 +115,7 @@ def read_beginning(descriptor: int, offset: int, size: int) -> tuple[int, bytes,
     return number, beginning, start + length
 
 
-def read_frame_header(descriptor: int, offset: int, size: int) -> tuple[int, int, int] | None:
+def _read_frame_header(descriptor: int, offset: int, size: int) -> tuple[int, int, int] | None:
     """Return (number, payload length, checksum) of the frame at `offset`; None when none begins there."""
     raw = os.pread(descriptor, FRAME.size, offset)
     if len(raw) < FRAME.size:  # the writer took it back in this moment

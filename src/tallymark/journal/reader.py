@@ -22,8 +22,8 @@ from tallymark.journal.files import (
     read_header,
     sync_folder,
 )
-from tallymark.journal.frames import find_intact, read_beginning, read_frame
-from tallymark.journal.record import FRAME, Heading, Record, parse_heading, parse_payload
+from tallymark.journal.frames import read_frames
+from tallymark.journal.record import Heading, Record, parse_heading, parse_payload
 
 log = structlog.get_logger("tallymark.journal")
 
@@ -165,23 +165,12 @@ class SegmentReader:
 
     def _frames(self, path: Path, offset: int, *, headings_only: bool) -> Iterator[tuple[int, bytes, int]]:
         """Yield (number, payload or its beginning, offset after it) of the intact frames of one segment."""
-        read = read_beginning if headings_only else read_frame
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:  # released by another reader in this moment
             return
         try:
-            size = os.fstat(descriptor).st_size
-            while offset + FRAME.size <= size:
-                found = read(descriptor, offset, size)
-                if found is None:
-                    onward = find_intact(descriptor, offset, size)
-                    if onward is None:
-                        return
-                    offset = onward
-                    continue
-                number, payload, offset = found
-                yield number, payload, offset
+            yield from read_frames(descriptor, offset, headings_only=headings_only)
         finally:
             os.close(descriptor)
 

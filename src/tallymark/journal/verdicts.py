@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tallymark.errors import FormatError
-from tallymark.journal.files import PublishedEnd
-from tallymark.journal.frames import find_intact, read_frame
-from tallymark.journal.record import FRAME
+from tallymark.journal.files import PublishedEnd, list_numbered_files
+from tallymark.journal.frames import read_frames
 
 FORMAT_VERSION: Final = 1
 END_FILE: Final = "verdicts-end"
@@ -107,12 +106,7 @@ def verdicts_path(folder: Path, first_number: int) -> Path:
 
 def list_verdict_files(folder: Path) -> list[tuple[int, Path]]:
     """Return (first number, path) of the log's files in `folder`, in order."""
-    found = []
-    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        digits = path.name[len(_PREFIX) : -len(_SUFFIX)]
-        if digits.isdigit():
-            found.append((int(digits), path))
-    return sorted(found)
+    return list_numbered_files(folder, _PREFIX, _SUFFIX)
 
 
 def render_header(shard: int, first_number: int) -> bytes:
@@ -193,17 +187,8 @@ class VerdictReader:
             return
         try:
             check_header(os.pread(descriptor, HEADER_BYTES, 0), path)
-            size = os.fstat(descriptor).st_size
-            while offset + FRAME.size <= size:
-                found = read_frame(descriptor, offset, size)
-                if found is None:
-                    # Damaged, or not all of it is written.
-                    onward = find_intact(descriptor, offset, size)
-                    if onward is None:
-                        return
-                    offset = onward
-                    continue
-                following, payload, after = found
+            # What is damaged is left out; what is not wholly written yet was not published.
+            for following, payload, after in read_frames(descriptor, offset):
                 if following > valid_end:
                     return
                 if following > number:
